@@ -1,0 +1,1 @@
+"""tabserve: from an MLflow model to a typed, batched, observable BentoML service."""

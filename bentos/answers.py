@@ -1,0 +1,87 @@
+"""The shapes of an answer, and how a scored row becomes one."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+from uuid_utils import uuid7
+
+from bentos.contract import Category, Contract
+from bentos.errors import Fault, Problem
+from bentos.frame import Warned
+from bentos.scoring import Scored
+from bentos.wire import json as wire
+
+
+class Answer(msgspec.Struct, omit_defaults=True, gc=False):
+    """The answer to one row of `/v1/predict`."""
+
+    id: str
+    model: msgspec.Raw
+    score: float | msgspec.UnsetType = msgspec.UNSET
+    scores: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    label: Category | msgspec.UnsetType = msgspec.UNSET
+    warnings: tuple[Warned, ...] = ()
+
+
+class Prediction(msgspec.Struct, omit_defaults=True, gc=False):
+    """One place of the answer of `/v1/predict/batch`: scored, or an error."""
+
+    id: str
+    score: float | msgspec.UnsetType = msgspec.UNSET
+    scores: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    label: Category | msgspec.UnsetType = msgspec.UNSET
+    warnings: tuple[Warned, ...] = ()
+    error: dict[str, object] | msgspec.UnsetType = msgspec.UNSET
+
+
+class BatchAnswer(msgspec.Struct, gc=False):
+    """The answer of `/v1/predict/batch`."""
+
+    model: msgspec.Raw
+    predictions: list[Prediction]
+
+
+def answer(contract: Contract, model: msgspec.Raw, scored: Scored) -> Answer:
+    """Answer one row, with a new prediction id. Raises Problem for a score that is no number."""
+    _check_finite(scored)
+    score, scores, label = _result(contract, scored)
+    return Answer(str(uuid7()), model, score, scores, label, scored.warnings)
+
+
+def prediction(contract: Contract, scored: Scored) -> Prediction:
+    """Answer one row of a batch; a score that is no number is an error in its place."""
+    try:
+        _check_finite(scored)
+    except Problem as problem:
+        return Prediction(str(uuid7()), error={"code": problem.kind, "detail": problem.detail})
+    score, scores, label = _result(contract, scored)
+    return Prediction(str(uuid7()), score, scores, label, scored.warnings)
+
+
+def rejection(faults: list[Fault]) -> Prediction:
+    """Answer a row of a batch that has faults."""
+    problem = wire.invalid(faults)
+    return Prediction(
+        str(uuid7()),
+        error={"code": problem.kind, "detail": problem.detail, "errors": faults},
+    )
+
+
+def _result(
+    contract: Contract, scored: Scored
+) -> tuple[
+    float | msgspec.UnsetType, dict[str, float] | msgspec.UnsetType, Category | msgspec.UnsetType
+]:
+    label = msgspec.UNSET if scored.label is None else scored.label
+    if scored.scores is not None:
+        names = map(str, contract.classes or ())
+        return msgspec.UNSET, dict(zip(names, scored.scores, strict=True)), label
+    return msgspec.UNSET if scored.score is None else scored.score, msgspec.UNSET, label
+
+
+def _check_finite(scored: Scored) -> None:
+    values = (scored.score,) if scored.scores is None else scored.scores
+    if not all(value is not None and math.isfinite(value) for value in values):
+        raise Problem("internal", "the model gave a score that is not a finite number")

@@ -1,0 +1,114 @@
+"""Every error that tabserve raises on purpose.
+
+TabserveError
+├── ConfigurationError    a setting is unknown or malformed: the process must not start
+├── IntakeError           a model cannot be served, and what to do about it
+├── IntegrityError        files of an imported model are not what was imported
+└── Problem               an answer to a client, RFC 9457
+
+A problem never carries a value that the client sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Literal
+
+import msgspec
+
+
+class TabserveError(Exception):
+    """Base of all."""
+
+
+class ConfigurationError(TabserveError):
+    """A setting is unknown or malformed."""
+
+
+class IntakeError(TabserveError):
+    """A model cannot be imported; the message says what to do about it."""
+
+
+class IntegrityError(TabserveError):
+    """An imported model's files changed; the message names the file."""
+
+
+FaultCode = Literal[
+    "missing",
+    "unknown_feature",
+    "duplicate_key",
+    "wrong_type",
+    "not_nullable",
+    "not_finite",
+    "out_of_bounds",
+    "unknown_category",
+    "malformed",
+    "too_deep",
+    "too_many_rows",
+    "empty_batch",
+]
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing wrong with a request.
+
+    `pointer`: RFC 6901 pointer to the place, made of feature names and positions only.
+    """
+
+    pointer: str
+    code: FaultCode
+    detail: str
+
+
+# Each kind of problem: status and title. The type is a URN: it identifies, it is not fetched.
+PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
+    "malformed": (HTTPStatus.BAD_REQUEST, "The body is not valid JSON"),
+    "bad-query": (HTTPStatus.BAD_REQUEST, "The query string is not valid"),
+    "not-found": (HTTPStatus.NOT_FOUND, "There is no such route"),
+    "method-not-allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "The route does not take this method"),
+    "too-large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"),
+    "unsupported-media-type": (
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "The body has a type or an encoding that this route does not read",
+    ),
+    "invalid-features": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "The features do not meet the model's contract",
+    ),
+    "request-timeout": (HTTPStatus.REQUEST_TIMEOUT, "The body took too long to arrive"),
+    "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, "The server has too much work at the moment"),
+    "not-ready": (HTTPStatus.SERVICE_UNAVAILABLE, "The server has no model that it may serve"),
+    "timeout": (HTTPStatus.GATEWAY_TIMEOUT, "The answer took too long"),
+    "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, "The server made a mistake"),
+}
+
+
+class Problem(TabserveError):
+    """An RFC 9457 problem document, raised where the problem is found."""
+
+    def __init__(
+        self,
+        kind: str,
+        detail: str,
+        *,
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.status, self.title = PROBLEMS[kind]
+        self.detail = detail
+        self.faults = tuple(faults)
+        self.headers = dict(headers or {})
+
+    def document(self, request_id: str) -> dict[str, object]:
+        """The body of the answer: `application/problem+json`."""
+        return {
+            "type": f"urn:tabserve:problem:{self.kind}",
+            "title": self.title,
+            "status": int(self.status),
+            "detail": self.detail,
+            "request_id": request_id,
+            "errors": [msgspec.structs.asdict(fault) for fault in self.faults],
+        }

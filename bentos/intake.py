@@ -1,0 +1,384 @@
+"""MLflow URI -> Bento store: checked, made servable without MLflow, with provenance."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import bentoml
+import lightgbm
+import mlflow
+import msgspec
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model as MlflowModel
+
+from bentos import bundle, contract, golden, integrity, pyfunc
+from bentos.contract import Category, Contract, Profile
+from bentos.derive import Trees, bind_trees, describe, features_from_signature
+from bentos.errors import IntakeError
+from bentos.frame import Framer
+from bentos.store import BOOSTER, CONTRACT, FOLDER
+from bentos.validation import Encoder
+from bentos.wire.json import RowReader
+
+# What a model was trained and is run with: shown by /v1/model.
+_RECORDED_PACKAGES = ("lightgbm", "mlflow", "numpy", "pandas", "scikit-learn")
+_NOT_IN_TAGS = re.compile(r"[^a-z0-9_.-]+")
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a model comes from, as far as its URI and its own records tell."""
+
+    uri: str
+    run_id: str = ""
+    registry_name: str = ""
+    registry_version: str = ""
+    metrics: dict[str, float] = {}
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """What an import did. `warnings` name what will not work, and why."""
+
+    tag: str
+    contract: Contract
+    digest: str
+    is_new: bool
+    warnings: tuple[str, ...]
+
+
+def import_model(uri: str, name: str | None = None) -> Imported:
+    """Bring a model into the Bento store.
+
+    `uri`: `models:/name@alias`, `models:/name/7`, `runs:/id/model` or a local folder.
+    `name`: of the Bento model; by default the registered name or the folder's.
+    Raises IntakeError, saying what to do, where the model cannot be served. The tag is
+    made of the registry version and the files' digest: importing twice changes nothing.
+    """
+    origin = find_origin(uri)
+    with tempfile.TemporaryDirectory(prefix="tabserve-import-") as scratch:
+        model_dir = download(uri, Path(scratch))
+        warnings = tuple(prepare(model_dir))
+        made = contract.load((model_dir / FOLDER / CONTRACT).read_bytes())
+        files = integrity.digest_files(model_dir)
+        digest = integrity.digest_of(files)
+        prefix = f"v{origin.registry_version}-" if origin.registry_version else ""
+        tag = (
+            f"{bento_name(name or origin.registry_name or _folder_name(uri))}:{prefix}{digest[:12]}"
+        )
+        is_new = _make_latest(tag)
+        if is_new:
+            bentoml.mlflow.import_model(
+                tag,
+                str(model_dir),
+                labels=_labels(origin, made),
+                metadata=_metadata(origin, made, model_dir, files, digest),
+            )
+    return Imported(tag, made, digest, is_new, warnings)
+
+
+def bento_name(name: str) -> str:
+    """Make a valid Bento model name of any other."""
+    return _NOT_IN_TAGS.sub("-", name.lower()).strip("-._") or "model"
+
+
+def find_origin(uri: str) -> Origin:
+    """Ask the registry and the run behind a URI. Raises IntakeError for what is not there."""
+    client = mlflow.MlflowClient()
+    try:
+        if uri.startswith("models:/"):
+            reference = uri.removeprefix("models:/")
+            if "@" in reference:
+                version = client.get_model_version_by_alias(*reference.rsplit("@", 1))
+            elif "/" in reference:
+                version = client.get_model_version(*reference.rsplit("/", 1))
+            else:
+                raise IntakeError("a models: URI is models:/NAME@ALIAS or models:/NAME/VERSION")
+            run_id = version.run_id or ""
+            return Origin(
+                uri, run_id, version.name, str(version.version), _run_metrics(client, run_id)
+            )
+        if uri.startswith("runs:/"):
+            run_id = uri.removeprefix("runs:/").split("/", 1)[0]
+            client.get_run(run_id)
+            return Origin(uri, run_id, metrics=_run_metrics(client, run_id))
+    except MlflowException as error:
+        raise IntakeError(f"MLflow does not have {uri}: {_first_line(error)}") from None
+    if not (Path(uri) / "MLmodel").is_file():
+        raise IntakeError(
+            f"{uri} is neither a models: or runs: URI nor a folder with a file named MLmodel"
+        )
+    run_id = MlflowModel.load(uri).run_id or ""
+    return Origin(str(Path(uri)), run_id, metrics=_run_metrics(client, run_id))
+
+
+def _run_metrics(client: mlflow.MlflowClient, run_id: str) -> dict[str, float]:
+    if not run_id:
+        return {}
+    try:
+        metrics = client.get_run(run_id).data.metrics
+    except MlflowException:
+        # A folder may have been copied from another tracking server.
+        return {}
+    return {name: float(value) for name, value in sorted(metrics.items()) if math.isfinite(value)}
+
+
+def download(uri: str, scratch: Path) -> Path:
+    """Copy the model's files into a folder of their own. Raises IntakeError."""
+    try:
+        path = mlflow.artifacts.download_artifacts(
+            artifact_uri=uri, dst_path=str(scratch / "model")
+        )
+    except (MlflowException, OSError) as error:
+        raise IntakeError(f"the files of {uri} cannot be read: {_first_line(error)}") from None
+    model_dir = Path(path)
+    if not (model_dir / "MLmodel").is_file():
+        raise IntakeError(f"{uri} is not an MLflow model: it has no file named MLmodel")
+    return model_dir
+
+
+def prepare(model_dir: Path) -> Iterator[str]:
+    """Add what serving needs to a model's folder; yield a warning for each thing it lacks.
+
+    Writes the contract, the booster as text and the golden rows as JSON, so that a
+    server reads neither pickles nor Parquet and needs no MLflow.
+    """
+    served = model_dir / FOLDER
+    served.mkdir(exist_ok=True)
+    made, booster = make_contract(model_dir)
+    (served / CONTRACT).write_bytes(contract.dump(made))
+    if booster is not None:
+        (served / BOOSTER).write_text(booster)
+    if find_extra(model_dir, bundle.REFERENCE) is None:
+        yield (
+            f"no {bundle.REFERENCE} was logged: no training ranges, so nothing is reported as out "
+            "of range, and drift cannot be detected"
+        )
+    rows = find_extra(model_dir, bundle.GOLDEN)
+    if rows is None:
+        yield (
+            f"no {bundle.GOLDEN} was logged: the server cannot prove at its start that it gives "
+            "the scores of training"
+        )
+    else:
+        (served / golden.FILE).write_bytes(_golden_json(made, rows))
+    if made.task == "binary" and find_extra(model_dir, bundle.DECISION) is None:
+        yield f"no {bundle.DECISION} was logged: labels change at a probability of 0.5"
+
+
+def find_extra(model_dir: Path, name: str) -> Path | None:
+    """Find a file of the bundle where MLflow put it, if it was logged."""
+    path = model_dir / bundle.FOLDER / name
+    return path if path.is_file() else None
+
+
+def make_contract(model_dir: Path) -> tuple[Contract, str | None]:
+    """Derive the contract of a model folder, and the booster's text for a LightGBM model."""
+    recorded = MlflowModel.load(str(model_dir))
+    if "python_function" not in recorded.flavors:
+        raise IntakeError("the model has no pyfunc flavor: log it with one of mlflow's flavors")
+    signature = recorded.signature
+    columns = signature.inputs.to_dict() if signature and signature.inputs else []
+    features = features_from_signature(columns)
+    booster, threshold, method = None, None, ""
+    if "lightgbm" in recorded.flavors:
+        model = mlflow.lightgbm.load_model(str(model_dir))
+        task, classes, booster_model = read_lightgbm(model)
+        booster = booster_model.model_to_string()
+        features = bind_trees(features, read_trees(booster_model))
+    else:
+        task, classes = _probe(model_dir, recorded, [feature.name for feature in features])
+    if task == "binary":
+        threshold, method = _decision(model_dir)
+    made = Contract(
+        features=describe(features, _descriptions(model_dir), _profiles(model_dir)),
+        task=task,
+        engine="pyfunc" if booster is None else "booster",
+        classes=classes,
+        threshold=threshold,
+        threshold_method=method,
+    )
+    return made, booster
+
+
+def read_lightgbm(
+    model: object,
+) -> tuple[contract.Task, tuple[Category, ...] | None, lightgbm.Booster]:
+    """Tell task and classes of a LightGBM model of any kind, and give its booster."""
+    if isinstance(model, lightgbm.LGBMModel):
+        booster = model.booster_
+        if isinstance(model, lightgbm.LGBMClassifier):
+            classes = tuple(label.item() for label in np.asarray(model.classes_))
+            if callable(model.objective):
+                raise IntakeError(
+                    "the classifier has an objective of its own, so its scores are no "
+                    "probabilities: train it with LightGBM's binary or multiclass objective"
+                )
+            return ("binary" if len(classes) == 2 else "multiclass"), classes, booster
+        return "regression", None, booster
+    if not isinstance(model, lightgbm.Booster):
+        raise IntakeError(f"a LightGBM model of type {type(model).__name__} is not served")
+    objective = _parameter(model, "objective")
+    if objective.startswith(("binary", "cross_entropy", "xentropy")):
+        return "binary", (0, 1), model
+    count = model.num_model_per_iteration()
+    if count > 1:
+        return "multiclass", tuple(range(count)), model
+    return "regression", None, model
+
+
+def read_trees(booster: lightgbm.Booster) -> Trees:
+    """Read what a booster says of its inputs from its text."""
+    return Trees(
+        feature_names=tuple(booster.feature_name()),
+        feature_infos=tuple(_parameter(booster, "feature_infos").split(" ")),
+        pandas_categorical=tuple(tuple(values) for values in booster.pandas_categorical or ()),
+    )
+
+
+def _parameter(booster: lightgbm.Booster, name: str) -> str:
+    for line in booster.model_to_string(num_iteration=1).splitlines():
+        if line.startswith(f"{name}="):
+            return line.partition("=")[2]
+    return ""
+
+
+def _probe(
+    model_dir: Path, recorded: MlflowModel, names: Sequence[str]
+) -> tuple[contract.Task, tuple[Category, ...] | None]:
+    call, classes = pyfunc.load(model_dir)
+    rows = find_extra(model_dir, bundle.GOLDEN)
+    if rows is not None:
+        sample: object = bundle.read_scored_rows(rows)[0]
+    else:
+        sample = recorded.load_input_example(str(model_dir))
+    if not isinstance(sample, pd.DataFrame):
+        raise IntakeError(
+            "the model has neither golden rows nor an input example, so the shape of its answer "
+            "is not known: log it with input_example=X.head()"
+        )
+    answer = call(sample[list(names)].head(5))
+    scores = pyfunc.scores_of(answer)
+    if scores.ndim == 1:
+        return "regression", None
+    if classes is None:
+        columns = answer.columns if isinstance(answer, pd.DataFrame) else range(scores.shape[1])
+        classes = tuple(str(column) for column in columns)
+    return ("binary" if len(classes) == 2 else "multiclass"), classes
+
+
+def _decision(model_dir: Path) -> tuple[float, str]:
+    path = find_extra(model_dir, bundle.DECISION)
+    if path is None:
+        return 0.5, "default: no threshold was logged with the model"
+    try:
+        decision = msgspec.json.decode(path.read_bytes(), type=bundle.Decision)
+    except msgspec.MsgspecError as error:
+        raise IntakeError(f"{bundle.DECISION} cannot be read: {error}") from None
+    return decision.threshold, decision.method
+
+
+def _descriptions(model_dir: Path) -> dict[str, str]:
+    path = find_extra(model_dir, bundle.FEATURES)
+    if path is None:
+        return {}
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except msgspec.MsgspecError as error:
+        raise IntakeError(f"{bundle.FEATURES} cannot be read: {error}") from None
+
+
+def _profiles(model_dir: Path) -> dict[str, Profile]:
+    path = find_extra(model_dir, bundle.REFERENCE)
+    if path is None:
+        return {}
+    rows, _ = bundle.read_scored_rows(path)
+    profiles = {}
+    for name in rows.columns:
+        column = rows[name]
+        missing_rate = float(column.isna().mean())
+        present = column.dropna()
+        is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+        if is_number and len(present):
+            profiles[str(name)] = Profile(missing_rate, float(present.min()), float(present.max()))
+        else:
+            profiles[str(name)] = Profile(missing_rate)
+    return profiles
+
+
+def _golden_json(made: Contract, path: Path) -> bytes:
+    rows, scores = bundle.read_scored_rows(path)
+    documents = [
+        msgspec.Raw(json.dumps({name: _json_value(value) for name, value in row.items()}).encode())
+        for row in rows[list(made.names)].to_dict("records")
+    ]
+    kept = golden.Golden(rows=documents, scores=scores.tolist())
+    encoded = msgspec.json.encode(kept)
+    # The rows must go in by the door that clients use; better found out here than at start.
+    Framer(made).frame(golden.encode_rows(kept, RowReader(Encoder(made)).read_row))
+    return encoded
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, np.generic):
+        value = value.item()
+    # NaN, None, NaT and pandas' NA all mean missing.
+    return None if value is pd.NA or value is None or value != value else value  # noqa: PLR0124 - NaN
+
+
+def _make_latest(tag: str) -> bool:
+    name = tag.partition(":")[0]
+    try:
+        stored = bentoml.models.get(tag)
+    except bentoml.exceptions.NotFound:
+        return True
+    if bentoml.models.get(f"{name}:latest").tag == stored.tag:
+        return False
+    # A rollback: the same files again, so that NAME:latest is what was imported last.
+    bentoml.models.delete(tag)
+    return True
+
+
+def _folder_name(uri: str) -> str:
+    return uri.rstrip("/").rsplit("/", 1)[-1]
+
+
+def _labels(origin: Origin, made: Contract) -> dict[str, str]:
+    labels = {
+        "mlflow_run_id": origin.run_id,
+        "registry_name": origin.registry_name,
+        "registry_version": origin.registry_version,
+        "contract": made.hash[:12],
+        "task": made.task,
+    }
+    return {name: value for name, value in labels.items() if value}
+
+
+def _metadata(
+    origin: Origin, made: Contract, model_dir: Path, files: dict[str, str], digest: str
+) -> dict[str, object]:
+    recorded = MlflowModel.load(str(model_dir))
+    flavors = sorted(set(recorded.flavors) - {"python_function"}) or ["python_function"]
+    return {
+        "source": origin.uri,
+        "mlflow_run_id": origin.run_id,
+        "registry_name": origin.registry_name,
+        "registry_version": origin.registry_version,
+        "flavor": flavors[0],
+        "signature": json.dumps(recorded.signature.to_dict()),
+        "contract_hash": made.hash,
+        "digest": digest,
+        "files": files,
+        "metrics": origin.metrics,
+        "packages": {name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES},
+    }
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,138 @@
+"""A stored model made ready to answer, and the proofs that it must pass first."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from bentos import golden, openapi
+from bentos.errors import IntegrityError
+from bentos.predictor import BoosterPredictor, Predictor, Scores
+from bentos.scoring import Scorer
+from bentos.settings import Settings
+from bentos.store import BOOSTER, FOLDER, StoredModel
+from bentos.validation import Encoder
+from bentos.wire.json import RowReader
+
+
+class Served:
+    """One model as the routes use it: everything that depends on its contract, made once."""
+
+    def __init__(self, stored: StoredModel, settings: Settings) -> None:
+        self.stored = stored
+        self.contract = stored.contract
+        self.reader = RowReader(Encoder(stored.contract, settings.unknown_category))
+        self.scorer = Scorer(stored.contract, _predictor(stored, settings))
+        reference = {"name": stored.name, "version": stored.version}
+        self.reference = msgspec.Raw(msgspec.json.encode(reference))
+        self.model_json = msgspec.json.encode(_description(stored))
+        self.openapi_json = msgspec.json.encode(
+            openapi.document(
+                stored.contract,
+                stored.name,
+                stored.version,
+                max_rows=settings.max_rows,
+                max_body_bytes=settings.max_body_bytes,
+            )
+        )
+        path = stored.folder / FOLDER / golden.FILE
+        self.golden = golden.read(path.read_bytes()) if path.is_file() else None
+
+    def prove(self) -> None:
+        """Score the golden rows on the way that requests take. Raises IntegrityError."""
+        if self.golden is not None:
+            rows = golden.encode_rows(self.golden, self.reader.read_row)
+            golden.check(self.golden, self.scorer.predict(rows), "the serving path")
+
+    async def prove_with_mlflow(self) -> bool:
+        """Score the golden rows with MLflow's own loader, in a process of its own.
+
+        Gives False where there is nothing to compare: no golden rows, or no mlflow here.
+        Raises IntegrityError.
+        """
+        if self.golden is None or importlib.util.find_spec("mlflow") is None:
+            return False
+        scores = await _rescore(self.stored.folder)
+        golden.check(self.golden, scores, "MLflow's own loader")
+        return True
+
+
+def _predictor(stored: StoredModel, settings: Settings) -> Predictor:
+    if stored.contract.engine == "booster":
+        text = (stored.folder / FOLDER / BOOSTER).read_text()
+        return BoosterPredictor(text, settings.predict_threads)
+    if importlib.util.find_spec("mlflow") is None:
+        raise IntegrityError(
+            "this model is run by MLflow itself, which is not installed: install tabserve[mlflow]"
+        )
+    # Imported here alone: the native path must not carry MLflow.
+    from bentos import pyfunc
+
+    call, _ = pyfunc.load(stored.folder)
+    return pyfunc.PyfuncPredictor(stored.contract, call)
+
+
+async def _rescore(folder: Path) -> Scores:
+    # The worker's metrics directory is not this process's to write to.
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"
+    }
+    search = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path[1:]])
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bentos.golden",
+        str(folder),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**environment, "PYTHONPATH": search, "MLFLOW_DISABLE_TELEMETRY": "true"},
+    )
+    try:
+        output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        last = errors.decode(errors="replace").strip().rsplit("\n", 1)[-1]
+        raise IntegrityError(f"MLflow's own loader cannot score the golden rows: {last}")
+    return golden.parse_scores(output)
+
+
+def _description(stored: StoredModel) -> dict[str, object]:
+    made, provenance = stored.contract, stored.provenance
+    return {
+        "name": stored.name,
+        "version": stored.version,
+        "imported": stored.created,
+        "mlflow": {
+            "run_id": provenance.mlflow_run_id,
+            "registry_name": provenance.registry_name,
+            "registry_version": provenance.registry_version,
+            "flavor": provenance.flavor,
+        },
+        "digest": provenance.digest,
+        "engine": made.engine,
+        "task": made.task,
+        "classes": made.classes,
+        # `score` is the probability of this class.
+        "score_class": made.classes[1] if made.task == "binary" and made.classes else None,
+        "threshold": made.threshold,
+        "threshold_method": made.threshold_method,
+        "contract_hash": made.hash,
+        "features": [
+            {
+                **feature.interface,
+                "description": feature.description,
+                "profile": feature.profile,
+            }
+            for feature in made.features
+        ],
+        "metrics": provenance.metrics,
+        "dependencies": provenance.packages,
+    }

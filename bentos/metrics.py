@@ -1,0 +1,206 @@
+"""Every metric that the service exports, and how several workers export them as one.
+
+All label sets are closed: routes are templates, features and classes come from the
+contract, reasons from the code.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from bentos.batching import Reason
+from bentos.contract import Contract
+from bentos.frame import Screening
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+_MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
+# Set by the supervisor for its workers; no setting of the user.
+_WORKERS_DIR = "_TABSERVE_METRICS_DIR"
+
+# From 0.5 ms, where a lone row is answered, to the default timeout of 10 s.
+_SECONDS = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0),
+)
+# Powers of two up to the default `batch_max_rows`, and beyond for larger settings.
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+STAGES = ("decode", "queue", "predict", "encode")
+
+
+class Metrics:
+    """The service's metrics in one registry.
+
+    In a worker of `bentoml serve` their values live in files that all workers share
+    (Prometheus' multiprocess mode), so any worker can answer for all.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self.requests = Counter(
+            "tabserve_requests",
+            "Requests answered, by route template and status code.",
+            ["route", "status"],
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "tabserve_request_duration_seconds",
+            "Time from a request's first byte seen to its answer handed over.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.stage = Histogram(
+            "tabserve_stage_duration_seconds",
+            "Time that one stage of scoring took, for each request.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "tabserve_requests_in_flight",
+            "Requests with a whole body that are not answered yet.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.shed = Counter(
+            "tabserve_requests_shed",
+            "Requests refused to protect the rest, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.rows = Counter(
+            "tabserve_rows",
+            "Rows received, by what became of them.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.faults = Counter(
+            "tabserve_faults",
+            "Faults found in rows and bodies, by code.",
+            ["code"],
+            registry=registry,
+        )
+        self.batch_rows = Histogram(
+            "tabserve_batch_rows",
+            "Rows scored by one call of the model, `/v1/predict` only.",
+            buckets=_ROWS,
+            registry=registry,
+        )
+        self.batch_wait = Histogram(
+            "tabserve_batch_wait_seconds",
+            "Time that the oldest row of a batch waited for it.",
+            buckets=(0.0001, 0.00025, *_SECONDS),
+            registry=registry,
+        )
+        self.batches = Counter(
+            "tabserve_batches",
+            "Batches, by what sent them off: the turn of the event loop, a full batch, the wait.",
+            ["reason"],
+            registry=registry,
+        )
+        self.missing = Counter(
+            "tabserve_feature_missing",
+            "Accepted rows without a value for a feature.",
+            ["feature"],
+            registry=registry,
+        )
+        self.out_of_range = Counter(
+            "tabserve_feature_out_of_range",
+            "Accepted rows with a value outside the training range of a feature.",
+            ["feature"],
+            registry=registry,
+        )
+        self.unknown_category = Counter(
+            "tabserve_feature_unknown_category",
+            "Accepted rows with a category that training never saw, scored as missing.",
+            ["feature"],
+            registry=registry,
+        )
+        self.labels = Counter(
+            "tabserve_labels",
+            "Labels decided, by model version.",
+            ["model", "version", "label"],
+            registry=registry,
+        )
+        self.ready = Gauge(
+            "tabserve_ready",
+            "Workers that serve: 1 each once the model has proved itself, else 0.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.model_info = Gauge(
+            "tabserve_model_info",
+            "1 for the model that is served.",
+            ["model", "version", "contract", "engine"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+
+    def announce(self, name: str, version: str, contract: Contract) -> None:
+        """Start every series of a model at zero, so that a first event is seen as a rise."""
+        self.model_info.labels(name, version, contract.hash[:12], contract.engine).set(1)
+        for feature in contract.features:
+            self.missing.labels(feature.name)
+            if feature.profile is not None and feature.profile.minimum is not None:
+                self.out_of_range.labels(feature.name)
+            if feature.categories is not None:
+                self.unknown_category.labels(feature.name)
+        for label in contract.classes or ():
+            self.labels.labels(name, version, str(label))
+        for outcome in ("scored", "rejected"):
+            self.rows.labels(outcome)
+
+    def observe_batch(self, rows: int, waited_seconds: float, reason: Reason) -> None:
+        """Count one batch of `/v1/predict`."""
+        self.batch_rows.observe(rows)
+        self.batch_wait.observe(waited_seconds)
+        self.batches.labels(reason).inc()
+
+    def observe_screening(self, screening: Screening) -> None:
+        """Count what a screen found."""
+        for feature, count in screening.missing.items():
+            self.missing.labels(feature).inc(count)
+        for feature, count in screening.outside.items():
+            self.out_of_range.labels(feature).inc(count)
+
+    def render(self) -> bytes:
+        """All metrics of all workers in the Prometheus text format."""
+        if _MULTIPROC_DIR not in os.environ:
+            return generate_latest(self._registry)
+        merged = CollectorRegistry()
+        MultiProcessCollector(merged)  # type: ignore[no-untyped-call]  # the library has no types
+        return generate_latest(merged)
+
+
+def start_directory() -> None:
+    """Make the folder that the workers of this server share, before they start.
+
+    BentoML's own folder is the same for every server of a machine, and each start empties
+    it: two servers side by side would wipe and mix each other's numbers.
+    """
+    folder = tempfile.mkdtemp(prefix="tabserve-metrics-")
+    os.environ[_WORKERS_DIR] = folder
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def join_directory() -> None:
+    """Use the folder of `start_directory` in a worker that it started."""
+    if _WORKERS_DIR in os.environ:
+        os.environ[_MULTIPROC_DIR] = os.environ[_WORKERS_DIR]
+
+
+def leave_directory() -> None:
+    """Take this worker's gauges out of the sums: it stops."""
+    if _MULTIPROC_DIR in os.environ:
+        with suppress(OSError):
+            mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]  # the same

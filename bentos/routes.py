@@ -1,0 +1,67 @@
+"""The door: an ASGI middleware inside the BentoML service that answers our routes.
+
+Neither BentoML's per-request work nor its error texts are on the way; what is not ours
+is left to BentoML.
+"""
+
+from __future__ import annotations
+
+import bentoml
+
+from bentos.api import OTHER, Api
+from bentos.errors import Problem
+from bentos.http import App, Handler, Receive, Reply, Request, Scope, Send
+
+# BentoML's own format between services: only ever read from a service behind another.
+_INNER = b"application/vnd.bentoml+pickle"
+
+
+class Routes:
+    """ASGI middleware that answers our routes and leaves the rest to BentoML."""
+
+    def __init__(self, app: App, api: Api) -> None:
+        self._app = app
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        methods = self._api.routes.get(path)
+        if methods is not None:
+            handler = methods.get(scope["method"])
+            request = Request(scope, receive)
+            if handler is None:
+                handler = _method_not_allowed(methods)
+            elif _is_inner(request):
+                await self._app(scope, receive, send)
+                return
+            await self._api.answer(handler, path, request, send)
+        elif path == "/v1" or path.startswith("/v1/"):
+            await self._api.answer(_not_found, OTHER, Request(scope, receive), send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _is_inner(request: Request) -> bool:
+    # A service behind another one on the same host speaks BentoML's format over a private
+    # socket; BentoML itself refuses that format on the main service.
+    return (
+        request.headers.get(b"content-type") == _INNER
+        and bentoml.server_context.service_type == "service"
+    )
+
+
+def _method_not_allowed(methods: dict[str, Handler]) -> Handler:
+    async def handler(_: Request) -> Reply:
+        allowed = ", ".join(methods)
+        raise Problem(
+            "method-not-allowed", f"this route takes {allowed}", headers={"Allow": allowed}
+        )
+
+    return handler
+
+
+async def _not_found(_: Request) -> Reply:
+    raise Problem("not-found", "GET / lists the routes of this service")

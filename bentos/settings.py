@@ -1,0 +1,109 @@
+"""Every setting of the service, read once from the environment (`TABSERVE_*`) or `.env`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from bentos.errors import ConfigurationError
+
+PREFIX = "TABSERVE_"
+
+
+class Settings(BaseSettings):
+    """How one service behaves. The field `max_rows` is the variable `TABSERVE_MAX_ROWS`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    model: Annotated[str, NoDecode] = Field(
+        "credit-default:latest",
+        description="Bento model to serve, NAME:TAG. A built Bento keeps its own.",
+    )
+    workers: int = Field(1, ge=1, le=128, description="Worker processes, each with the model.")
+    unknown_category: Literal["refuse", "missing"] = Field(
+        "refuse",
+        description="A category that training never saw: refuse the row, or score it as missing.",
+    )
+    max_rows: int = Field(10_000, ge=1, description="Most rows of one batch request.")
+    max_body_bytes: int = Field(
+        16 * 2**20, ge=1024, description="Largest body of a request, after decompression, in bytes."
+    )
+    timeout_seconds: float = Field(
+        10.0, gt=0, description="Longest time from the whole body to its scores, in seconds."
+    )
+    max_concurrency: int = Field(
+        1024,
+        ge=1,
+        description="Requests that one worker holds at once; more are shed with 503.",
+    )
+    batch_max_rows: int = Field(
+        128, ge=1, description="Most rows that one call of the model scores for `/v1/predict`."
+    )
+    batch_wait_ms: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="How long a lone row waits for company, in milliseconds. 0 takes what arrived "
+        "in the same turn of the event loop, and never waits.",
+    )
+    predict_threads: int = Field(
+        1, ge=1, description="OpenMP threads of one call of the model. Workers scale better."
+    )
+    access_log: bool = Field(True, description="One JSON line a request.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
+    data_dir: Path = Field(
+        Path(".tabserve"),
+        description="Where the command line keeps the default MLflow store.",
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _is_tag(cls, value: str) -> str:
+        name, _, version = value.partition(":")
+        if not name or not version:
+            raise ValueError("must be NAME:TAG, for example credit-default:latest")
+        return value
+
+
+def variable(field: str) -> str:
+    """Name the environment variable of a field."""
+    return f"{PREFIX}{field.upper()}"
+
+
+def read(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of this process.
+
+    Raises ConfigurationError, one line, that names every unknown or malformed variable
+    and repeats no value.
+    """
+    environment = os.environ if environment is None else environment
+    known = {variable(field) for field in Settings.model_fields}
+    unknown = [name for name in environment if name.startswith(PREFIX) and name not in known]
+    if unknown:
+        raise ConfigurationError("; ".join(_unknown(unknown, known)))
+    try:
+        return Settings()  # type: ignore[call-arg]  # filled from the environment
+    except ValidationError as error:
+        faults = (
+            f"{variable(str(fault['loc'][0]))}: {fault['msg']}"
+            if fault["type"] != "extra_forbidden"
+            else next(_unknown([str(fault["loc"][0]).upper()], known))
+            for fault in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationError("; ".join(faults)) from None
+
+
+def _unknown(names: Iterable[str], known: set[str]) -> Iterator[str]:
+    for name in sorted(names):
+        nearest = difflib.get_close_matches(name, known, n=1)
+        yield f"{name} is not a setting" + (f", did you mean {nearest[0]}?" if nearest else "")

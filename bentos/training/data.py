@@ -1,0 +1,227 @@
+"""Rows and outcomes, from the package or from the user's file.
+
+Numbers become float64, so that a missing value can be said; text becomes a category; booleans
+stay booleans. What cannot be one of these is refused with the column's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow
+
+from bentos.bundle import SCORE_PREFIX
+from bentos.training import TrainingError
+from bentos.training.description import Description, describe_reference, describe_unknown
+from bentos.training.schema import check
+from bentos.training.split import sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+PACKAGED = "credit_default.parquet"
+
+# Fewer rows than this of the rarer class leave a test part of ten, whose metrics are noise.
+MINIMUM_CLASS_ROWS = 50
+
+# LightGBM writes feature names into its model text, where these characters end a name; it
+# replaces white space by underscores, after which no name would match.
+UNSAFE_NAME = re.compile(r'[\s",:\[\]{}]')
+
+# MLflow keeps at most 36 characters of a data set's digest.
+DIGEST_CHARACTERS = 32
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Features and outcomes.
+
+    `features`: shape (n, features); float64, bool or category of strings. `labels`: shape
+    (n,), as the file has them. `classes`: the two labels, ascending; the model's score is the
+    probability of the second. `source`: where the rows are from, a URL or a file name.
+    """
+
+    features: pd.DataFrame
+    labels: NDArray[np.generic]
+    classes: tuple[int | float | str | bool, int | float | str | bool]
+    description: Description
+    source: str
+
+    @cached_property
+    def outcomes(self) -> NDArray[np.int64]:
+        """1 for the second class, else 0; shape (n,)."""
+        return np.asarray(self.labels == self.classes[1], dtype=np.int64)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over names, types, rows and outcomes, the first 32 hexadecimal digits.
+
+        Over all rows; MLflow's own digest stops at 10,000.
+        """
+        frame = self.features.assign(__target__=self.labels)
+        state = hashlib.sha256(repr([self.description.target.name, self.classes]).encode())
+        for name in frame.columns:
+            values = frame[name]
+            state.update(repr((str(name), _type_name(values))).encode())
+            hashes = pd.util.hash_pandas_object(values, index=False).to_numpy(dtype=np.uint64)
+            state.update(hashes.astype("<u8").tobytes())
+        return state.hexdigest()[:DIGEST_CHARACTERS]
+
+    def take(self, positions: NDArray[np.int64]) -> Dataset:
+        """The rows at these positions."""
+        return replace(
+            self,
+            features=self.features.iloc[positions].reset_index(drop=True),
+            labels=self.labels[positions],
+        )
+
+
+def _type_name(values: pd.Series) -> str:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return f"category{[str(category) for category in values.dtype.categories]}"
+    return "text" if values.dtype.kind in "OU" else str(values.dtype)
+
+
+def load_reference() -> Dataset:
+    """Load the packaged data. Raises TrainingError if the file is not the one that was shipped."""
+    folder = files("bentos.training").joinpath("data")
+    content = folder.joinpath(PACKAGED).read_bytes()
+    published = folder.joinpath("SHA256SUMS").read_text().split()[0]
+    verify(content, published)
+    description = describe_reference()
+    frame = pd.read_parquet(pyarrow.BufferReader(content))
+    labels = frame.pop(description.target.name).to_numpy()
+    check(frame, description)
+    return Dataset(frame, labels, (0, 1), description, description.url)
+
+
+def verify(content: bytes, checksum: str) -> None:
+    """Compare bytes with a SHA-256 in hexadecimal. Raises TrainingError where they differ."""
+    if hashlib.sha256(content).hexdigest() != checksum:
+        raise TrainingError(f"{PACKAGED} is damaged: its SHA-256 is not the published one")
+
+
+def load_file(path: Path, target: str, maximum_categories: int) -> Dataset:
+    """Load a CSV or Parquet file with a binary target.
+
+    `maximum_categories`: a text column with more values is refused.
+    Raises TrainingError naming the column at fault, never a value.
+    """
+    frame = _read(path)
+    description = describe_unknown(path.name, target)
+    if target not in frame.columns:
+        raise TrainingError(f"{path.name} has no column {target!r}")
+    labels, classes = _labels(frame.pop(target), target)
+    if frame.shape[1] == 0:
+        raise TrainingError(f"{path.name} has no column besides {target!r}")
+    _check_names(frame)
+    features = pd.DataFrame(
+        {name: _convert(frame[name], maximum_categories) for name in frame.columns}
+    )
+    check(features, description)
+    return Dataset(features, labels, classes, description, str(path))
+
+
+def reduce(dataset: Dataset, rows: int | None, seed: int) -> Dataset:
+    """Keep about `rows` rows with the same share of every class; None keeps all."""
+    if rows is None:
+        return dataset
+    kept = dataset.take(sample(dataset.outcomes, rows, seed))
+    _check_class_rows(kept.outcomes, dataset.description.target.name)
+    return kept
+
+
+def _read(path: Path) -> pd.DataFrame:
+    is_parquet = path.suffix.lower() in (".parquet", ".pq")
+    try:
+        return pd.read_parquet(path) if is_parquet else pd.read_csv(path, low_memory=False)
+    # Both readers raise a family of errors that share no base but ValueError and OSError.
+    except (ValueError, OSError, pyarrow.ArrowException, EOFError):
+        kind = "Parquet" if is_parquet else "CSV"
+        raise TrainingError(f"{path} cannot be read as {kind}") from None
+
+
+def _check_names(frame: pd.DataFrame) -> None:
+    for name in frame.columns:
+        if not isinstance(name, str) or not name or UNSAFE_NAME.search(name):
+            raise TrainingError(
+                f"column {name!r}: rename it, LightGBM's model file cannot hold white space or "
+                'any of ",:[]{} in a name'
+            )
+        if name.startswith(SCORE_PREFIX):
+            raise TrainingError(f"column {name!r}: names may not start with {SCORE_PREFIX!r}")
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise TrainingError(f"column {repeated[0]!r} occurs more than once")
+
+
+def _labels(
+    values: pd.Series, target: str
+) -> tuple[NDArray[np.generic], tuple[int | float | str | bool, int | float | str | bool]]:
+    missing = int(values.isna().sum())
+    if missing:
+        raise TrainingError(f"target {target!r} is missing in {missing} rows")
+    count = values.nunique()
+    if count != 2:
+        raise TrainingError(
+            f"target {target!r} has {count} different values: only a binary target can be trained"
+        )
+    # Objects, extension types and categories become plain numpy arrays, which MLflow's safe
+    # model format takes.
+    listed = values.tolist()
+    is_plain = all(isinstance(value, bool | int | float) for value in listed)
+    labels = np.array(listed if is_plain else [str(value) for value in listed])
+    first, second = np.unique(labels).tolist()
+    _check_class_rows(np.asarray(labels == second, dtype=np.int64), target)
+    return labels, (first, second)
+
+
+def _check_class_rows(outcomes: NDArray[np.int64], target: str) -> None:
+    rarer = int(np.bincount(outcomes, minlength=2).min())
+    if rarer < MINIMUM_CLASS_ROWS:
+        raise TrainingError(
+            f"target {target!r} has {rarer} rows of its rarer class, "
+            f"{MINIMUM_CLASS_ROWS} are needed"
+        )
+
+
+def _convert(values: pd.Series, maximum_categories: int) -> pd.Series:
+    name, dtype = values.name, values.dtype
+    if values.isna().all():
+        raise TrainingError(f"column {name!r} has no value in any of its {len(values)} rows")
+    is_time = pd.api.types.is_datetime64_any_dtype(dtype) or dtype.kind == "m"
+    if is_time or isinstance(dtype, pd.PeriodDtype):
+        raise TrainingError(f"column {name!r} holds times: turn it into a number or leave it out")
+    if pd.api.types.is_bool_dtype(dtype) and not isinstance(dtype, pd.CategoricalDtype):
+        # A boolean with missing values has no type of its own in LightGBM.
+        return _categorise(values, maximum_categories) if values.hasnans else values.astype(bool)
+    if pd.api.types.is_complex_dtype(dtype):
+        raise TrainingError(f"column {name!r} holds complex numbers")
+    if pd.api.types.is_numeric_dtype(dtype):
+        return values.astype("float64")
+    return _categorise(values, maximum_categories)
+
+
+def _categorise(values: pd.Series, maximum_categories: int) -> pd.Series:
+    """A category of strings, in the order of their code points."""
+    present = values.dropna()
+    unfit = int(sum(not isinstance(value, str | bool | int | float) for value in present))
+    if unfit:
+        raise TrainingError(f"column {values.name!r}: {unfit} rows are neither text nor number")
+    text = values.astype(object).map(str, na_action="ignore")
+    categories = sorted(set(text.dropna()))
+    if len(categories) > maximum_categories:
+        raise TrainingError(
+            f"column {values.name!r} has {len(categories)} different texts, "
+            f"more than data.maximum_categories={maximum_categories}: leave it out or group them"
+        )
+    return text.astype(pd.CategoricalDtype(categories))

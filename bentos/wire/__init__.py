@@ -1,0 +1,1 @@
+"""Payload formats: bytes in, plain values out, and back. Nothing else parses bytes."""

@@ -1,0 +1,73 @@
+"""The BentoML service: wiring only. `bentoml serve .` runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bentoml
+from prometheus_client import CollectorRegistry
+
+from bentos import logs, metrics, settings, store
+from bentos.api import Api, as_service_error
+from bentos.errors import ConfigurationError
+from bentos.routes import Routes
+
+try:
+    SETTINGS = settings.read()
+    TAG = store.find_tag(SETTINGS, Path(__file__).resolve().parent)
+    store.require(TAG)
+except ConfigurationError as error:
+    raise SystemExit(f"tabserve: {error}") from None
+
+metrics.join_directory()
+API = Api(SETTINGS, metrics.Metrics(CollectorRegistry()))
+
+
+@bentoml.service(
+    name="tabserve",
+    workers=SETTINGS.workers,
+    # All of these our own routes do themselves, without a cost per request.
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+    tracing={"excluded_urls": ".*"},
+    traffic={"timeout": 86_400},
+)
+class TabularModel:
+    """Scores rows of named features with one MLflow model."""
+
+    stored = bentoml.models.BentoModel(TAG)
+
+    def __init__(self) -> None:
+        logs.configure(SETTINGS.log_level)
+        API.load(lambda: store.open_model(self.stored))
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]  # BentoML has no types for it
+    def share_metrics() -> None:
+        metrics.start_directory()
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML has no types for it
+    async def prove(self) -> None:
+        API.start()
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML has no types for it
+    async def leave(self) -> None:
+        await API.stop()
+
+    def __is_ready__(self) -> bool:
+        return API.is_ready
+
+    @bentoml.api(route="/v1/predict")
+    async def predict(self, row: dict[str, Any], /) -> dict[str, Any]:
+        """Score one row of named features."""
+        with as_service_error():
+            return await API.score_value(row)
+
+    @bentoml.api(route="/v1/predict/batch")
+    async def predict_batch(self, instances: list[Any]) -> dict[str, Any]:
+        """Score many rows; a row with faults gets an error in its place."""
+        with as_service_error():
+            return await API.score_values(instances)
+
+
+TabularModel.add_asgi_middleware(Routes, api=API)
