@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
-from prometheus_client import CollectorRegistry
 
 from bentos import logs, metrics, settings, store
 from bentos.api import Api, as_service_error
@@ -21,7 +20,7 @@ except ConfigurationError as error:
     raise SystemExit(f"tabserve: {error}") from None
 
 metrics.join_directory()
-API = Api(SETTINGS, metrics.Metrics(CollectorRegistry()))
+API = Api(SETTINGS, metrics.Metrics())
 
 
 @bentoml.service(

@@ -44,8 +44,8 @@ class Metrics:
     (Prometheus' multiprocess mode), so any worker can answer for all.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self._registry = registry = registry or CollectorRegistry()
         self.requests = Counter(
             "tabserve_requests",
             "Requests answered, by route template and status code.",

@@ -56,9 +56,9 @@ def find_tag(settings: Settings, project: Path) -> str:
     """
     manifest = project.parent / "bento.yaml"
     if "model" not in settings.model_fields_set and manifest.is_file():
-        models = yaml.safe_load(manifest.read_text()).get("models") or []
-        if models:
-            return str(models[0]["tag"])
+        for service in yaml.safe_load(manifest.read_text())["services"]:
+            for model in service["models"]:
+                return str(model["tag"])
     return settings.model
 
 

@@ -44,7 +44,7 @@ Parameters = dict[str, Any]
 class Classifier(Protocol):
     """What every candidate can do: shape (n, features) in, float64 of shape (n, 2) out."""
 
-    def predict_proba(self, X: pd.DataFrame) -> NDArray[np.float64]: ...  # scikit-learn's name
+    def predict_proba(self, features: pd.DataFrame, /) -> NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True)

@@ -127,18 +127,17 @@ def _metrics(facts: Facts) -> str:
         lead = facts.metrics[best]["roc_auc"] - facts.metrics[facts.served]["roc_auc"]
         remark = (
             f"`{best}` has a ROC-AUC higher by {lead:.4f}. `{facts.served}` is the one that is "
-            "served: it takes categories and missing values as they are and costs less per row."
+            "served: it takes categories and missing values as they are, and its trees are plain "
+            "text that no server has to unpickle."
         )
     return f"{table}\n\nEvery candidate has its own threshold, chosen the same way. {remark}"
 
 
 def _calibration(metrics: Mapping[str, float]) -> str:
-    gap = metrics["calibration_gap"]
-    direction = "above" if gap >= 0 else "below"
     return (
         f"Over ten groups of equal size the score is {metrics['calibration_error']:.4f} away from "
-        f"the observed rate on average. The mean score is {abs(gap):.4f} {direction} the observed "
-        "rate. The scores are not calibrated afterwards."
+        f"the observed rate on average. Mean score minus observed rate is "
+        f"{metrics['calibration_gap']:+.4f}. The scores are not calibrated afterwards."
     )
 
 
@@ -207,7 +206,7 @@ def _reproduction(facts: Facts) -> str:
     parameters = ", ".join(f"`{key}={value}`" for key, value in facts.parameters.items())
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return (
-        "`tabserve train` with the same data and `settings.yaml` of the parent run gives the same "
-        f"numbers to the last digit.\n\n- Settings digest: `{facts.settings_digest}`\n"
+        "`tabserve train` with the same data, the parent run's `settings.yaml` and the versions below "
+        f"gives the same numbers to the last digit.\n\n- Settings digest: `{facts.settings_digest}`\n"
         f"- Parameters: {parameters}\n- Versions: {versions}"
     )

@@ -64,6 +64,9 @@ def train(
     """
     if (data is None) != (target is None):
         raise click.UsageError("--data and --target go together")
+    # What would read as part of the URI models:/NAME@ALIAS or models:/NAME/VERSION.
+    if not name or set(name) & set("/:@"):
+        raise click.UsageError("--name may not be empty or hold any of / : @")
     click.echo("loading libraries and data")
     try:
         dataset, chosen = _prepare(data, target, config, overrides)

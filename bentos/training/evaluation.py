@@ -82,8 +82,8 @@ def group_calibration(
 
     Each of shape (groups,), by ascending score; fewer groups where there are fewer rows.
     """
-    groups = [part for part in np.array_split(np.argsort(scores, kind="stable"), CALIBRATION_BINS)]
-    groups = [part for part in groups if len(part)]
+    order = np.argsort(scores, kind="stable")
+    groups = [part for part in np.array_split(order, CALIBRATION_BINS) if len(part)]
     return (
         np.array([scores[part].mean() for part in groups]),
         np.array([outcomes[part].mean() for part in groups]),

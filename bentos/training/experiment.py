@@ -154,7 +154,10 @@ def _child(
     report: Callable[[str], None], fit: Callable[[], Candidate]
 ) -> Iterator[tuple[Candidate, str]]:
     """Fit a candidate inside a child run of its own."""
-    with mlflow.start_run(nested=True) as run:
+    # MLflow would put a nested run into its default experiment, not into the parent's.
+    parent = mlflow.active_run()
+    experiment_id = parent.info.experiment_id if parent else None
+    with mlflow.start_run(experiment_id=experiment_id, nested=True) as run:
         started = time.monotonic()
         candidate = fit()
         mlflow.set_tag("mlflow.runName", candidate.name)
@@ -231,7 +234,7 @@ def _evaluate(candidate: Candidate, run_id: str, parts: Parts, chosen: Settings)
     if isinstance(candidate.model, LGBMClassifier):
         rows = test.features.head(chosen.evidence.contribution_rows)
         ranked = importance.rank(candidate.model, rows)
-        mlflow.log_dict(ranked.to_dict(orient="list"), "importance.json")
+        mlflow.log_text(ranked.to_json(orient="records", indent=2), "importance.json")
         pictures["importance"] = figures.draw_importance(ranked)
     for title, figure in pictures.items():
         mlflow.log_figure(figure, f"figures/{title}.png")

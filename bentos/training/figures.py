@@ -176,5 +176,6 @@ def draw_importance(ranked: pd.DataFrame) -> Figure:
         _dress(axes, title)
         axes.barh(shown["feature"], shown[column], color=colour)
         axes.grid(axis="y", visible=False)
+        axes.margins(y=0.01)  # no empty row above and below the bars
         axes.set_xlabel(unit, fontsize=9)
     return figure

@@ -97,7 +97,7 @@ def score(version: ModelVersion, rows: Dataset) -> NDArray[np.float64]:
     """
     try:
         model = mlflow.lightgbm.load_model(f"models:/{version.name}/{version.version}")
-    except MlflowException:
+    except (MlflowException, OSError):
         raise IncomparableError("it cannot be loaded as a LightGBM model") from None
     if not isinstance(model, lightgbm.LGBMClassifier):
         raise IncomparableError("it is no LightGBM classifier")

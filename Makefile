@@ -1,0 +1,74 @@
+# Thin: every target is one or two commands that can be typed by hand.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# uv makes the environment. Where it is missing, pip puts it beside the project, into a
+# folder of its own: that works on a system Python too.
+UV_VERSION := 0.13.8
+UV := $(shell command -v uv 2>/dev/null || echo $(CURDIR)/.uv/bin/uv)
+RUN := $(UV) run --no-sync
+
+# No usage statistics, from us or from what we run.
+export BENTOML_DO_NOT_TRACK := True
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+PORT ?= 3000
+HOST ?= 127.0.0.1
+
+.PHONY: help setup demo serve train test lint format lock clean
+
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+$(CURDIR)/.uv/bin/uv:
+	@echo "fetching uv $(UV_VERSION) with pip"
+	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+		--target $(CURDIR)/.uv uv==$(UV_VERSION) \
+		|| { echo "uv could not be fetched: this needs Python 3.11 with pip (apt-get install python3-pip)" >&2; exit 1; }
+
+# The stamp says that the environment is that of the lock file.
+.venv/.synced: uv.lock pyproject.toml .python-version | $(UV)
+	$(UV) sync --frozen --all-extras
+	@touch $@
+
+setup: .venv/.synced ## Make the environment (.venv), nothing else needed before.
+	@command -v uv >/dev/null || echo "to type 'uv run ...' yourself: export PATH=\"$(CURDIR)/.uv/bin:\$$PATH\""
+
+train: setup ## Train the reference model and register it in MLflow.
+	$(RUN) tabserve train
+
+demo: setup ## Train, import, serve, score real rows over HTTP, stop.
+	@$(RUN) python -m bentos.training.demo
+
+serve: setup ## Serve the reference model on port 3000, in the foreground.
+	@$(RUN) python -m bentos.training.demo --prepare
+	$(RUN) bentoml serve . --host $(HOST) --port $(PORT)
+
+lint: setup ## Check style, types and architecture.
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(UV) lock --check
+	@$(MAKE) --no-print-directory .requirements | cmp - bentos/requirements.txt \
+		|| { echo "bentos/requirements.txt is not that of uv.lock: run make lock" >&2; exit 1; }
+
+test: lint ## Everything that CI checks.
+	$(RUN) pytest --cov --cov-report=term:skip-covered
+
+format: setup ## Rewrite the code in the project's style.
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+.PHONY: .requirements
+.requirements:
+	@$(UV) export --quiet --frozen --no-dev --no-emit-project --no-header
+
+lock: | $(UV) ## Lock the dependencies anew, and what the Bento installs.
+	$(UV) lock
+	@$(MAKE) --no-print-directory .requirements > bentos/requirements.txt
+
+clean: ## Remove what the targets made, but no model and no data.
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
