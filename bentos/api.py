@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any
@@ -12,6 +13,7 @@ import bentoml
 import msgspec
 from uuid_utils import uuid7
 
+from bentos import memory
 from bentos import metrics as exposition
 from bentos.answers import BatchAnswer, Prediction, answer, prediction, rejection
 from bentos.batching import Batcher
@@ -30,7 +32,7 @@ from bentos.http import (
     read_query,
 )
 from bentos.loading import Served
-from bentos.logs import LOGGER
+from bentos.logs import LOGGER, AccessLog
 from bentos.metrics import Metrics
 from bentos.scoring import Scored
 from bentos.settings import Settings
@@ -48,6 +50,10 @@ _LARGE_BODY = 64 * 1024
 # Rows scored by one call for a large batch, so that other threads get their turn between.
 _CHUNK_ROWS = 1024
 
+# How long counts and access log lines stay in memory. A scrape shows its own worker's at
+# once, another worker's this much later.
+_FLUSH_SECONDS = 0.25
+
 _RETRY_AFTER = {"Retry-After": "1"}
 # 499: the client went away before its answer (nginx's convention); counted, never sent.
 _CLIENT_GONE = 499
@@ -61,7 +67,9 @@ class Api:
         self.metrics = metrics
         self._served: Served | None = None
         self._not_ready = "no model is loaded yet"
-        self._in_flight = 0
+        self._admission = _Admission(metrics)
+        self._access_log = AccessLog() if settings.access_log else None
+        self._flush: asyncio.TimerHandle | None = None
         self._proof: asyncio.Task[None] | None = None
         self._batcher: Batcher[EncodedRow, tuple[Scored, float, float]] = Batcher(
             self._score_batch,
@@ -99,6 +107,8 @@ class Api:
             return
         stored = served.stored
         self.metrics.announce(stored.name, stored.version, served.contract)
+        if self._access_log is not None:
+            self._access_log.name_model(stored.name, stored.version)
         self._served = served
         self._not_ready = "the golden rows are being scored with MLflow's own loader"
 
@@ -117,6 +127,7 @@ class Api:
             LOGGER.error("proof failed", exc_info=error)
             self._refuse(f"the golden rows cannot be checked: {type(error).__name__}")
             return
+        memory.settle()
         self._not_ready = ""
         self.metrics.ready.set(1)
         fields = {
@@ -138,6 +149,7 @@ class Api:
         if self._proof is not None and not self._proof.done():
             self._proof.cancel()
             await asyncio.gather(self._proof, return_exceptions=True)
+        self._flush_now()
         exposition.leave_directory()
 
     # ---- routes
@@ -168,7 +180,7 @@ class Api:
                     else read(body, self.settings.max_rows)
                 )
                 if on_error == "reject" and None in rows:
-                    self.metrics.rows.labels("rejected").inc(len(rows))
+                    self.metrics.observe_rows("rejected", len(rows))
                     raise wire.invalid([fault for row in faults for fault in row])
                 request.rows = len(rows)
                 predictions = await self._score_rows(served, rows, faults, request.timing)
@@ -243,14 +255,12 @@ class Api:
     def _score_and_count(self, served: Served, rows: list[EncodedRow]) -> list[Scored]:
         scored, screening = served.scorer.score(rows)
         metrics = self.metrics
-        metrics.rows.labels("scored").inc(len(rows))
+        metrics.observe_rows("scored", len(rows))
         metrics.observe_screening(screening)
         if served.contract.classes is not None:
             stored = served.stored
-            for label in served.contract.classes:
-                count = sum(one.label == label for one in scored)
-                if count:
-                    metrics.labels.labels(stored.name, stored.version, str(label)).inc(count)
+            labels = Counter(str(one.label) for one in scored)
+            metrics.observe_labels(stored.name, stored.version, labels)
         return scored
 
     async def _score_rows(
@@ -271,7 +281,7 @@ class Api:
                 scored += await asyncio.to_thread(self._score_and_count, served, chunk)
         timing.scored = perf_counter()
         if len(good) < len(rows):
-            self.metrics.rows.labels("rejected").inc(len(rows) - len(good))
+            self.metrics.observe_rows("rejected", len(rows) - len(good))
         answers = iter(scored)
         return [
             self._rejection(row_faults)
@@ -311,14 +321,14 @@ class Api:
         return Problem("not-ready", self._not_ready, headers=_RETRY_AFTER)
 
     def _admitted(self) -> _Admission:
-        if self._in_flight >= self.settings.max_concurrency:
+        if self.metrics.in_flight_now >= self.settings.max_concurrency:
             self.metrics.shed.labels("concurrency").inc()
             raise Problem(
                 "overloaded",
                 "this worker holds as many requests as it may: try again later",
                 headers=_RETRY_AFTER,
             )
-        return _Admission(self)
+        return self._admission
 
     async def _body(self, request: Request) -> bytes:
         settings = self.settings
@@ -370,42 +380,40 @@ class Api:
     def _finish(self, route: str, request: Request, status: int, now: float) -> None:
         timing, metrics = request.timing, self.metrics
         seconds = now - timing.started
-        metrics.requests.labels(route, str(status)).inc()
-        metrics.duration.labels(route).observe(seconds)
+        metrics.observe_request(route, status, seconds)
         if timing.scored:
-            metrics.stage.labels("decode").observe(timing.decoded - timing.started)
-            metrics.stage.labels("queue").observe(timing.dispatched - timing.decoded)
-            metrics.stage.labels("predict").observe(timing.scored - timing.dispatched)
-            metrics.stage.labels("encode").observe(now - timing.scored)
-        if self.settings.access_log and route in _LOGGED:
-            served = self._served
-            fields = {
-                "request_id": request.id,
-                "route": route,
-                "status": status,
-                "rows": request.rows,
-                "milliseconds": round(seconds * 1e3, 3),
-                "model": None if served is None else served.stored.name,
-                "version": None if served is None else served.stored.version,
-            }
-            LOGGER.info("request", extra={"fields": fields})
+            metrics.observe_stages(
+                timing.decoded - timing.started,
+                timing.dispatched - timing.decoded,
+                timing.scored - timing.dispatched,
+                now - timing.scored,
+            )
+        if self._access_log is not None and route in _LOGGED:
+            self._access_log.write(request.id, route, status, request.rows, seconds)
+        if self._flush is None:
+            loop = asyncio.get_running_loop()
+            self._flush = loop.call_later(_FLUSH_SECONDS, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flush = None
+        self.metrics.flush()
+        if self._access_log is not None:
+            self._access_log.flush()
 
 
 class _Admission:
     """Counts a request in while it is worked on."""
 
-    __slots__ = ("_api",)
+    __slots__ = ("_metrics",)
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
     def __enter__(self) -> None:
-        self._api._in_flight += 1
-        self._api.metrics.in_flight.set(self._api._in_flight)
+        self._metrics.in_flight_now += 1
 
     def __exit__(self, *_: object) -> None:
-        self._api._in_flight -= 1
-        self._api.metrics.in_flight.set(self._api._in_flight)
+        self._metrics.in_flight_now -= 1
 
 
 @contextlib.contextmanager

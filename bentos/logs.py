@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,6 +16,66 @@ LOGGER = logging.getLogger("tabserve")
 _NEIGHBOURS = ("", "bentoml", "uvicorn", "uvicorn.error")
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class AccessLine(msgspec.Struct):
+    """One answered request. There is no room in it for a feature value."""
+
+    time: str
+    level: str
+    logger: str
+    message: str
+    request_id: str
+    route: str
+    status: int
+    rows: int
+    milliseconds: float
+    model: str | None
+    version: str | None
+
+
+class AccessLog:
+    """Writes one JSON line a request to standard error, many lines at a time.
+
+    A write for each request would cost a tenth of its time; `flush` is called every
+    quarter of a second and at the end.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+        self._model: str | None = None
+        self._version: str | None = None
+
+    def name_model(self, model: str, version: str) -> None:
+        """Say which model the lines from now on are about."""
+        self._model, self._version = model, version
+
+    def write(self, request_id: str, route: str, status: int, rows: int, seconds: float) -> None:
+        """Add a line; `seconds` is the time from first byte seen to answer handed over."""
+        line = AccessLine(
+            datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "info",
+            LOGGER.name,
+            "request",
+            request_id,
+            route,
+            status,
+            rows,
+            round(seconds * 1e3, 3),
+            self._model,
+            self._version,
+        )
+        self._lines.append(_encode(line))
+
+    def flush(self) -> None:
+        """Write the lines that wait."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            text = b"\n".join(lines).decode() + "\n"
+            # A full pipe or a closed terminal must not fail a request.
+            with suppress(OSError, ValueError):
+                sys.stderr.write(text)
+                sys.stderr.flush()
 
 
 class JsonFormatter(logging.Formatter):

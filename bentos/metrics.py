@@ -10,7 +10,10 @@ import atexit
 import os
 import shutil
 import tempfile
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -31,17 +34,71 @@ _SECONDS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0),
 )
+_WAIT_SECONDS = (0.0001, 0.00025, *_SECONDS)
 # Powers of two up to the default `batch_max_rows`, and beyond for larger settings.
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 STAGES = ("decode", "queue", "predict", "encode")
 
 
+class Tally:
+    """Adds to one counter series in memory; `flush` hands the sum over.
+
+    A series in a file that workers share costs some microseconds an event: too much for
+    each request, nothing for one write every quarter of a second.
+    """
+
+    __slots__ = ("_child", "_pending")
+
+    def __init__(self, child: Counter) -> None:
+        self._child = child
+        self._pending = 0
+
+    def add(self, count: int = 1) -> None:
+        self._pending += count
+
+    def flush(self) -> None:
+        if self._pending:
+            self._child.inc(self._pending)
+            self._pending = 0
+
+
+class Distribution:
+    """Sorts observations of one histogram series into its buckets in memory.
+
+    `flush` hands the counts over, through the two attributes in which prometheus_client
+    keeps a histogram: it has no public way to add many observations at once. A test
+    holds it to what `Histogram.observe` would have written.
+    """
+
+    __slots__ = ("_bounds", "_child", "_counts", "_sum")
+
+    def __init__(self, child: Histogram, bounds: Sequence[float]) -> None:
+        self._child = child
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def flush(self) -> None:
+        if any(self._counts):
+            for bucket, count in zip(self._child._buckets, self._counts, strict=True):
+                if count:
+                    bucket.inc(count)
+            self._child._sum.inc(self._sum)
+            self._counts = [0] * len(self._counts)
+            self._sum = 0.0
+
+
 class Metrics:
     """The service's metrics in one registry.
 
     In a worker of `bentoml serve` their values live in files that all workers share
-    (Prometheus' multiprocess mode), so any worker can answer for all.
+    (Prometheus' multiprocess mode), so any worker can answer for all. What happens on
+    every request is tallied in memory first: `flush` makes it visible.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -99,7 +156,7 @@ class Metrics:
         self.batch_wait = Histogram(
             "tabserve_batch_wait_seconds",
             "Time that the oldest row of a batch waited for it.",
-            buckets=(0.0001, 0.00025, *_SECONDS),
+            buckets=_WAIT_SECONDS,
             registry=registry,
         )
         self.batches = Counter(
@@ -146,6 +203,14 @@ class Metrics:
             multiprocess_mode="livemax",
         )
 
+        self.in_flight_now = 0
+        self._tallies: dict[tuple[object, ...], Tally] = {}
+        self._durations: dict[str, Distribution] = {}
+        self._stages = [Distribution(self.stage.labels(name), _SECONDS) for name in STAGES]
+        self._batch_rows = Distribution(self.batch_rows, _ROWS)
+        self._batch_wait = Distribution(self.batch_wait, _WAIT_SECONDS)
+        self._fixed = (*self._stages, self._batch_rows, self._batch_wait)
+
     def announce(self, name: str, version: str, contract: Contract) -> None:
         """Start every series of a model at zero, so that a first event is seen as a rise."""
         self.model_info.labels(name, version, contract.hash[:12], contract.engine).set(1)
@@ -162,9 +227,48 @@ class Metrics:
 
     def observe_batch(self, rows: int, waited_seconds: float, reason: Reason) -> None:
         """Count one batch of `/v1/predict`."""
-        self.batch_rows.observe(rows)
-        self.batch_wait.observe(waited_seconds)
-        self.batches.labels(reason).inc()
+        self._batch_rows.observe(rows)
+        self._batch_wait.observe(waited_seconds)
+        self._tally(self.batches, reason).add()
+
+    def observe_request(self, route: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        self._tally(self.requests, route, str(status)).add()
+        duration = self._durations.get(route)
+        if duration is None:
+            child = self.duration.labels(route)
+            duration = self._durations[route] = Distribution(child, _SECONDS)
+        duration.observe(seconds)
+
+    def observe_stages(self, decode: float, queue: float, predict: float, encode: float) -> None:
+        """Count how long each stage of one scored request took, in seconds."""
+        for stage, seconds in zip(self._stages, (decode, queue, predict, encode), strict=True):
+            stage.observe(seconds)
+
+    def observe_rows(self, outcome: Literal["scored", "rejected"], count: int) -> None:
+        """Count rows by what became of them."""
+        self._tally(self.rows, outcome).add(count)
+
+    def observe_labels(self, model: str, version: str, labels: Mapping[str, int]) -> None:
+        """Count decided labels."""
+        for label, count in labels.items():
+            self._tally(self.labels, model, version, label).add(count)
+
+    def _tally(self, counter: Counter, *labels: str) -> Tally:
+        key = (id(counter), *labels)
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally(counter.labels(*labels))
+        return tally
+
+    def flush(self) -> None:
+        """Make all that was tallied visible."""
+        # Copies: another thread may meet a new series meanwhile.
+        for tally in list(self._tallies.values()):
+            tally.flush()
+        for distribution in (*list(self._durations.values()), *self._fixed):
+            distribution.flush()
+        self.in_flight.set(self.in_flight_now)
 
     def observe_screening(self, screening: Screening) -> None:
         """Count what a screen found."""
@@ -175,6 +279,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """All metrics of all workers in the Prometheus text format."""
+        self.flush()
         if _MULTIPROC_DIR not in os.environ:
             return generate_latest(self._registry)
         merged = CollectorRegistry()

@@ -1,10 +1,12 @@
-"""The door: an ASGI middleware inside the BentoML service that answers our routes.
+"""The door: an ASGI app before BentoML's own that answers our routes.
 
-Neither BentoML's per-request work nor its error texts are on the way; what is not ours
-is left to BentoML.
+BentoML's middleware would make spans, a task and a timer for every request, and its
+error texts would show; what is not ours is left to it.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import bentoml
 
@@ -17,7 +19,7 @@ _INNER = b"application/vnd.bentoml+pickle"
 
 
 class Routes:
-    """ASGI middleware that answers our routes and leaves the rest to BentoML."""
+    """ASGI app that answers our routes and leaves the rest to the app behind it."""
 
     def __init__(self, app: App, api: Api) -> None:
         self._app = app
@@ -65,3 +67,14 @@ def _method_not_allowed(methods: dict[str, Handler]) -> Handler:
 
 async def _not_found(_: Request) -> Reply:
     raise Problem("not-found", "GET / lists the routes of this service")
+
+
+def behind(api: Api) -> type[bentoml.Service[Any]]:
+    """Make the class of a BentoML service whose app stands behind the routes of `api`."""
+
+    class FrontedService(bentoml.Service[Any]):
+        def to_asgi(self, is_main: bool = True) -> App:
+            """Make the app that a worker runs."""
+            return Routes(super().to_asgi(is_main), api)
+
+    return FrontedService
