@@ -51,6 +51,12 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: str
 
 
+def find(model_dir: Path, name: str) -> Path | None:
+    """Find a file of the bundle where MLflow put it, if it was logged."""
+    path = model_dir / FOLDER / name
+    return path if path.is_file() else None
+
+
 def score_columns(classes: Sequence[object] | None) -> list[str]:
     """Name the score columns: one for a single score, one a class for several."""
     if classes is None:

@@ -109,13 +109,26 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over the interface alone: equal hashes mean that no client can tell."""
+        """SHA-256 over the interface alone: equal exactly where no client could tell.
+
+        The order of features and of categories is none of a client's business; the order
+        of classes is, as `score` belongs to the second.
+        """
         interface = {
-            "features": [feature.interface for feature in self.features],
+            "features": [
+                {**feature.interface, "categories": _sorted(feature.categories)}
+                for feature in sorted(self.features, key=lambda feature: feature.name)
+            ],
             "task": self.task,
             "classes": None if self.classes is None else list(self.classes),
         }
         return hashlib.sha256(msgspec.json.encode(interface, order="deterministic")).hexdigest()
+
+
+def _sorted(categories: tuple[Category, ...] | None) -> list[Category] | None:
+    if categories is None:
+        return None
+    return sorted(categories, key=msgspec.json.encode)
 
 
 def dump(contract: Contract) -> bytes:

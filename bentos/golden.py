@@ -38,8 +38,10 @@ def read(data: bytes) -> Golden:
         golden = msgspec.json.decode(data, type=Golden)
     except msgspec.MsgspecError as error:
         raise IntegrityError(f"{FILE} cannot be read: {error}") from None
-    if len(golden.rows) != len(golden.scores):
-        raise IntegrityError(f"{FILE} has another number of rows than of scores")
+    if len(golden.rows) != len(golden.scores) or not golden.rows:
+        raise IntegrityError(f"{FILE} has no rows, or another number of rows than of scores")
+    if len({len(scores) for scores in golden.scores}) != 1:
+        raise IntegrityError(f"{FILE} has rows with different numbers of scores")
     return golden
 
 

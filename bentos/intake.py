@@ -7,11 +7,10 @@ import json
 import math
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import bentoml
-import lightgbm
 import mlflow
 import msgspec
 import numpy as np
@@ -19,11 +18,11 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model as MlflowModel
 
-from bentos import bundle, contract, golden, integrity, pyfunc
-from bentos.contract import Category, Contract, Profile
-from bentos.derive import Trees, bind_trees, describe, features_from_signature
-from bentos.errors import IntakeError
-from bentos.frame import Framer
+from bentos import bundle, contract, golden, integrity
+from bentos.contract import Contract
+from bentos.errors import IntakeError, Problem
+from bentos.inspection import make_contract, read_rows
+from bentos.predictor import Scores
 from bentos.store import BOOSTER, CONTRACT, FOLDER
 from bentos.validation import Encoder
 from bentos.wire.json import RowReader
@@ -155,34 +154,48 @@ def prepare(model_dir: Path) -> Iterator[str]:
     (served / CONTRACT).write_bytes(contract.dump(made))
     if booster is not None:
         (served / BOOSTER).write_text(booster)
-    if find_extra(model_dir, bundle.REFERENCE) is None:
+    if bundle.find(model_dir, bundle.REFERENCE) is None:
         yield (
             f"no {bundle.REFERENCE} was logged: no training ranges, so nothing is reported as out "
             "of range, and drift cannot be detected"
         )
-    rows = find_extra(model_dir, bundle.GOLDEN)
-    if rows is None:
+    kept = read_rows(model_dir, bundle.GOLDEN)
+    if kept is None:
         yield (
             f"no {bundle.GOLDEN} was logged: the server cannot prove at its start that it gives "
             "the scores of training"
         )
     else:
-        (served / golden.FILE).write_bytes(_golden_json(made, rows))
-    if made.task == "binary" and find_extra(model_dir, bundle.DECISION) is None:
+        (served / golden.FILE).write_bytes(_golden_json(made, *kept))
+    if made.task == "binary" and bundle.find(model_dir, bundle.DECISION) is None:
         yield f"no {bundle.DECISION} was logged: labels change at a probability of 0.5"
 
 
-def _golden_json(made: Contract, path: Path) -> bytes:
-    rows, scores = bundle.read_scored_rows(path)
+def _golden_json(made: Contract, rows: pd.DataFrame, scores: Scores) -> bytes:
+    lacking = [name for name in made.names if name not in rows.columns]
+    if lacking:
+        raise IntakeError(f"{bundle.GOLDEN} has no column '{lacking[0]}'")
+    count = len(made.classes or ()) if made.task == "multiclass" else 1
+    if scores.shape[1] != count:
+        raise IntakeError(
+            f"{bundle.GOLDEN} has {scores.shape[1]} scores a row, the model gives {count}"
+        )
     documents = [
         msgspec.Raw(json.dumps({name: _json_value(value) for name, value in row.items()}).encode())
         for row in rows[list(made.names)].to_dict("records")
     ]
-    kept = golden.Golden(rows=documents, scores=scores.tolist())
-    encoded = msgspec.json.encode(kept)
     # The rows must go in by the door that clients use; better found out here than at start.
-    Framer(made).frame(golden.encode_rows(kept, RowReader(Encoder(made)).read_row))
-    return encoded
+    read_row = RowReader(Encoder(made)).read_row
+    for number, document in enumerate(documents):
+        try:
+            read_row(bytes(document))
+        except Problem as problem:
+            fault = problem.faults[0]
+            raise IntakeError(
+                f"golden row {number} does not meet the model's own signature: {fault.pointer} "
+                f"{fault.detail}; infer the signature from a frame that has such rows"
+            ) from None
+    return msgspec.json.encode(golden.Golden(rows=documents, scores=scores.tolist()))
 
 
 def _json_value(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
@@ -93,7 +94,11 @@ class JsonFormatter(logging.Formatter):
             line.update(fields)
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = describe_error(record.exc_info[1])
-        return _encode(line).decode()
+        try:
+            return _encode(line).decode()
+        except UnicodeEncodeError:
+            # A lone surrogate, as of a file name that is not UTF-8: JSON can escape it.
+            return json.dumps(line, default=str)
 
 
 def describe_error(error: BaseException) -> dict[str, object]:

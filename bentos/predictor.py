@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
 from bentos.frame import Frame
+from bentos.lightgbm_library import NativeBooster
 
 Scores = NDArray[np.float64]
 
@@ -30,9 +30,7 @@ class BoosterPredictor:
     """
 
     def __init__(self, model_text: str, threads: int = 1) -> None:
-        self._booster = lightgbm.Booster(model_str=model_text)
-        self._threads = threads
+        self._booster = NativeBooster(model_text, threads)
 
     def predict(self, frame: Frame) -> Scores:
-        scores = self._booster.predict(frame.matrix, num_threads=self._threads)
-        return np.asarray(scores, dtype=np.float64)
+        return self._booster.predict(frame.matrix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -43,10 +44,20 @@ def load(model_dir: Path) -> tuple[Call, tuple[Category, ...] | None]:
             continue
         model = loader.load_model(str(model_dir))
         if hasattr(model, "predict_proba"):
-            return model.predict_proba, tuple(label.item() for label in np.asarray(model.classes_))
+            return model.predict_proba, classes_of(model)
+        if hasattr(model, "classes_"):
+            raise IntakeError(
+                f"a classifier of type {type(model).__name__} gives labels and no probabilities: "
+                "calibrate it (sklearn.calibration.CalibratedClassifierCV) or take another"
+            )
         return model.predict, None
     model = mlflow.pyfunc.load_model(str(model_dir))
     return model.predict, None
+
+
+def classes_of(classifier: Any) -> tuple[Category, ...]:
+    """The class labels of a fitted classifier as plain values, in the order of its scores."""
+    return tuple(np.asarray(classifier.classes_).tolist())
 
 
 def scores_of(answer: object) -> Scores:

@@ -37,7 +37,10 @@ class Settings(BaseSettings):
         16 * 2**20, ge=1024, description="Largest body of a request, after decompression, in bytes."
     )
     timeout_seconds: float = Field(
-        10.0, gt=0, description="Longest time from the whole body to its scores, in seconds."
+        10.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest time from the whole body to its scores, in seconds.",
     )
     max_concurrency: int = Field(
         1024,
@@ -88,7 +91,9 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     """
     environment = os.environ if environment is None else environment
     known = {variable(field) for field in Settings.model_fields}
-    unknown = [name for name in environment if name.startswith(PREFIX) and name not in known]
+    # Names are read without regard to case, as pydantic-settings does.
+    names = {name.upper() for name in environment}
+    unknown = [name for name in names if name.startswith(PREFIX) and name not in known]
     if unknown:
         raise ConfigurationError("; ".join(_unknown(unknown, known)))
     try:

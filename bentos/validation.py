@@ -32,6 +32,9 @@ _NOT_FOUND = object()
 
 # Wrong names listed one by one, of one row; what is beyond is counted in one fault.
 MAX_NAMES = 20
+# Wrong names of one request for which the nearest is looked up: each takes milliseconds
+# where a model has hundreds of features.
+MAX_HINTS = 5
 
 
 class Members(dict[str, object]):
@@ -65,7 +68,10 @@ def row_type(contract: Contract) -> type[msgspec.Struct]:
         annotation = _value_type(feature)
         if feature.is_nullable:
             annotation = annotation | None
-        fields.append((field, annotation, None) if feature.optional else (field, annotation))
+        if feature.optional:
+            fields.append((field, annotation | msgspec.UnsetType, msgspec.UNSET))
+        else:
+            fields.append((field, annotation))
     return msgspec.defstruct(
         "Row",
         fields,
@@ -100,7 +106,7 @@ class Hints:
     The search is far dearer than the rest of a row's checks, so one request gets few.
     """
 
-    def __init__(self, budget: int = MAX_NAMES) -> None:
+    def __init__(self, budget: int = MAX_HINTS) -> None:
         self._budget = budget
         self._found: dict[str, str | None] = {}
 
@@ -129,17 +135,28 @@ class Encoder:
             for position, feature in enumerate(contract.features)
             if (categories := feature.categories) is not None
         )
+        self._optional = tuple(
+            position for position, feature in enumerate(contract.features) if feature.optional
+        )
         self._checks = tuple(_check_for(feature) for feature in contract.features)
 
     def encode(self, row: msgspec.Struct) -> EncodedRow | None:
         """Encode a struct of `row_type`. None where a category is unknown: use `validate`."""
         values = list(msgspec.structs.astuple(row))
+        for position in self._optional:
+            if values[position] is msgspec.UNSET:
+                values[position] = None
         try:
             for position, codes in self._codes:
                 values[position] = codes[values[position]]
         except KeyError:
             return None
         return tuple(values)
+
+    def count_members(self, row: msgspec.Struct) -> int:
+        """Count the features that a struct of `row_type` was given."""
+        left_out = sum(getattr(row, f"f{position}") is msgspec.UNSET for position in self._optional)
+        return len(self.contract.features) - left_out
 
     def validate(
         self, row: object, pointer: str = "", hints: Hints | None = None

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
+from numbers import Number
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -214,7 +215,7 @@ def _convert(values: pd.Series, maximum_categories: int) -> pd.Series:
 def _categorise(values: pd.Series, maximum_categories: int) -> pd.Series:
     """A category of strings, in the order of their code points."""
     present = values.dropna()
-    unfit = int(sum(not isinstance(value, str | bool | int | float) for value in present))
+    unfit = int(sum(not isinstance(value, str | Number | np.bool_) for value in present))
     if unfit:
         raise TrainingError(f"column {values.name!r}: {unfit} rows are neither text nor number")
     text = values.astype(object).map(str, na_action="ignore")

@@ -6,6 +6,10 @@ import zlib
 
 from bentos.errors import Problem
 
+# Members are rare in HTTP, and each costs a copy of what follows it: without a bound, a
+# body of empty members would take time quadratic in its size.
+_MAX_MEMBERS = 16
+
 
 def decompress(body: bytes, max_bytes: int) -> bytes:
     """Unpack a gzip body of one or more members.
@@ -15,7 +19,9 @@ def decompress(body: bytes, max_bytes: int) -> bytes:
     """
     unpacked = bytearray()
     rest = body
-    while rest:
+    for _ in range(_MAX_MEMBERS):
+        if not rest:
+            return bytes(unpacked)
         member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         try:
             unpacked += member.decompress(rest, max_bytes + 1 - len(unpacked))
@@ -26,4 +32,6 @@ def decompress(body: bytes, max_bytes: int) -> bytes:
         if not member.eof:
             raise Problem("malformed", "the gzip body ends too early")
         rest = member.unused_data
+    if rest:
+        raise Problem("malformed", f"the gzip body has more than {_MAX_MEMBERS} members")
     return bytes(unpacked)

@@ -38,8 +38,6 @@ class RowReader:
             forbid_unknown_fields=True,  # type: ignore[valid-type]  # made at run time
         )
         self._decode_instances = msgspec.json.Decoder(instances).decode
-        self._width = len(encoder.contract.features)
-        self._has_optional = any(feature.optional for feature in encoder.contract.features)
 
     def read_row(self, body: bytes) -> tuple[EncodedRow, Faults]:
         """Read one object of named features. Raises Problem with every fault."""
@@ -50,7 +48,7 @@ class RowReader:
         else:
             # A key that came twice leaves one value: then the body has more colons than
             # the row has members. Colons inside strings only send it the slow way.
-            if not self._has_optional and body.count(b":") == self._width:
+            if body.count(b":") == self._encoder.count_members(row):
                 encoded = self._encoder.encode(row)
                 if encoded is not None:
                     return encoded, []
@@ -72,8 +70,8 @@ class RowReader:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             pass
         else:
-            is_plain = body.count(b":") == 1 + len(rows) * self._width
-            if is_plain and not self._has_optional and 0 < len(rows) <= max_rows:
+            members = 1 + sum(map(self._encoder.count_members, rows))
+            if body.count(b":") == members and 0 < len(rows) <= max_rows:
                 encoded = [self._encoder.encode(row) for row in rows]
                 if None not in encoded:
                     return encoded, [[] for _ in encoded]
