@@ -140,9 +140,11 @@ def _decision(model_dir: Path) -> tuple[float, str]:
 
 def _profiles(model_dir: Path, features: Sequence[Feature]) -> dict[str, Profile]:
     read = read_rows(model_dir, bundle.REFERENCE)
+    if read is None:
+        return {}
+    rows, _ = read
     profiles: dict[str, Profile] = {}
-    for feature in features if read is not None else ():
-        rows, _ = read
+    for feature in features:
         if feature.name not in rows.columns:
             continue
         column = rows[feature.name]

@@ -6,9 +6,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before BentoML and MLflow are imported: a store of its own, and no usage statistics.
 _HOME = tempfile.TemporaryDirectory(prefix="tabserve-tests-")
@@ -16,12 +18,28 @@ os.environ["BENTOML_HOME"] = str(Path(_HOME.name) / "bentoml")
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"
+os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
 os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{_HOME.name}/mlflow.db"
 for _name in [name for name in os.environ if name.startswith("TABSERVE_")]:
     del os.environ[_name]
 
-from bentos import intake  # noqa: E402 - after the environment is set
+import bentoml  # noqa: E402 - after the environment is set
+
+from bentos import intake, store  # noqa: E402 - the same
+from bentos.store import StoredModel  # noqa: E402 - the same
 from tests import models  # noqa: E402 - the same
+
+
+# The same examples in every run: a failure is never a matter of luck, nor a pass.
+settings.register_profile(
+    "tabserve",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=200,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("tabserve")
 
 
 @pytest.fixture(scope="session")
@@ -31,23 +49,57 @@ def frame() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def imported(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Bento tags of an imported model of each kind, by kind."""
-    folder = tmp_path_factory.mktemp("models")
-    made = {
-        "binary": models.log(models.binary(frame), frame, folder / "binary", threshold=0.4),
-        "multiclass": models.log(
-            models.multiclass(frame),
-            frame,
-            folder / "multiclass",
-            classes=["high", "low", "middle"],
-        ),
-        "regression": models.log(models.regression(frame), frame, folder / "regression"),
-        "booster": models.log(models.booster(frame), frame, folder / "booster"),
-    }
+def trained(frame: pd.DataFrame) -> dict[str, Any]:
+    """A LightGBM model of each kind, by kind."""
     return {
-        kind: intake.import_model(str(path), name=f"test-{kind}").tag for kind, path in made.items()
+        "binary": models.binary(frame),
+        "multiclass": models.multiclass(frame),
+        "regression": models.regression(frame),
+        "booster": models.booster(frame),
     }
+
+
+@pytest.fixture(scope="session")
+def folders(
+    trained: dict[str, Any], frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The MLflow folder of each model of `trained`, by kind."""
+    folder = tmp_path_factory.mktemp("models")
+    classes = {"multiclass": ["high", "low", "middle"]}
+    thresholds = {"binary": 0.4}
+    return {
+        kind: models.log(
+            model,
+            frame,
+            folder / kind,
+            classes=classes.get(kind),
+            threshold=thresholds.get(kind),
+        )
+        for kind, model in trained.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def pipeline_folder(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The MLflow folder of a scikit-learn classifier."""
+    return models.log_pipeline(
+        models.pipeline(frame), frame, tmp_path_factory.mktemp("models") / "pipeline"
+    )
+
+
+@pytest.fixture(scope="session")
+def imported(folders: dict[str, Path]) -> dict[str, str]:
+    """Bento tags of an imported model of each kind, by kind."""
+    return {
+        kind: intake.import_model(str(path), name=f"test-{kind}").tag
+        for kind, path in folders.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def stored(imported: dict[str, str]) -> dict[str, StoredModel]:
+    """The models of `imported`, opened."""
+    return {kind: store.open_model(bentoml.models.get(tag)) for kind, tag in imported.items()}
 
 
 @pytest.fixture(scope="session", autouse=True)

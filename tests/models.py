@@ -11,6 +11,10 @@ import numpy as np
 import pandas as pd
 from mlflow.models import infer_signature
 from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from bentos import bundle
 
@@ -86,6 +90,41 @@ def regression(frame: pd.DataFrame) -> lightgbm.LGBMRegressor:
 def booster(frame: pd.DataFrame) -> lightgbm.Booster:
     """A raw booster with a binary objective."""
     return binary(frame).booster_
+
+
+def pipeline(frame: pd.DataFrame) -> Pipeline:
+    """A scikit-learn classifier with text classes, on the columns that have no gaps."""
+    one_hot = ColumnTransformer(
+        [("colour", OneHotEncoder(), ["colour"])], remainder="passthrough", sparse_threshold=0
+    )
+    target = np.where(signal(frame) > np.median(signal(frame)), "yes", "no")
+    steps = [("columns", one_hot), ("model", LogisticRegression(max_iter=1000))]
+    return Pipeline(steps).fit(pipeline_frame(frame), target)
+
+
+def pipeline_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns of `pipeline`: a number, an integer, a boolean and a text."""
+    chosen = frame[["weight", "count", "is_member", "colour"]]
+    return chosen.astype({"colour": object})
+
+
+def log_pipeline(model: Pipeline, frame: pd.DataFrame, folder: Path) -> Path:
+    """Save a pipeline with MLflow below `folder`, with golden rows; give its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = pipeline_frame(frame)
+    scores = model.predict_proba(rows)[:, 1]
+    golden = bundle.write_scored_rows(folder / bundle.GOLDEN, rows.head(64), scores[:64])
+    path = folder / "model"
+    mlflow.sklearn.save_model(
+        model,
+        str(path),
+        signature=infer_signature(rows, scores),
+        extra_files=[str(golden)],
+        # A file of our own making, read back at once.
+        serialization_format="cloudpickle",
+        pip_requirements=["scikit-learn"],
+    )
+    return path
 
 
 def scores_of(model: object, frame: pd.DataFrame) -> NDArray[np.float64]:

@@ -141,11 +141,12 @@ def fit_lightgbm(
             n_estimators=settings.maximum_trees,
             **_suggest(trial, settings.search),
         )
+        # 0 and 1 instead of the labels: LightGBM 4.7 does not encode those of `eval_y`.
         model.fit(
             train.features,
-            train.labels,
+            train.outcomes,
             eval_X=validation.features,
-            eval_y=validation.labels,
+            eval_y=validation.outcomes,
             eval_metric="auc",
             callbacks=[
                 early_stopping(

@@ -206,7 +206,8 @@ def _reproduction(facts: Facts) -> str:
     parameters = ", ".join(f"`{key}={value}`" for key, value in facts.parameters.items())
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return (
-        "`tabserve train` with the same data, the parent run's `settings.yaml` and the versions below "
-        f"gives the same numbers to the last digit.\n\n- Settings digest: `{facts.settings_digest}`\n"
+        "`tabserve train` with the same data, the parent run's `settings.yaml` and the versions "
+        "below gives the same numbers to the last digit.\n\n"
+        f"- Settings digest: `{facts.settings_digest}`\n"
         f"- Parameters: {parameters}\n- Versions: {versions}"
     )

@@ -179,6 +179,8 @@ def _log_inputs(parts: Parts) -> None:
         with warnings.catch_warnings():
             # MLflow warns of whole numbers, which cannot be missing: a target never is.
             warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer")
+            # A file has two readings in MLflow, which are of one and the same kind.
+            warnings.filterwarnings("ignore", "The specified dataset source can be interpreted")
             logged = from_pandas(
                 frame,
                 source=source,

@@ -60,7 +60,7 @@ def test_columns_become_numbers_categories_and_booleans(tmp_path: Path) -> None:
     rows = make_rows().assign(
         small=np.int8(1),
         gaps=pd.array([None, *range(599)], dtype="Int64"),
-        grade=pd.Categorical([3, 1, 2] * 200),
+        grade=pd.Categorical(["3", "1", "2"] * 200, categories=["3", "2", "1"]),
         maybe=pd.array([None, True, False] * 200, dtype="boolean"),
     )
     features = load_file(save(tmp_path, rows), "outcome", 10).features

@@ -18,6 +18,20 @@ from tests.training.conftest import Outcome
 
 pytestmark = pytest.mark.usefixtures("store")
 CANDIDATES = ("logistic_regression", "random_forest", "lightgbm")
+METRICS = (
+    "roc_auc",
+    "pr_auc",
+    "ks",
+    "gini",
+    "brier",
+    "log_loss",
+    "precision",
+    "recall",
+    "f1",
+    "accuracy",
+    "calibration_error",
+    "calibration_gap",
+)
 URI = "models:/credit-default/1"
 
 
@@ -51,11 +65,7 @@ def test_candidates_are_runs_under_one_parent(first: Outcome) -> None:
 def test_every_run_logs_its_metrics(first: Outcome, candidate: str) -> None:
     """Every metric on test and validation rows, the threshold, and both groups of sex."""
     metrics = get(first, candidate).data.metrics
-    names = (
-        "roc_auc pr_auc ks gini brier log_loss precision recall f1 accuracy "
-        "calibration_error calibration_gap"
-    ).split()
-    for name in names:
+    for name in METRICS:
         assert np.isfinite(metrics[f"test_{name}"])
         assert np.isfinite(metrics[f"validation_{name}"])
     assert 0 < metrics["threshold"] < 1

@@ -1,0 +1,28 @@
+-- wrk script: sends many different bodies in turn, counts failures, prints one JSON line.
+-- Arguments: PATH BODIES, one body a line. Offsets differ by connection order only, so every
+-- server gets the same bodies in the same order.
+local requests, turn = {}, 0
+
+function init(args)
+  local headers = { ["Content-Type"] = "application/json" }
+  for body in io.lines(args[2]) do
+    requests[#requests + 1] = wrk.format("POST", args[1], headers, body)
+  end
+end
+
+function request()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+
+function done(summary, latency, _)
+  local errors = summary.errors
+  -- errors.status counts every status of 400 and above; no server here answers 1xx or 3xx.
+  io.write(string.format(
+    "RESULT {\"seconds\":%.6f,\"requests\":%d,\"statuses\":%d,\"sockets\":%d," ..
+      "\"timeouts\":%d,\"p50\":%.3f,\"p95\":%.3f,\"p99\":%.3f,\"longest\":%.3f}\n",
+    summary.duration / 1e6, summary.requests, errors.status,
+    errors.connect + errors.read + errors.write, errors.timeout,
+    latency:percentile(50) / 1e3, latency:percentile(95) / 1e3,
+    latency:percentile(99) / 1e3, latency.max / 1e3))
+end

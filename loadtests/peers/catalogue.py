@@ -1,0 +1,291 @@
+"""The list of servers: how each is started, how a row is sent to it, where its scores are.
+
+Every one serves the same booster. What one does not do that tabserve does (validation,
+ids, labels, metrics) is written in `note`, and goes into the report.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENTS = Path(__file__).parent / ".venv"
+REQUIREMENTS = Path(__file__).parent / "requirements"
+APPS = "loadtests.peers.apps"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a peer is run: its port, the model's folder, a folder of its own, its Python."""
+
+    port: int
+    model: Path
+    work: Path
+    python: Path
+
+    def tool(self, name: str) -> str:
+        """Name a command of the peer's environment."""
+        return str(self.python.parent / name)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One server."""
+
+    name: str
+    title: str
+    note: str
+    # Name of its lock file; "" for the project's own environment.
+    environment: str
+    command: Callable[[Site, int], list[str]]
+    ready: str
+    path: str
+    body: Callable[[Sequence[Row], Mapping[str, Any]], Any]
+    scores: Callable[[Any], list[float]] | None
+    batch_path: str = ""
+    batch_body: Callable[[Sequence[Row], Mapping[str, Any]], Any] | None = None
+    batch_scores: Callable[[Any], list[float]] | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[Site], list[str]] | None = None
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of the peer's environment."""
+        if not self.environment:
+            return Path(sys.executable)
+        return ENVIRONMENTS / self.environment / "bin" / "python"
+
+
+def encode(rows: Sequence[Row], contract: Mapping[str, Any]) -> list[float]:
+    """Put rows as one flat list of numbers in the booster's order: what MLServer is sent."""
+    flat = []
+    for row in rows:
+        for feature in contract["features"]:
+            value = row[feature["name"]]
+            if value is not None and feature["categories"] is not None:
+                value = feature["categories"].index(value)
+            flat.append(math.nan if value is None else float(value))
+    return flat
+
+
+def _one(rows: Sequence[Row], _: Mapping[str, Any]) -> Any:
+    return rows[0]
+
+
+def _instances(rows: Sequence[Row], _: Mapping[str, Any]) -> Any:
+    return {"instances": rows}
+
+
+def _tensor(rows: Sequence[Row], contract: Mapping[str, Any]) -> Any:
+    shape = [len(rows), len(contract["features"])]
+    data = encode(rows, contract)
+    return {"inputs": [{"name": "rows", "shape": shape, "datatype": "FP64", "data": data}]}
+
+
+def _uvicorn(app: str) -> Callable[[Site, int], list[str]]:
+    def command(site: Site, workers: int) -> list[str]:
+        return [
+            *(str(site.python), "-m", "uvicorn", f"{APPS}.{app}:app"),
+            *("--host", "127.0.0.1", "--port", str(site.port)),
+            *("--loop", "uvloop", "--http", "httptools"),
+            *("--no-access-log", "--log-level", "warning", "--workers", str(workers)),
+        ]
+
+    return command
+
+
+def _bentoml(service: str) -> Callable[[Site, int], list[str]]:
+    def command(site: Site, _: int) -> list[str]:
+        return [
+            *(str(site.python), "-m", "bentoml", "serve", service),
+            *("--host", "127.0.0.1", "--port", str(site.port)),
+        ]
+
+    return command
+
+
+def _litserve(batch: int) -> Callable[[Site, int], list[str]]:
+    def command(site: Site, _: int) -> list[str]:
+        return [str(site.python), "-m", f"{APPS}.litserve_app", str(site.port), str(batch)]
+
+    return command
+
+
+def _save_mlflow_model(site: Site) -> list[str]:
+    return [str(site.python), "-m", f"{APPS}.mlflow_model", str(site.work / "model")]
+
+
+def _serve_mlflow_model(site: Site, workers: int) -> list[str]:
+    return [
+        *(site.tool("mlflow"), "models", "serve", "-m", str(site.work / "model")),
+        *("--env-manager", "local", "-h", "127.0.0.1", "-p", str(site.port), "-w", str(workers)),
+    ]
+
+
+def _mlserver(site: Site, _: int) -> list[str]:
+    # Its inference workers are off: in-process was its fastest arrangement on one core.
+    settings = {
+        "host": "127.0.0.1",
+        "http_port": site.port,
+        "grpc_port": site.port + 1,
+        "metrics_port": site.port + 2,
+        "parallel_workers": 0,
+        "debug": False,
+    }
+    model = {
+        "name": "model",
+        "implementation": "mlserver_lightgbm.LightGBMModel",
+        "parameters": {"uri": str(site.model / "booster.txt")},
+    }
+    (site.work / "settings.json").write_text(json.dumps(settings))
+    (site.work / "model-settings.json").write_text(json.dumps(model))
+    return [site.tool("mlserver"), "start", str(site.work)]
+
+
+def _predictions(answer: Any) -> list[float]:
+    return [prediction["score"] for prediction in answer["predictions"]]
+
+
+PEERS: tuple[Peer, ...] = (
+    Peer(
+        name="tabserve",
+        title="tabserve",
+        note="validates, gives ids, labels, warnings, per-stage metrics; access log off as everywhere",
+        environment="",
+        command=_bentoml("."),
+        ready="/readyz",
+        path="/v1/predict",
+        body=_one,
+        scores=lambda answer: [answer["score"]],
+        batch_path="/v1/predict/batch",
+        batch_body=_instances,
+        batch_scores=_predictions,
+        variables={"TABSERVE_ACCESS_LOG": "false", "TABSERVE_LOG_LEVEL": "warning"},
+    ),
+    Peer(
+        name="fastapi",
+        title="FastAPI, strict pydantic, Booster.predict",
+        note="validates, labels; no ids, no metrics; uvloop and httptools",
+        environment="fastapi",
+        command=_uvicorn("fastapi_app"),
+        ready="/readyz",
+        path="/v1/predict",
+        body=_one,
+        scores=lambda answer: [answer["score"]],
+        batch_path="/v1/predict/batch",
+        batch_body=_instances,
+        batch_scores=_predictions,
+    ),
+    Peer(
+        name="bentoml-stock",
+        title="BentoML as installed, `batchable=True`, pydantic rows",
+        note="validates, labels, BentoML's metrics; access log off",
+        environment="bentoml",
+        command=_bentoml(f"{APPS}.bentoml_stock:Stock"),
+        ready="/readyz",
+        path="/predict",
+        body=lambda rows, _: {"rows": rows},
+        scores=lambda answer: [row["score"] for row in answer],
+        batch_path="/predict",
+        batch_body=lambda rows, _: {"rows": rows},
+        batch_scores=lambda answer: [row["score"] for row in answer],
+    ),
+    Peer(
+        name="bentoml-uvloop",
+        title="the same with uvloop and httptools installed",
+        note="as above",
+        environment="bentoml-tuned",
+        command=_bentoml(f"{APPS}.bentoml_stock:Stock"),
+        ready="/readyz",
+        path="/predict",
+        body=lambda rows, _: {"rows": rows},
+        scores=lambda answer: [row["score"] for row in answer],
+        batch_path="/predict",
+        batch_body=lambda rows, _: {"rows": rows},
+        batch_scores=lambda answer: [row["score"] for row in answer],
+    ),
+    Peer(
+        name="mlflow",
+        title="`mlflow models serve`, pyfunc with typed signature",
+        note="checks column types; no categories, ids, labels, metrics; uvloop and httptools",
+        environment="mlflow",
+        command=_serve_mlflow_model,
+        ready="/ping",
+        path="/invocations",
+        body=lambda rows, _: {"dataframe_records": rows},
+        scores=lambda answer: list(answer["predictions"]),
+        batch_path="/invocations",
+        batch_body=lambda rows, _: {"dataframe_records": rows},
+        batch_scores=lambda answer: list(answer["predictions"]),
+        # Its launcher calls `bash -c "exec uvicorn ..."`: uvicorn reads this.
+        variables={"UVICORN_ACCESS_LOG": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        prepare=_save_mlflow_model,
+    ),
+    Peer(
+        name="mlserver",
+        title="MLServer, LightGBM runtime",
+        note="numbers by position, encoded by the client, not validated; no labels; own metrics",
+        environment="mlserver",
+        command=_mlserver,
+        ready="/v2/health/ready",
+        path="/v2/models/model/infer",
+        body=_tensor,
+        scores=lambda answer: answer["outputs"][0]["data"],
+        batch_path="/v2/models/model/infer",
+        batch_body=_tensor,
+        batch_scores=lambda answer: answer["outputs"][0]["data"],
+    ),
+    Peer(
+        name="litserve",
+        title="LitServe, strict pydantic, Booster.predict",
+        note="validates, labels; no ids, no metrics; its worker is a second process on the core",
+        environment="litserve",
+        command=_litserve(1),
+        ready="/health",
+        path="/v1/predict",
+        body=_one,
+        scores=lambda answer: [answer["score"]],
+    ),
+    Peer(
+        name="litserve-batching",
+        title="the same with LitServe's batching (128 rows, 1 ms)",
+        note="as above",
+        environment="litserve",
+        command=_litserve(128),
+        ready="/health",
+        path="/v1/predict",
+        body=_one,
+        scores=lambda answer: [answer["score"]],
+    ),
+    Peer(
+        name="floor-bentoml",
+        title="BentoML as installed, endpoint that does nothing",
+        note="a floor: no model, no row",
+        environment="bentoml",
+        command=_bentoml(f"{APPS}.bentoml_floor:Floor"),
+        ready="/readyz",
+        path="/predict",
+        body=lambda rows, _: {"score": 0.5},
+        scores=None,
+    ),
+    Peer(
+        name="floor",
+        title="uvicorn, ASGI callable that does nothing",
+        note="the ceiling: the project's own uvicorn, uvloop and httptools; no model",
+        environment="",
+        command=_uvicorn("floor"),
+        ready="/",
+        path="/v1/predict",
+        body=_one,
+        scores=None,
+    ),
+)
+BY_NAME = {peer.name: peer for peer in PEERS}

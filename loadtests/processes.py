@@ -1,0 +1,137 @@
+"""Servers as child processes: started on given cores, measured, and always stopped.
+
+A server is its whole process tree, read from /proc (Linux).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_POLL_SECONDS = 0.02
+# Long enough for a server to finish what it has; then it is killed.
+_STOP_SECONDS = 10.0
+
+
+class ServerFailed(Exception):
+    """A server ended, or was not ready in time; the message has the end of its log."""
+
+
+@dataclass
+class Usage:
+    """What a process tree has used so far: CPU seconds; resident bytes, in all and largest."""
+
+    cpu_seconds: float
+    rss_bytes: int
+    largest_rss_bytes: int
+
+
+class Server:
+    """One started server."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process = process
+        self._log = log
+        # Pids once seen: a child whose parent died is still ours to stop.
+        self._seen: set[int] = {process.pid}
+
+    def tree(self) -> list[int]:
+        """Give the pids of the server and all that it started and that still run."""
+        parents = dict(_parents())
+        found = {pid for pid in self._seen if pid in parents}
+        grown = True
+        while grown:
+            more = {pid for pid, parent in parents.items() if parent in found} - found
+            found |= more
+            grown = bool(more)
+        self._seen |= found
+        return sorted(found)
+
+    def usage(self) -> Usage:
+        """Read what the tree has used so far."""
+        cpu, sizes = 0.0, [0]
+        for pid in self.tree():
+            # A process may end between the listing and the reading.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+                cpu += (int(fields[11]) + int(fields[12])) / _TICKS
+                pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+                sizes.append(pages * os.sysconf("SC_PAGE_SIZE"))
+        return Usage(cpu, sum(sizes), max(sizes))
+
+    def wait_ready(self, url: str, timeout_seconds: float) -> float:
+        """Wait for a 200 from `url`; give the seconds it took. Raises ServerFailed."""
+        started = time.perf_counter()
+        while time.perf_counter() - started < timeout_seconds:
+            if self._process.poll() is not None:
+                raise ServerFailed(f"ended with {self._process.returncode}:\n{self._tail()}")
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                # A loopback address given by the caller, never a file.
+                with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310
+                    if answer.status == 200:
+                        return time.perf_counter() - started
+            time.sleep(_POLL_SECONDS)
+        raise ServerFailed(f"not ready within {timeout_seconds:g} s:\n{self._tail()}")
+
+    def stop(self) -> None:
+        """End the whole tree: asked first, killed after some seconds."""
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in self.tree():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal_number)
+            until = time.perf_counter() + _STOP_SECONDS
+            while time.perf_counter() < until:
+                self._process.poll()
+                if not self.tree():
+                    return
+                time.sleep(_POLL_SECONDS)
+
+    def _tail(self) -> str:
+        return self._log.read_text(errors="replace")[-2000:]
+
+
+@contextlib.contextmanager
+def serve(
+    command: Sequence[str],
+    *,
+    cores: str,
+    log: Path,
+    environment: Mapping[str, str],
+    folder: Path,
+) -> Iterator[Server]:
+    """Run a server on the given cores (as taskset takes them) for as long as the block runs."""
+    with log.open("wb") as output:
+        # The command is put together by this package, from fixed parts.
+        process = subprocess.Popen(  # noqa: S603
+            ["taskset", "--cpu-list", cores, *command],  # noqa: S607
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            cwd=folder,
+        )
+    server = Server(process, log)
+    try:
+        yield server
+    finally:
+        server.stop()
+        process.wait()
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                # A zombie has ended; only its parent has not looked yet.
+                if fields[0] != "Z":
+                    yield int(entry.name), int(fields[1])
