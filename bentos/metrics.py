@@ -13,9 +13,17 @@ import tempfile
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -211,6 +219,10 @@ class Metrics:
         self._batch_wait = Distribution(self.batch_wait, _WAIT_SECONDS)
         self._fixed = (*self._stages, self._batch_rows, self._batch_wait)
 
+    def describe(self) -> list[Metric]:
+        """Name, type and help text of every metric."""
+        return list(self._registry.collect())
+
     def announce(self, name: str, version: str, contract: Contract) -> None:
         """Start every series of a model at zero, so that a first event is seen as a rise."""
         self.model_info.labels(name, version, contract.hash[:12], contract.engine).set(1)
@@ -299,9 +311,27 @@ def start_directory() -> None:
 
 
 def join_directory() -> None:
-    """Use the folder of `start_directory` in a worker that it started."""
-    if _WORKERS_DIR in os.environ:
-        os.environ[_MULTIPROC_DIR] = os.environ[_WORKERS_DIR]
+    """Use the folder of `start_directory` in a worker that it started.
+
+    Takes the gauges of workers that were killed out of the sums: they could not do it.
+    """
+    if _WORKERS_DIR not in os.environ:
+        return
+    folder = os.environ[_MULTIPROC_DIR] = os.environ[_WORKERS_DIR]
+    for path in Path(folder).glob("gauge_live*_*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        if not _is_alive(pid):
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no types
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def leave_directory() -> None:

@@ -82,6 +82,15 @@ class Server:
             time.sleep(_POLL_SECONDS)
         raise ServerFailed(f"not ready within {timeout_seconds:g} s:\n{self._tail()}")
 
+    def wait_end(self, timeout_seconds: float) -> None:
+        """Wait until the command has done its work. Raises ServerFailed."""
+        try:
+            code = self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            raise ServerFailed(f"not done within {timeout_seconds:g} s:\n{self._tail()}") from None
+        if code:
+            raise ServerFailed(f"ended with {code}:\n{self._tail()}")
+
     def stop(self) -> None:
         """End the whole tree: asked first, killed after some seconds."""
         for signal_number in (signal.SIGTERM, signal.SIGKILL):

@@ -29,7 +29,6 @@ from bentos import intake, store  # noqa: E402 - the same
 from bentos.store import StoredModel  # noqa: E402 - the same
 from tests import models  # noqa: E402 - the same
 
-
 # The same examples in every run: a failure is never a matter of luck, nor a pass.
 settings.register_profile(
     "tabserve",

@@ -24,6 +24,14 @@ from tests import models
 
 Save = Callable[..., Path]
 
+pytestmark = [
+    # MLflow, of models that are logged as users often log them.
+    pytest.mark.filterwarnings("ignore:.*input example was not provided:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*Add type hints to the:UserWarning"),
+    # MLflow's way of copying an input example.
+    pytest.mark.filterwarnings("ignore:Operation with range is deprecated:DeprecationWarning"),
+]
+
 
 @pytest.fixture
 def save(tmp_path: Path) -> Save:
@@ -208,17 +216,18 @@ def test_labels_only(save: Save, frame: pd.DataFrame) -> None:
         inspection.make_contract(save(model, rows, input_example=rows.head(2)))
 
 
-class Weights(mlflow.pyfunc.PythonModel):
-    """A model of one's own: named columns, two to four a row."""
+def make_own(columns: list[str]) -> mlflow.pyfunc.PythonModel:
+    """A model of one's own: named columns, two to four a row; without any it fails."""
 
-    def __init__(self, columns: list[str]) -> None:
-        self.columns = columns
+    class Weights(mlflow.pyfunc.PythonModel):
+        # MLflow reads type hints as a schema of its own.
+        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+            if not columns:
+                raise RuntimeError("out of order")
+            share = 1 / len(columns)
+            return pd.DataFrame({name: np.full(len(model_input), share) for name in columns})
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        if not self.columns:
-            raise RuntimeError("out of order")
-        share = 1 / len(self.columns)
-        return pd.DataFrame({name: np.full(len(model_input), share) for name in self.columns})
+    return Weights()
 
 
 def save_own(folder: Path, columns: list[str], rows: pd.DataFrame) -> Path:
@@ -226,7 +235,7 @@ def save_own(folder: Path, columns: list[str], rows: pd.DataFrame) -> Path:
     path = folder / "model"
     mlflow.pyfunc.save_model(
         str(path),
-        python_model=Weights(columns),
+        python_model=make_own(columns),
         signature=infer_signature(rows, np.zeros(len(rows))),
         pip_requirements=["pandas"],
     )

@@ -155,7 +155,7 @@ def test_bento_name(name: str, expected: str) -> None:
 
 
 def test_name_of_a_folder(folders: dict[str, Path], tmp_path: Path) -> None:
-    """A folder that is named `model` gives the Bento model its parent's name... or its own."""
+    """A model of a folder is named after it."""
     copied = tmp_path / "Weather Model"
     shutil.copytree(folders["booster"], copied)
     assert intake.import_model(f"{copied}/").tag.startswith("weather-model:")
@@ -220,7 +220,8 @@ def write_golden(folder: Path, frame: pd.DataFrame, scores: Any, **options: Any)
 
 def test_golden_rows_must_be_rows(folder: Path, frame: pd.DataFrame) -> None:
     """Golden rows that are none, lack a feature or have other scores are refused at import."""
-    write_golden(folder, frame.head(0), np.zeros(0))
+    empty = frame.head(0).assign(**{bundle.SCORE_PREFIX: 0.0})
+    empty.to_parquet(folder / bundle.FOLDER / bundle.GOLDEN)
     with pytest.raises(IntakeError, match=r"golden\.parquet has no rows"):
         list(intake.prepare(folder))
     write_golden(folder, frame.head(3).drop(columns="grade"), np.zeros(3))

@@ -316,6 +316,9 @@ def _hushed() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            # MLflow compares column names in a way that pandas 4 will no longer have.
+            warnings.filterwarnings("ignore", "Operation with range is deprecated")
+            yield
     finally:
         logger.setLevel(level)

@@ -51,7 +51,7 @@ def test_score_is_of_the_second_class(chosen: Settings) -> None:
     assert roc_auc_score(validation.outcomes, candidate.score(validation.features)) > 0.7
 
 
-def test_columns_are_of_use_to_a_category_that_training_lacks(chosen: Settings) -> None:
+def test_category_that_training_lacks_is_known(chosen: Settings) -> None:
     """A category that only later rows have is known to every candidate."""
     dataset = make_dataset()
     without = dataset.take(np.flatnonzero(dataset.features["colour"] != "green"))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from bentos.bundle import Decision
 from bentos.training import card
 from bentos.training.data import Dataset
@@ -13,7 +15,7 @@ from tests.training.conftest import make_dataset
 
 def make_facts(dataset: Dataset, slices: list[SliceSettings]) -> card.Facts:
     """Facts on a data set, with a feature for a score."""
-    scores = dataset.features.iloc[:, -1].rank(pct=True).to_numpy(dtype=float)
+    scores = np.asarray(dataset.features.iloc[:, -1].rank(pct=True), dtype=np.float64)
     metrics = measure(dataset.outcomes, scores, 0.5)
     return card.Facts(
         name="some-model",

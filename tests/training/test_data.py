@@ -87,7 +87,9 @@ def test_any_two_labels_are_a_target(
     tmp_path: Path, values: list[object], classes: tuple[object, object]
 ) -> None:
     """Labels keep their type; the score is about the second in ascending order."""
-    loaded = load_file(save(tmp_path, make_rows().assign(outcome=values * 300)), "outcome", 10)
+    loaded = load_file(
+        save(tmp_path, make_rows().assign(outcome=pd.Series(values * 300))), "outcome", 10
+    )
     assert loaded.classes == classes
     assert loaded.outcomes.tolist() == [0, 1] * 300
 
@@ -103,7 +105,7 @@ def test_target_must_be_binary_and_complete(tmp_path: Path) -> None:
     assert "3 different values" in said
     assert "secret" not in said
     assert "missing in 20 rows" in refuse(
-        tmp_path, make_rows().assign(outcome=[None, *["yes", "no", "no"] * 9, "no", "no"] * 20)
+        tmp_path, make_rows().assign(outcome=pd.Series([None, *["yes", "no"] * 14, "no"] * 20))
     )
 
 
@@ -133,7 +135,7 @@ def test_columns_that_cannot_be_learned_are_named(tmp_path: Path) -> None:
         tmp_path, rows.assign(void=np.nan)
     )
     assert "column 'lists': 600 rows are neither" in refuse(
-        tmp_path, rows.assign(lists=[[1, 2]] * 600)
+        tmp_path, rows.assign(lists=pd.Series([[1, 2]] * 600))
     )
     assert "column 'count': 1 of 600 rows: is infinite" in refuse(
         tmp_path, rows.assign(count=[np.inf, *range(599)])

@@ -6,6 +6,7 @@ from pathlib import Path
 import lightgbm
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
@@ -93,7 +94,9 @@ def test_artifacts_stay_in_the_data_directory(first: Outcome, folder: Path) -> N
 
 def test_data_digest_is_logged(first: Outcome) -> None:
     """Each run names its three parts with a digest over all their rows."""
-    inputs = get(first, "lightgbm").inputs.dataset_inputs
+    logged = get(first, "lightgbm").inputs
+    assert logged is not None
+    inputs = logged.dataset_inputs
     contexts = {item.tags[0].value: item.dataset.digest for item in inputs}
     assert set(contexts) == {"training", "validation", "test"}
     assert len(set(contexts.values())) == 3
@@ -139,11 +142,13 @@ def test_booster_alone_gives_the_golden_scores(model_folder: Path) -> None:
     booster = lightgbm.Booster(model_str=model.booster_.model_to_string())
     encoded = np.column_stack(
         [
-            rows[name].cat.codes.replace(-1, np.nan) if hasattr(rows[name], "cat") else rows[name]
+            rows[name].cat.codes.astype(float).replace(-1.0, np.nan)
+            if isinstance(rows[name].dtype, pd.CategoricalDtype)
+            else rows[name]
             for name in rows
         ]
     )
-    assert booster.predict(encoded).tobytes() == scores[:, 0].tobytes()
+    assert np.asarray(booster.predict(encoded)).tobytes() == scores[:, 0].tobytes()
 
 
 def test_all_evidence_travels(model_folder: Path, first: Outcome, reference: Dataset) -> None:

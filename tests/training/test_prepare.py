@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 from importlib.resources import files
 from pathlib import Path
@@ -63,6 +64,9 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "not the published file" in result.output
     assert not (tmp_path / "out.parquet").exists()
+    csv.write_bytes(gzip.compress(csv.read_bytes()))
+    with pytest.raises(TrainingError, match="SHA-256"):
+        read_source(csv)
 
 
 def test_codes_become_words() -> None:

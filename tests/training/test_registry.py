@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import mlflow
 import numpy as np
 import pytest
 from lightgbm import LGBMClassifier, LGBMRegressor
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from bentos.tracking import open_experiment
@@ -20,6 +24,11 @@ OPEN = RegistrySettings(minimum_auc=None, margin=0.01)
 TRAIN, TEST = halve(make_dataset())
 
 
+def score(model: LGBMClassifier) -> NDArray[np.float64]:
+    """What a model says of the test rows."""
+    return np.asarray(model.predict_proba(TEST.features), dtype=np.float64)[:, 1]
+
+
 @pytest.fixture(scope="module")
 def model() -> LGBMClassifier:
     """A classifier on the mixed rows."""
@@ -31,7 +40,7 @@ def model() -> LGBMClassifier:
 @pytest.fixture(scope="module")
 def auc(model: LGBMClassifier) -> float:
     """Its ROC-AUC on the test rows."""
-    return float(roc_auc_score(TEST.outcomes, model.predict_proba(TEST.features)[:, 1]))
+    return float(roc_auc_score(TEST.outcomes, score(model)))
 
 
 @pytest.fixture
@@ -96,8 +105,7 @@ def test_champion_scores_as_logged(name: str, model: LGBMClassifier) -> None:
     """The registry gives the model back bit for bit, whatever the order of the columns."""
     version = registry.register(name, log(model), CHAMPION, {})
     turned = replace(TEST, features=TEST.features[TEST.features.columns[::-1]])
-    expected = model.predict_proba(TEST.features)[:, 1]
-    assert registry.score(version, turned).tobytes() == expected.tobytes()
+    assert registry.score(version, turned).tobytes() == score(model).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -129,6 +137,17 @@ def test_other_kinds_of_model_cannot_be_compared(name: str) -> None:
     regressor.fit(TRAIN.features, TRAIN.outcomes)
     registry.register(name, log(regressor), CHAMPION, {})
     assert "no LightGBM classifier" in registry.judge(name, 0.9, TEST, "a", OPEN).reason
+
+
+def test_lost_champion_cannot_be_compared(name: str, model: LGBMClassifier) -> None:
+    """A champion whose files are gone keeps its alias until somebody looks after it."""
+    uri = log(model)
+    registry.register(name, uri, CHAMPION, {})
+    logged = mlflow.get_logged_model(uri.rpartition("/")[2])
+    shutil.rmtree(url2pathname(urlsplit(logged.artifact_location).path))
+    verdict = registry.judge(name, 0.99, TEST, "a", OPEN)
+    assert verdict.alias == CHALLENGER
+    assert "cannot be loaded" in verdict.reason
 
 
 def test_same_means_data_and_settings(name: str, model: LGBMClassifier) -> None:

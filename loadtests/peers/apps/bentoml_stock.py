@@ -26,7 +26,7 @@ class Stock:
         self.model = scoring.load()
 
     # The annotations are made from the model's features, so no type checker can know them.
-    @bentoml.api(batchable=True, max_batch_size=128, max_latency_ms=60_000)  # type: ignore[untyped-decorator]
+    @bentoml.api(batchable=True, max_batch_size=1024, max_latency_ms=60_000)  # type: ignore[untyped-decorator]
     def predict(self, rows: list[Row]) -> list[Answer]:  # type: ignore[valid-type]
         """Score the rows of one batch."""
         scores = self.model.score([vars(row) for row in rows])

@@ -1,0 +1,73 @@
+"""Rules of the structure that import-linter cannot say."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PRIVATE = ("bentoml._internal", "_bentoml_impl", "_bentoml_sdk")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def test_only_batching_may_use_what_bentoml_keeps_private() -> None:
+    """No other module breaks when BentoML moves its insides."""
+    users = {
+        path.name
+        for path in [ROOT / "service.py", *(ROOT / "bentos").rglob("*.py")]
+        if any(name.startswith(PRIVATE) for name in imports(path))
+    }
+    assert users <= {"batching.py"}
+
+
+def test_only_metrics_names_metrics() -> None:
+    """Every exported metric is defined in one place."""
+    users = {
+        path.name
+        for path in [ROOT / "service.py", *(ROOT / "bentos").rglob("*.py")]
+        if any(name.startswith("prometheus_client") for name in imports(path))
+    }
+    assert users == {"metrics.py"}
+
+
+def test_serving_imports_only_what_the_bento_carries() -> None:
+    """What service.py imports, at start or later on the native path, is on the include list."""
+    included = {
+        path
+        for pattern in yaml.safe_load((ROOT / "bentofile.yaml").read_text())["include"]
+        for path in ROOT.glob(pattern)
+    }
+    assert all(path.is_file() for path in included)
+    for path in included:
+        for name in imports(path):
+            if name.split(".")[0] != "bentos":
+                continue
+            module = ROOT / Path(*name.split("."))
+            candidates = {module.with_suffix(".py"), module / "__init__.py"}
+            assert candidates & included, f"{path.name} imports {name}, which does not ship"
+
+
+def test_a_worker_loads_no_training_package() -> None:
+    """Starting to serve imports neither MLflow, pandas, scikit-learn, scipy nor LightGBM."""
+    heavy = "{'mlflow', 'pandas', 'sklearn', 'scipy', 'lightgbm', 'matplotlib', 'pyarrow'}"
+    code = (
+        "import sys; import bentos.api, bentos.routes, bentos.loading; "
+        f"print(sorted({heavy} & set(sys.modules)))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    assert output.strip() == "[]"

@@ -1,0 +1,76 @@
+"""The README's tables equal the code: they cannot go stale."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bentos.api import Api
+from bentos.metrics import Metrics
+from bentos.settings import Settings, variable
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+# Answered by BentoML, or the same thing under a second path.
+_LEFT_TO_BENTOML = {"GET /livez"}
+
+
+def table(heading: str) -> list[list[str]]:
+    """The cells of the first table after a line of the README."""
+    lines = README.partition(heading)[2].lstrip("\n").splitlines()
+    rows: list[list[str]] = []
+    for line in lines:
+        if line.startswith("|"):
+            rows.append([cell.strip().strip("`") for cell in line.strip("|").split("|")])
+        elif rows:
+            break
+    return rows[2:]
+
+
+def test_every_route_is_documented() -> None:
+    """The route table lists exactly what the API answers, and BentoML's liveness route."""
+    api = Api(Settings(), Metrics())  # type: ignore[call-arg]  # filled from the environment
+    routes = {f"{method} {path}" for path, methods in api.routes.items() for method in methods}
+    documented = {row[0] for row in table("so does `bentoml.depends` from another service.")}
+    assert documented == routes | _LEFT_TO_BENTOML
+
+
+def test_every_setting_is_documented() -> None:
+    """The settings table gives each variable, its default and its description."""
+    documented = [tuple(row) for row in table("stops the start with one line.")]
+    assert documented == [
+        (variable(name), str(field.default), field.description)
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def test_every_metric_is_documented() -> None:
+    """The metrics table gives each metric's exported name, type, labels and help text."""
+    metrics = Metrics()
+    families = {
+        family.name + ("_total" if family.type == "counter" else ""): (
+            family.type,
+            family.documentation,
+        )
+        for family in metrics.describe()
+    }
+    documented = {row[0]: (row[1], row[3]) for row in table("## Metrics")}
+    assert documented == families
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link of the documents names a file of the project."""
+    for document in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text()):
+            if "://" not in target:
+                assert (ROOT / target).exists(), f"{document} links to {target}"
+
+
+def test_code_map_names_real_files() -> None:
+    """Every module that ARCHITECTURE.md maps exists, and every module is on the map."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for name in re.findall(r"`((?:bentos|loadtests)/[\w/]*\.?\w*)`", text):
+        assert (ROOT / name).exists(), name
+    modules = {path.name for path in (ROOT / "bentos").glob("*.py")} - {"__init__.py"}
+    assert {name for name in modules if f"`{name}`" not in text} == set()
