@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ Save = Callable[..., Path]
 pytestmark = [
     # MLflow, of models that are logged as users often log them.
     pytest.mark.filterwarnings("ignore:.*input example was not provided:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*Add type hints to the:UserWarning"),
     # MLflow's way of copying an input example.
     pytest.mark.filterwarnings("ignore:Operation with range is deprecated:DeprecationWarning"),
 ]
@@ -219,13 +219,16 @@ def test_labels_only(save: Save, frame: pd.DataFrame) -> None:
 def make_own(columns: list[str]) -> mlflow.pyfunc.PythonModel:
     """A model of one's own: named columns, two to four a row; without any it fails."""
 
-    class Weights(mlflow.pyfunc.PythonModel):
-        # MLflow reads type hints as a schema of its own.
-        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-            if not columns:
-                raise RuntimeError("out of order")
-            share = 1 / len(columns)
-            return pd.DataFrame({name: np.full(len(model_input), share) for name in columns})
+    # MLflow asks for those hints in a way that no filter reaches.
+    with warnings.catch_warnings(record=True):
+
+        class Weights(mlflow.pyfunc.PythonModel):
+            # MLflow reads type hints as a schema of its own.
+            def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+                if not columns:
+                    raise RuntimeError("out of order")
+                share = 1 / len(columns)
+                return pd.DataFrame({name: np.full(len(model_input), share) for name in columns})
 
     return Weights()
 

@@ -51,7 +51,7 @@ def test_another_number_of_features_is_refused(frame: pd.DataFrame) -> None:
 
 def test_text_that_is_no_model_is_refused() -> None:
     """The library's own words come as an error, not as a crash."""
-    with pytest.raises(LightGBMError, match="format"):
+    with pytest.raises(LightGBMError, match="Model file"):
         NativeBooster("no model\n")
 
 
