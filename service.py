@@ -47,22 +47,22 @@ class TabularModel:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML has no types for it
     async def prove(self) -> None:
-        API.start()
+        API.readiness.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML has no types for it
     async def leave(self) -> None:
         await API.stop()
 
     def __is_ready__(self) -> bool:
-        return API.is_ready
+        return API.readiness.is_ready
 
-    @bentoml.api(route="/v1/predict")
+    @bentoml.api(route="/v1/predict")  # type: ignore[untyped-decorator]  # the same
     async def predict(self, row: dict[str, Any], /) -> dict[str, Any]:
         """Score one row of named features."""
         with as_service_error():
             return await API.score_value(row)
 
-    @bentoml.api(route="/v1/predict/batch")
+    @bentoml.api(route="/v1/predict/batch")  # type: ignore[untyped-decorator]  # the same
     async def predict_batch(self, instances: list[Any]) -> dict[str, Any]:
         """Score many rows; a row with faults gets an error in its place."""
         with as_service_error():

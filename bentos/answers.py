@@ -60,12 +60,12 @@ def prediction(contract: Contract, scored: Scored) -> Prediction:
     return Prediction(str(uuid7()), score, scores, label, scored.warnings)
 
 
-def rejection(faults: list[Fault]) -> Prediction:
-    """Answer a row of a batch that has faults."""
-    problem = wire.invalid(faults)
+def rejection(faults: list[Fault], listed: int) -> Prediction:
+    """Answer a row of a batch that has faults, the first `listed` of them listed."""
+    problem = wire.invalid(faults, listed)
     return Prediction(
         str(uuid7()),
-        error={"code": problem.kind, "detail": problem.detail, "errors": faults},
+        error={"code": problem.kind, "detail": problem.detail, "errors": problem.faults},
     )
 
 

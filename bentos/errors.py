@@ -51,6 +51,11 @@ FaultCode = Literal[
 ]
 
 
+# Faults that one answer lists. Ten thousand rows may have a hundred thousand of them, and
+# nobody reads that far; their number is said all the same.
+MAX_LISTED = 1000
+
+
 class Fault(msgspec.Struct, frozen=True):
     """One thing wrong with a request.
 

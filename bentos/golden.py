@@ -68,8 +68,11 @@ def check(golden: Golden, scores: Scores, path: str) -> None:
 
 
 def parse_scores(output: bytes) -> Scores:
-    """Read what `main` printed: float64 of shape (rows,) or (rows, classes)."""
-    return np.array(msgspec.json.decode(output), dtype=np.float64)
+    """Read what `main` printed: float64 of shape (rows,) or (rows, classes).
+
+    Only the last line: a library may have printed before.
+    """
+    return np.array(msgspec.json.decode(output.strip().rpartition(b"\n")[2]), dtype=np.float64)
 
 
 def encode_rows(

@@ -15,8 +15,9 @@ from bentos.errors import Problem
 from bentos.wire import gzip
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON = b"application/json"
@@ -51,7 +52,7 @@ class Timing:
 class Request:
     """One HTTP request: its headers, and its body once read."""
 
-    __slots__ = ("headers", "id", "receive", "rows", "scope", "timing")
+    __slots__ = ("headers", "held", "id", "receive", "rows", "scope", "timing")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -61,6 +62,8 @@ class Request:
         given = self.headers.get(b"x-request-id", b"")
         self.id = given.decode() if _REQUEST_ID.fullmatch(given) else str(uuid7())
         self.rows = 0
+        # Bytes of its body that count against the worker's budget.
+        self.held = 0
 
 
 class Reply:
@@ -88,12 +91,40 @@ class ClientGone(Exception):
 Handler = Callable[[Request], Awaitable[Reply]]
 
 
-async def read_body(request: Request, max_bytes: int, timeout_seconds: float) -> bytes:
+class BodyBudget:
+    """How many bytes of bodies one worker may hold at a time, all requests together.
+
+    Bodies that came in one piece are not counted: the server's own buffers bound them.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._left = max_bytes
+
+    def take(self, request: Request, size: int) -> None:
+        """Count bytes in. Raises Problem where the budget does not last."""
+        request.held += size
+        self._left -= size
+        if self._left < 0:
+            raise Problem(
+                "overloaded",
+                "this worker holds as many bytes of bodies as it may: try again later",
+                headers={"Retry-After": "1", "Connection": "close"},
+            )
+
+    def give_back(self, request: Request) -> None:
+        """Count a request's bytes out."""
+        self._left += request.held
+        request.held = 0
+
+
+async def read_body(
+    request: Request, max_bytes: int, timeout_seconds: float, budget: BodyBudget
+) -> bytes:
     """Read a JSON body whole, unpacked if it came as gzip.
 
     Raises Problem for another media type, charset or encoding, for more than `max_bytes`
     (packed or unpacked), and for a body that takes longer than `timeout_seconds`;
-    ClientGone where the client left.
+    ClientGone where the client left. What `budget` counts in, the caller gives back.
     """
     headers = request.headers
     media_type, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
@@ -119,18 +150,21 @@ async def read_body(request: Request, max_bytes: int, timeout_seconds: float) ->
     if message.get("more_body") or message["type"] == "http.disconnect":
         try:
             async with asyncio.timeout(timeout_seconds):
-                body = await _rest_of_body(request.receive, message, max_bytes)
+                body = await _rest_of_body(request, message, max_bytes, budget)
         except TimeoutError:
             raise Problem(
                 "request-timeout", f"the body must arrive within {timeout_seconds:g} seconds"
             ) from None
     if len(body) > max_bytes:
         raise too_large(max_bytes)
-    return gzip.decompress(body, max_bytes) if encoding == b"gzip" else body
+    if encoding == b"gzip":
+        body = gzip.decompress(body, max_bytes)
+        budget.take(request, len(body))
+    return body
 
 
 async def _rest_of_body(
-    receive: Receive, message: MutableMapping[str, Any], max_bytes: int
+    request: Request, message: Message, max_bytes: int, budget: BodyBudget
 ) -> bytes:
     parts: list[bytes] = []
     size = 0
@@ -141,9 +175,10 @@ async def _rest_of_body(
         size += len(parts[-1])
         if size > max_bytes:
             raise too_large(max_bytes)
+        budget.take(request, len(parts[-1]))
         if not message.get("more_body"):
             return b"".join(parts)
-        message = await receive()
+        message = await request.receive()
 
 
 def read_query(request: Request, known: dict[str, tuple[str, ...]]) -> dict[str, str]:

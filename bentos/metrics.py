@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -29,6 +29,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from bentos.batching import Reason
 from bentos.contract import Contract
+from bentos.errors import Fault
 from bentos.frame import Screening
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -106,7 +107,8 @@ class Metrics:
 
     In a worker of `bentoml serve` their values live in files that all workers share
     (Prometheus' multiprocess mode), so any worker can answer for all. What happens on
-    every request is tallied in memory first: `flush` makes it visible.
+    every request is tallied in memory first: `flush` makes it visible. Observing and
+    flushing belong to the event loop's thread alone.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -275,23 +277,30 @@ class Metrics:
 
     def flush(self) -> None:
         """Make all that was tallied visible."""
-        # Copies: another thread may meet a new series meanwhile.
-        for tally in list(self._tallies.values()):
+        for tally in self._tallies.values():
             tally.flush()
-        for distribution in (*list(self._durations.values()), *self._fixed):
+        for distribution in (*self._durations.values(), *self._fixed):
             distribution.flush()
         self.in_flight.set(self.in_flight_now)
 
     def observe_screening(self, screening: Screening) -> None:
         """Count what a screen found."""
         for feature, count in screening.missing.items():
-            self.missing.labels(feature).inc(count)
+            self._tally(self.missing, feature).add(count)
         for feature, count in screening.outside.items():
-            self.out_of_range.labels(feature).inc(count)
+            self._tally(self.out_of_range, feature).add(count)
+
+    def observe_unknown_category(self, feature: str) -> None:
+        """Count a category scored as missing."""
+        self._tally(self.unknown_category, feature).add()
+
+    def observe_faults(self, faults: Iterable[Fault]) -> None:
+        """Count faults by code."""
+        for fault in faults:
+            self._tally(self.faults, fault.code).add()
 
     def render(self) -> bytes:
-        """All metrics of all workers in the Prometheus text format."""
-        self.flush()
+        """All metrics of all workers in the Prometheus text format, as of the last flush."""
         if _MULTIPROC_DIR not in os.environ:
             return generate_latest(self._registry)
         merged = CollectorRegistry()

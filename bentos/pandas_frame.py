@@ -33,7 +33,8 @@ def to_pandas(contract: Contract, rows: Sequence[EncodedRow]) -> pd.DataFrame:
 def _column(feature: Feature, values: Sequence[EncodedValue]) -> object:
     if feature.categories is not None:
         codes = [-1 if code is None else int(code) for code in values]
-        return pd.Categorical.from_codes(codes, categories=pd.Index(feature.categories))
+        categories: pd.Index = pd.Index(list(feature.categories))
+        return pd.Categorical.from_codes(codes, categories=categories)
     if feature.kind == "text":
         return np.array(values, dtype=object)
     if feature.kind == "float":

@@ -6,13 +6,17 @@ error texts would show; what is not ours is left to it.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 import bentoml
 
 from bentos.api import OTHER, Api
 from bentos.errors import Problem
-from bentos.http import App, Handler, Receive, Reply, Request, Scope, Send
+from bentos.http import App, Handler, Message, Receive, Reply, Request, Scope, Send
+
+# What BentoML answers and people ask for: labels of their own, all the rest is one.
+_BENTOML_ROUTES = frozenset({"/", "/livez", "/healthz", "/schema.json"})
 
 # BentoML's own format between services: only ever read from a service behind another.
 _INNER = b"application/vnd.bentoml+pickle"
@@ -43,7 +47,25 @@ class Routes:
         elif path == "/v1" or path.startswith("/v1/"):
             await self._api.answer(_not_found, OTHER, Request(scope, receive), send)
         else:
-            await self._app(scope, receive, send)
+            await self._pass_on(path, Request(scope, receive), send)
+
+    async def _pass_on(self, path: str, request: Request, send: Send) -> None:
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request.id.encode()),
+                    (b"server-timing", request.timing.header(perf_counter())),
+                ]
+            await send(message)
+
+        await self._app(request.scope, request.receive, send_marked)
+        route = path if path in _BENTOML_ROUTES else OTHER
+        self._api.finish(route, request, status, perf_counter())
 
 
 def _is_inner(request: Request) -> bool:
@@ -72,7 +94,7 @@ async def _not_found(_: Request) -> Reply:
 def behind(api: Api) -> type[bentoml.Service[Any]]:
     """Make the class of a BentoML service whose app stands behind the routes of `api`."""
 
-    class FrontedService(bentoml.Service[Any]):
+    class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # untyped at run time
         def to_asgi(self, is_main: bool = True) -> App:
             """Make the app that a worker runs."""
             return Routes(super().to_asgi(is_main), api)

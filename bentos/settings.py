@@ -36,6 +36,11 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         16 * 2**20, ge=1024, description="Largest body of a request, after decompression, in bytes."
     )
+    max_buffered_bytes: int = Field(
+        128 * 2**20,
+        ge=1024,
+        description="Bytes of bodies that one worker holds at once; more are shed with 503.",
+    )
     timeout_seconds: float = Field(
         10.0,
         gt=0,

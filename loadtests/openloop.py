@@ -11,12 +11,14 @@ itself; where it did not, the run says nothing about the server.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, takewhile
 from time import perf_counter
+from typing import cast
 
 # Requests that are due within one tick leave together: asyncio's timers are no finer.
 _TICK_SECONDS = 0.001
@@ -70,7 +72,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     if not values:
         return float("nan")
     ordered = sorted(values)
-    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
+    return ordered[math.ceil(share * len(ordered)) - 1]
 
 
 class _Connection(asyncio.Protocol):
@@ -83,8 +85,8 @@ class _Connection(asyncio.Protocol):
         self._due = -1.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        # A stream's transport can write; uvloop's is no subclass of asyncio's.
+        self._transport = cast(asyncio.WriteTransport, transport)
         self._run.free.append(self)
 
     def send(self, request: bytes, due: float) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from bentos.errors import Fault, Problem
+from bentos.errors import MAX_LISTED, Fault, Problem
 from bentos.validation import NOT_FINITE, EncodedRow, Encoder, Hints, Members, row_type
 
 # A float64 is finite up to about 1.8e308: no finite number needs more digits.
@@ -34,8 +34,8 @@ class RowReader:
         self._decode_row = msgspec.json.Decoder(fast_row).decode
         instances = msgspec.defstruct(
             "Instances",
-            [("instances", list[fast_row])],
-            forbid_unknown_fields=True,  # type: ignore[valid-type]  # made at run time
+            [("instances", list.__class_getitem__(fast_row))],
+            forbid_unknown_fields=True,
         )
         self._decode_instances = msgspec.json.Decoder(instances).decode
 
@@ -150,10 +150,10 @@ def instances_of(document: object, max_rows: int) -> list[object]:
         Fault("", "unknown_feature", f"member {number} is not known: 'instances' is the only one")
         for number, name in enumerate(document, start=1)
         if name != "instances"
-    ]
+    ][:MAX_LISTED]
     faults.extend(
         Fault("", "duplicate_key", f"member {number} repeats an earlier key")
-        for number, _ in document.duplicates
+        for number, _ in document.duplicates[:MAX_LISTED]
     )
     instances = document.get("instances")
     if "instances" not in document:
@@ -171,14 +171,12 @@ def instances_of(document: object, max_rows: int) -> list[object]:
     return instances
 
 
-def invalid(faults: Faults) -> Problem:
-    """Make the problem that lists faults."""
+def invalid(faults: Faults, listed: int = MAX_LISTED) -> Problem:
+    """Make the problem that lists the first `listed` faults."""
     count = len(faults)
-    return Problem(
-        "invalid-features",
-        f"{count} {'fault' if count == 1 else 'faults'} found: see errors",
-        faults=faults,
-    )
+    found = f"{count} {'fault' if count == 1 else 'faults'} found"
+    shown = "see errors" if count <= listed else f"errors lists the first {listed}"
+    return Problem("invalid-features", f"{found}: {shown}", faults=faults[:listed])
 
 
 encode = msgspec.json.Encoder().encode
