@@ -97,7 +97,11 @@ class Api:
         read_query(request, {})
         body = await self._body(request)
         with self._admitted():
-            row, tolerated = served.reader.read_row(body)
+            if len(body) <= _LARGE_BODY:
+                row, tolerated = served.reader.read_row(body)
+            else:
+                async with self._large:
+                    row, tolerated = await asyncio.to_thread(served.reader.read_row, body)
             scored = await self._flow.score_row(row, tolerated, request.timing)
             request.rows = 1
             return Reply(wire.encode(answer(served.contract, served.reference, scored)))
@@ -225,7 +229,8 @@ class Api:
         if reply.headers:
             headers += [(k.lower().encode(), v.encode()) for k, v in reply.headers.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        body = b"" if request.scope["method"] == "HEAD" else reply.body
+        await send({"type": "http.response.body", "body": body})
         self.finish(route, request, reply.status, now)
 
     def finish(self, route: str, request: Request, status: int, now: float) -> None:

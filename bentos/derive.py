@@ -144,7 +144,14 @@ def describe(
         msgspec.structs.replace(
             feature,
             description=descriptions.get(feature.name, ""),
-            profile=profiles.get(feature.name),
+            profile=_profile(feature, profiles.get(feature.name)),
         )
         for feature in features
     )
+
+
+def _profile(feature: Feature, profile: Profile | None) -> Profile | None:
+    # Categories that are numbers have no range: the trees see their codes.
+    if profile is None or feature.categories is None:
+        return profile
+    return Profile(profile.missing_rate)

@@ -152,8 +152,11 @@ async def read_body(
             async with asyncio.timeout(timeout_seconds):
                 body = await _rest_of_body(request, message, max_bytes, budget)
         except TimeoutError:
+            # What is still to come of the body must not be taken for a next request.
             raise Problem(
-                "request-timeout", f"the body must arrive within {timeout_seconds:g} seconds"
+                "request-timeout",
+                f"the body must arrive within {timeout_seconds:g} seconds",
+                headers={"Connection": "close"},
             ) from None
     if len(body) > max_bytes:
         raise too_large(max_bytes)

@@ -13,12 +13,11 @@ from pathlib import Path
 import bentoml
 import mlflow
 import msgspec
-import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model as MlflowModel
 
-from bentos import bundle, contract, golden, integrity
+from bentos import bundle, compilation, contract, golden, integrity
 from bentos.contract import Contract
 from bentos.errors import IntakeError, Problem
 from bentos.inspection import make_contract, read_rows
@@ -154,6 +153,8 @@ def prepare(model_dir: Path) -> Iterator[str]:
     (served / CONTRACT).write_bytes(contract.dump(made))
     if booster is not None:
         (served / BOOSTER).write_text(booster)
+        if (reason := compilation.compile_trees(booster, served)) is not None:
+            yield f"no compiled trees: {reason}; LightGBM itself scores, more slowly"
     if bundle.find(model_dir, bundle.REFERENCE) is None:
         yield (
             f"no {bundle.REFERENCE} was logged: no training ranges, so nothing is reported as out "
@@ -199,8 +200,6 @@ def _golden_json(made: Contract, rows: pd.DataFrame, scores: Scores) -> bytes:
 
 
 def _json_value(value: object) -> object:
-    if isinstance(value, np.generic):
-        value = value.item()
     # NaN, None, NaT and pandas' NA all mean missing.
     return None if value is pd.NA or value is None or value != value else value  # noqa: PLR0124 - NaN
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from bentos import golden, openapi
+from bentos import engine, golden, openapi
 from bentos.errors import IntegrityError
-from bentos.predictor import BoosterPredictor, Predictor, Scores
+from bentos.predictor import Scores
 from bentos.scoring import Scorer
 from bentos.settings import Settings
-from bentos.store import BOOSTER, FOLDER, StoredModel
+from bentos.store import FOLDER, StoredModel
 from bentos.validation import Encoder
 from bentos.wire.json import RowReader
 
@@ -27,10 +27,16 @@ class Served:
         self.stored = stored
         self.contract = stored.contract
         self.reader = RowReader(Encoder(stored.contract, settings.unknown_category))
-        self.scorer = Scorer(stored.contract, _predictor(stored, settings))
+        path = stored.folder / FOLDER / golden.FILE
+        self.golden = golden.read(path.read_bytes()) if path.is_file() else None
+        self._golden_rows = (
+            [] if self.golden is None else golden.encode_rows(self.golden, self.reader.read_row)
+        )
+        self.engine = engine.choose(stored, settings, self._golden_rows)
+        self.scorer = Scorer(stored.contract, self.engine.predictor)
         reference = {"name": stored.name, "version": stored.version}
         self.reference = msgspec.Raw(msgspec.json.encode(reference))
-        self.model_json = msgspec.json.encode(_description(stored))
+        self.model_json = msgspec.json.encode(_description(stored, self.engine.name))
         self.openapi_json = msgspec.json.encode(
             openapi.document(
                 stored.contract,
@@ -40,14 +46,12 @@ class Served:
                 max_body_bytes=settings.max_body_bytes,
             )
         )
-        path = stored.folder / FOLDER / golden.FILE
-        self.golden = golden.read(path.read_bytes()) if path.is_file() else None
 
     def prove(self) -> None:
         """Score the golden rows on the way that requests take. Raises IntegrityError."""
         if self.golden is not None:
-            rows = golden.encode_rows(self.golden, self.reader.read_row)
-            golden.check(self.golden, self.scorer.predict(rows), "the serving path")
+            scores = self.scorer.predict(self._golden_rows)
+            golden.check(self.golden, scores, "the serving path")
 
     async def prove_with_mlflow(self) -> bool:
         """Score the golden rows with MLflow's own loader, in a process of its own.
@@ -60,21 +64,6 @@ class Served:
         scores = await _rescore(self.stored.folder)
         golden.check(self.golden, scores, "MLflow's own loader")
         return True
-
-
-def _predictor(stored: StoredModel, settings: Settings) -> Predictor:
-    if stored.contract.engine == "booster":
-        text = (stored.folder / FOLDER / BOOSTER).read_text()
-        return BoosterPredictor(text, settings.predict_threads)
-    if importlib.util.find_spec("mlflow") is None:
-        raise IntegrityError(
-            "this model is run by MLflow itself, which is not installed: install tabserve[mlflow]"
-        )
-    # Imported here alone: the native path must not carry MLflow.
-    from bentos import pyfunc
-
-    call, _ = pyfunc.load(stored.folder)
-    return pyfunc.PyfuncPredictor(stored.contract, call)
 
 
 async def _rescore(folder: Path) -> Scores:
@@ -104,7 +93,7 @@ async def _rescore(folder: Path) -> Scores:
     return golden.parse_scores(output)
 
 
-def _description(stored: StoredModel) -> dict[str, object]:
+def _description(stored: StoredModel, engine_name: str) -> dict[str, object]:
     made, provenance = stored.contract, stored.provenance
     return {
         "name": stored.name,
@@ -117,7 +106,7 @@ def _description(stored: StoredModel) -> dict[str, object]:
             "flavor": provenance.flavor,
         },
         "digest": provenance.digest,
-        "engine": made.engine,
+        "engine": engine_name,
         "task": made.task,
         "classes": made.classes,
         # `score` is the probability of this class.

@@ -119,6 +119,8 @@ def configure(level: str) -> None:
     LOGGER.handlers = [handler]
     LOGGER.setLevel(level.upper())
     LOGGER.propagate = False
+    # Its lines reach the root logger's handler as well: each would be there twice.
+    logging.getLogger("uvicorn.error").propagate = False
     for name in _NEIGHBOURS:
         for neighbour in logging.getLogger(name).handlers:
             neighbour.setFormatter(JsonFormatter())

@@ -225,9 +225,9 @@ class Metrics:
         """Name, type and help text of every metric."""
         return list(self._registry.collect())
 
-    def announce(self, name: str, version: str, contract: Contract) -> None:
+    def announce(self, name: str, version: str, contract: Contract, engine: str) -> None:
         """Start every series of a model at zero, so that a first event is seen as a rise."""
-        self.model_info.labels(name, version, contract.hash[:12], contract.engine).set(1)
+        self.model_info.labels(name, version, contract.hash[:12], engine).set(1)
         for feature in contract.features:
             self.missing.labels(feature.name)
             if feature.profile is not None and feature.profile.minimum is not None:

@@ -53,7 +53,10 @@ class Readiness:
             self._refuse(error, "the model cannot be loaded")
             return
         stored = loaded.stored
-        self._metrics.announce(stored.name, stored.version, loaded.contract)
+        engine = loaded.engine
+        self._metrics.announce(stored.name, stored.version, loaded.contract, engine.name)
+        if engine.reason:
+            LOGGER.warning(f"served by the {engine.name}: {engine.reason}")
         self.loaded = loaded
         self._reason = "the golden rows are being scored with MLflow's own loader"
 
@@ -74,7 +77,7 @@ class Readiness:
         fields = {
             "model": f"{loaded.stored.name}:{loaded.stored.version}",
             "contract": loaded.contract.hash[:12],
-            "engine": loaded.contract.engine,
+            "engine": loaded.engine.name,
             "golden_rows": 0 if loaded.golden is None else len(loaded.golden.rows),
             "compared_with_mlflow": is_compared,
         }

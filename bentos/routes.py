@@ -6,6 +6,8 @@ error texts would show; what is not ours is left to it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
@@ -36,7 +38,8 @@ class Routes:
         path = scope["path"]
         methods = self._api.routes.get(path)
         if methods is not None:
-            handler = methods.get(scope["method"])
+            method = scope["method"]
+            handler = methods.get("GET" if method == "HEAD" else method)
             request = Request(scope, receive)
             if handler is None:
                 handler = _method_not_allowed(methods)
@@ -51,20 +54,30 @@ class Routes:
 
     async def _pass_on(self, path: str, request: Request, send: Send) -> None:
         status = 0
+        refusal: Handler | None = None
 
         async def send_marked(message: Message) -> None:
-            nonlocal status
+            nonlocal refusal, status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                # BentoML's own texts: ours say the same in the shape of all problems.
+                if status == HTTPStatus.NOT_FOUND:
+                    refusal = _not_found
+                elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+                    refusal = _method_not_allowed(("GET",))
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", request.id.encode()),
                     (b"server-timing", request.timing.header(perf_counter())),
                 ]
-            await send(message)
+            if refusal is None:
+                await send(message)
 
         await self._app(request.scope, request.receive, send_marked)
         route = path if path in _BENTOML_ROUTES else OTHER
+        if refusal is not None:
+            await self._api.answer(refusal, route, request, send)
+            return
         self._api.finish(route, request, status, perf_counter())
 
 
@@ -77,9 +90,9 @@ def _is_inner(request: Request) -> bool:
     )
 
 
-def _method_not_allowed(methods: dict[str, Handler]) -> Handler:
+def _method_not_allowed(methods: Iterable[str]) -> Handler:
     async def handler(_: Request) -> Reply:
-        allowed = ", ".join(methods)
+        allowed = ", ".join(methods).replace("GET", "GET, HEAD")
         raise Problem(
             "method-not-allowed", f"this route takes {allowed}", headers={"Allow": allowed}
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -20,7 +21,12 @@ class Settings(BaseSettings):
     """How one service behaves. The field `max_rows` is the variable `TABSERVE_MAX_ROWS`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="forbid", frozen=True, hide_input_in_errors=True
+        # Extra variables are ours to judge: `.env` may hold what other programs read.
+        env_prefix=PREFIX,
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     model: Annotated[str, NoDecode] = Field(
@@ -65,6 +71,10 @@ class Settings(BaseSettings):
     predict_threads: int = Field(
         1, ge=1, description="OpenMP threads of one call of the model. Workers scale better."
     )
+    compiled_trees: bool = Field(
+        True,
+        description="Score with compiled trees where the model has them and they are proved equal.",
+    )
     access_log: bool = Field(True, description="One JSON line a request.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
@@ -97,7 +107,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     environment = os.environ if environment is None else environment
     known = {variable(field) for field in Settings.model_fields}
     # Names are read without regard to case, as pydantic-settings does.
-    names = {name.upper() for name in environment}
+    names = {name.upper() for name in (*environment, *dotenv_values(".env"))}
     unknown = [name for name in names if name.startswith(PREFIX) and name not in known]
     if unknown:
         raise ConfigurationError("; ".join(_unknown(unknown, known)))
@@ -106,8 +116,6 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         faults = (
             f"{variable(str(fault['loc'][0]))}: {fault['msg']}"
-            if fault["type"] != "extra_forbidden"
-            else next(_unknown([str(fault["loc"][0]).upper()], known))
             for fault in error.errors(include_input=False, include_url=False)
         )
         raise ConfigurationError("; ".join(faults)) from None

@@ -31,7 +31,7 @@ RESULTS = Path(__file__).parent / "results"
 # Longer than the slowest peer (MLflow, a good ten seconds on one core) by far.
 _READY_SECONDS = 120.0
 # BentoML's dispatcher spends its first batches learning, and Python's caches fill.
-_WARM_UP = {"connections": 32, "seconds": 2.0}
+_WARM_UP_SECONDS = 2.0
 _BATCH_ROWS = 1_000
 _BATCHES = 8
 
@@ -90,8 +90,7 @@ def _visit(
     options: argparse.Namespace,
     measured: Measurements,
 ) -> None:
-    if peer.environment:
-        environments.ensure(peer.environment)
+    environments.ensure(peer.environment)
     with tempfile.TemporaryDirectory(prefix="tabserve-bench-") as name:
         work = Path(name)
         site = Site(_free_port(), model, work, peer.python)
@@ -110,8 +109,11 @@ def _visit(
             _prepare(peer.prepare(site), variables, work)
         started = time.perf_counter()
         with processes.serve(
-            peer.command(site, 1), cores=options.server_core, log=log,
-            environment=variables, folder=folder,
+            peer.command(site, 1),
+            cores=options.server_core,
+            log=log,
+            environment=variables,
+            folder=folder,
         ) as server:
             server.wait_ready(f"http://127.0.0.1:{site.port}{peer.ready}", _READY_SECONDS)
             measured.starts.append(Start(peer.name, number, time.perf_counter() - started))
@@ -141,7 +143,7 @@ class _Visit:
         bodies = self._bodies()
         self._compare("row", bodies, self.samples)
         path = self._file("row", bodies)
-        self._run(path, self.peer.path, **_WARM_UP)
+        self._run(path, self.peer.path, connections=32, seconds=_WARM_UP_SECONDS)
         for connections in self.options.connections:
             self._point("row", 1, path, self.peer.path, connections)
         if self.peer.batch_body is None or not self.options.batches:
@@ -161,10 +163,10 @@ class _Visit:
         ]
 
     def _batches(self) -> list[bytes]:
-        assert self.peer.batch_body is not None
+        body = self.peer.batch_body or self.peer.body
         source = cycle(sample.row for sample in self.samples)
         return [
-            json.dumps(self.peer.batch_body(list(islice(source, _BATCH_ROWS)), self.contract)).encode()
+            json.dumps(body(list(islice(source, _BATCH_ROWS)), self.contract)).encode()
             for _ in range(_BATCHES)
         ]
 
@@ -190,14 +192,21 @@ class _Visit:
 
     def _run(self, bodies: Path, path: str, *, connections: int, seconds: float) -> wrk.Run:
         return wrk.run(
-            f"http://127.0.0.1:{self.site.port}", path, bodies,
-            connections=connections, seconds=seconds, cores=self.options.load_core,
+            f"http://127.0.0.1:{self.site.port}",
+            path,
+            bodies,
+            connections=connections,
+            seconds=seconds,
+            cores=self.options.load_core,
         )
 
     def _point(self, kind: str, count: int, bodies: Path, path: str, connections: int) -> None:
+        core = self.options.server_core
+        busy = processes.busy_seconds(core)
         before, started = self.server.usage(), time.perf_counter()
         run = self._run(bodies, path, connections=connections, seconds=self.options.seconds)
         after, seconds = self.server.usage(), time.perf_counter() - started
+        used = after.cpu_seconds - before.cpu_seconds
         point = Point(
             peer=self.peer.name,
             kind=kind,
@@ -211,7 +220,8 @@ class _Visit:
             p99=run.p99,
             longest=run.longest,
             failures=run.failures,
-            cores=(after.cpu_seconds - before.cpu_seconds) / seconds,
+            cores=used / seconds,
+            other_cores=max(0.0, processes.busy_seconds(core) - busy - used) / seconds,
             rss_bytes=after.rss_bytes,
             largest_rss_bytes=after.largest_rss_bytes,
             load_cores=run.cpu_seconds / run.seconds,
@@ -221,7 +231,7 @@ class _Visit:
             f"round {self.number + 1} {point.peer:17} {kind:5} c={connections:<4}"
             f"{point.per_second:10.1f}/s  p50 {point.p50:8.3f}  p99 {point.p99:8.3f} ms  "
             f"failures {point.failures}  cores {point.cores:.2f} "
-            f"load {point.load_cores:.2f}",
+            f"load {point.load_cores:.2f} others {point.other_cores:.2f}",
             flush=True,
         )
 
@@ -229,7 +239,11 @@ class _Visit:
 def _prepare(command: list[str], variables: dict[str, str], work: Path) -> None:
     log = work / "prepare.log"
     with processes.serve(
-        command, cores=f"0-{len(os.sched_getaffinity(0)) - 1}", log=log, environment=variables, folder=work
+        command,
+        cores=f"0-{len(os.sched_getaffinity(0)) - 1}",
+        log=log,
+        environment=variables,
+        folder=work,
     ) as process:
         process.wait_end(_READY_SECONDS)
 

@@ -46,7 +46,11 @@ def _commit() -> str:
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty"],  # noqa: S607
-            capture_output=True, text=True, timeout=10, check=False, cwd=_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+            cwd=_ROOT,
         )
     except OSError:
         return "unknown"

@@ -33,7 +33,7 @@ def row_of(record: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Read the sample, write the lines."""
-    from pyarrow import parquet
+    from pyarrow import parquet  # type: ignore[import-untyped]  # it publishes no types
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="folder of an MLflow model with its evidence")

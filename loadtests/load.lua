@@ -1,6 +1,6 @@
 -- wrk script: sends many different bodies in turn, counts failures, prints one JSON line.
--- Arguments: PATH BODIES, one body a line. Offsets differ by connection order only, so every
--- server gets the same bodies in the same order.
+-- Arguments: PATH BODIES, one body a line. Every server gets the same bodies in the same
+-- order, whichever of its connections is free.
 local requests, turn = {}, 0
 
 function init(args)

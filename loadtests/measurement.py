@@ -12,8 +12,9 @@ from statistics import median
 class Point:
     """One server under one load for some seconds.
 
-    `kind`: "row" or "batch". `rows`: rows a request. Latencies in milliseconds. `cores`:
-    CPU seconds that the server used a second; `load_cores`: that the load generator used. `rss_bytes`: of its whole process tree.
+    `kind`: "row" or "batch". `rows`: rows a request. Latencies in milliseconds. CPU
+    seconds a second: `cores` of the server, `other_cores` of all else that ran on its
+    core, `load_cores` of the load generator. `rss_bytes`: of the whole process tree.
     """
 
     peer: str
@@ -32,6 +33,7 @@ class Point:
     rss_bytes: int
     largest_rss_bytes: int
     load_cores: float
+    other_cores: float
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,7 @@ class Measurements:
     # Why a server has no numbers.
     failed: dict[str, str] = field(default_factory=dict)
 
-    def select(
-        self, peer: str, kind: str, connections: int, workers: int = 1
-    ) -> list[Point]:
+    def select(self, peer: str, kind: str, connections: int, workers: int = 1) -> list[Point]:
         """Give the points of one server under one load, a round each."""
         return [
             point
@@ -67,9 +67,7 @@ class Measurements:
             == (peer, kind, connections, workers)
         ]
 
-    def ratio(
-        self, value: str, peer: str, other: str, kind: str, connections: int
-    ) -> float | None:
+    def ratio(self, value: str, peer: str, other: str, kind: str, connections: int) -> float | None:
         """Give the median, over rounds that both have, of one server's value by another's.
 
         The two of a round were measured within a minute or two of each other: what else

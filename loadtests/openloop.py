@@ -90,9 +90,9 @@ class _Connection(asyncio.Protocol):
         self._run.free.append(self)
 
     def send(self, request: bytes, due: float) -> None:
-        assert self._transport is not None
         self._due = due
-        self._transport.write(request)
+        # A connection is free, and so sent on, only once it is made.
+        cast(asyncio.WriteTransport, self._transport).write(request)
 
     def data_received(self, data: bytes) -> None:
         self._received = received = self._received + data if self._received else data
@@ -144,9 +144,7 @@ class _Run:
         else:
             self.waiting.append(due)
 
-    def answered(
-        self, connection: _Connection, status: int, says_when: bool, due: float
-    ) -> None:
+    def answered(self, connection: _Connection, status: int, says_when: bool, due: float) -> None:
         now = perf_counter() - self.started
         self.open -= 1
         self.outcome.latencies.setdefault(status, []).append(now - due)

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,11 +73,13 @@ class Server:
         while time.perf_counter() - started < timeout_seconds:
             if self._process.poll() is not None:
                 raise ServerFailed(f"ended with {self._process.returncode}:\n{self._tail()}")
-            with contextlib.suppress(OSError, urllib.error.URLError):
-                # A loopback address given by the caller, never a file.
-                with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310
-                    if answer.status == 200:
-                        return time.perf_counter() - started
+            # A loopback address given by the caller, never a file; URLError is an OSError.
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(url, timeout=1) as answer,  # noqa: S310
+            ):
+                if answer.status == 200:
+                    return time.perf_counter() - started
             time.sleep(_POLL_SECONDS)
         raise ServerFailed(f"not ready within {timeout_seconds:g} s:\n{self._tail()}")
 
@@ -134,6 +135,16 @@ def serve(
     finally:
         server.stop()
         process.wait()
+
+
+def busy_seconds(core: str) -> float:
+    """Give the seconds for which one core was not idle since the machine started."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name == f"cpu{core}":
+            idle = int(fields[3]) + int(fields[4])  # idle and waiting for a disk
+            return (sum(map(int, fields[:8])) - idle) / _TICKS
+    return 0.0
 
 
 def _parents() -> Iterator[tuple[int, int]]:

@@ -49,9 +49,7 @@ def is_installed() -> bool:
     return shutil.which("wrk") is not None
 
 
-def run(
-    url: str, path: str, bodies: Path, *, connections: int, seconds: float, cores: str
-) -> Run:
+def run(url: str, path: str, bodies: Path, *, connections: int, seconds: float, cores: str) -> Run:
     """Send `bodies` (one a line) to `path` in turn for some seconds. Raises GeneratorFailed."""
     command = [
         *("taskset", "--cpu-list", cores, "wrk", "--threads", "1"),

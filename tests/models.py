@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lightgbm
 import mlflow
@@ -55,7 +56,7 @@ def signal(frame: pd.DataFrame) -> NDArray[np.float64]:
     )
 
 
-def _parameters() -> dict[str, object]:
+def _parameters() -> dict[str, Any]:
     return {
         "n_estimators": 40,
         "num_leaves": 15,

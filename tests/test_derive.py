@@ -16,7 +16,7 @@ def column(name: object, kind: str, **more: object) -> dict[str, object]:
 
 def test_types() -> None:
     """Each served column type becomes the kind of JSON value that stands for it."""
-    columns = [
+    columns: list[dict[str, object]] = [
         column("a", "double"),
         column("b", "float"),
         column("c", "long"),

@@ -81,7 +81,7 @@ def test_own_process(stored: dict[str, StoredModel]) -> None:
     """MLflow's own loader, in a process of its own, gives the golden scores."""
     folder = stored["multiclass"].folder
     # The module and a folder of the test's own making.
-    process = subprocess.run(  # noqa: S603
+    process = subprocess.run(
         [sys.executable, "-m", "bentos.golden", str(folder)],
         capture_output=True,
         check=True,

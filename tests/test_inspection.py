@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from mlflow.models import infer_signature
+from mlflow.pyfunc.model import PythonModel
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.svm import LinearSVC
 
@@ -123,6 +124,10 @@ def test_text_classes_of_pandas(frame: pd.DataFrame, dtype: Any) -> None:
     assert inspection.read_lightgbm(model)[:2] == ("binary", ("no", "yes"))
 
 
+def _squares(scores: Any, data: lightgbm.Dataset) -> tuple[Any, Any]:
+    return scores - data.get_label(), np.ones_like(scores)
+
+
 def test_boosters_of_other_objectives(frame: pd.DataFrame) -> None:
     """A raw booster's objective tells its task; several scores a row are classes by number."""
     grades = (frame["grade"].astype(int) - 3) // 2
@@ -133,6 +138,9 @@ def test_boosters_of_other_objectives(frame: pd.DataFrame) -> None:
     data = lightgbm.Dataset(frame, label=grades.to_numpy())
     counts = lightgbm.train({**base, "objective": "poisson"}, data, 2)
     assert inspection.read_lightgbm(counts)[:2] == ("regression", None)
+    data = lightgbm.Dataset(frame, label=grades.to_numpy())
+    own = lightgbm.train({**base, "objective": _squares}, data, 2)
+    assert inspection.read_lightgbm(own)[:2] == ("regression", None)
 
 
 def _objective(truth: Any, scores: Any) -> tuple[Any, Any]:
@@ -216,13 +224,13 @@ def test_labels_only(save: Save, frame: pd.DataFrame) -> None:
         inspection.make_contract(save(model, rows, input_example=rows.head(2)))
 
 
-def make_own(columns: list[str]) -> mlflow.pyfunc.PythonModel:
+def make_own(columns: list[str]) -> PythonModel:
     """A model of one's own: named columns, two to four a row; without any it fails."""
 
     # MLflow asks for those hints in a way that no filter reaches.
     with warnings.catch_warnings(record=True):
 
-        class Weights(mlflow.pyfunc.PythonModel):
+        class Weights(PythonModel):
             # MLflow reads type hints as a schema of its own.
             def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
                 if not columns:

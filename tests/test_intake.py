@@ -161,6 +161,26 @@ def test_name_of_a_folder(folders: dict[str, Path], tmp_path: Path) -> None:
     assert intake.import_model(f"{copied}/").tag.startswith("weather-model:")
 
 
+def test_copied_folder(folders: dict[str, Path], tmp_path: Path) -> None:
+    """A folder names its run, if only by id: another tracking server may have its metrics."""
+    copied = Path(shutil.copytree(folders["booster"], tmp_path / "copied"))
+    manifest = copied / "MLmodel"
+    manifest.write_text(manifest.read_text() + f"run_id: {'ab' * 16}\n")
+    provenance = open_tag(intake.import_model(str(copied)).tag).provenance
+    assert provenance.mlflow_run_id == "ab" * 16
+    assert provenance.metrics == {}
+
+
+def test_pipeline(pipeline_folder: Path) -> None:
+    """A model that only MLflow can run is imported with its flavor, and without a booster."""
+    made = intake.import_model(str(pipeline_folder), name="pipeline")
+    assert (made.contract.engine, made.contract.task) == ("pyfunc", "binary")
+    model = open_tag(made.tag)
+    assert model.provenance.flavor == "sklearn"
+    assert not (model.folder / store.FOLDER / store.BOOSTER).exists()
+    assert len(made.warnings) == 2
+
+
 # ---- what it prepares
 
 
@@ -237,7 +257,7 @@ def test_golden_rows_must_meet_the_signature(folder: Path, frame: pd.DataFrame) 
     rows = frame.head(3).astype({"count": "Int64"})
     rows.loc[1, "count"] = pd.NA
     write_golden(folder, rows, np.zeros(3))
-    with pytest.raises(IntakeError, match="golden row 1 .*: /count may not be null"):
+    with pytest.raises(IntakeError, match=r"golden row 1 .*: /count may not be null"):
         list(intake.prepare(folder))
 
 
@@ -298,7 +318,7 @@ def test_no_signature(frame: pd.DataFrame, trained: dict[str, Any], tmp_path: Pa
     """A model without a signature is refused, and the message says how to log it."""
     path = tmp_path / "model"
     mlflow.lightgbm.save_model(trained["booster"], str(path), pip_requirements=["lightgbm"])
-    with pytest.raises(IntakeError, match="signature=mlflow.models.infer_signature"):
+    with pytest.raises(IntakeError, match=r"signature=mlflow\.models\.infer_signature"):
         intake.import_model(str(path))
 
 
@@ -312,5 +332,5 @@ def test_datetime_column(frame: pd.DataFrame, trained: dict[str, Any], tmp_path:
         signature=infer_signature(dated, np.zeros(len(dated))),
         pip_requirements=["lightgbm"],
     )
-    with pytest.raises(IntakeError, match="'opened' is a datetime.*days since"):
+    with pytest.raises(IntakeError, match=r"'opened' is a datetime.*days since"):
         intake.import_model(str(path))

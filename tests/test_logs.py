@@ -95,20 +95,20 @@ def test_neighbours(lines: io.StringIO) -> None:
     assert (last(lines)["logger"], last(lines)["level"]) == ("uvicorn.error", "warning")
 
 
-def test_access_log(lines: io.StringIO) -> None:
+def test_access_log(capsys: pytest.CaptureFixture[str]) -> None:
     """Access lines wait for a flush, and then come whole and in order."""
     log = AccessLog()
     log.write("id-1", "/v1/predict", 503, 0, 0.25)
     log.name_model("risk", "7")
     log.write("id-2", "/v1/predict", 200, 1, 0.0012345)
-    assert lines.getvalue() == ""
+    assert capsys.readouterr().err == ""
     log.flush()
-    first, second = (json.loads(line) for line in lines.getvalue().splitlines())
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
     assert (first["request_id"], first["status"], first["model"]) == ("id-1", 503, None)
     assert (second["route"], second["rows"], second["milliseconds"]) == ("/v1/predict", 1, 1.234)
     assert (second["model"], second["version"], second["logger"]) == ("risk", "7", "tabserve")
     log.flush()
-    assert lines.getvalue().count("\n") == 2
+    assert capsys.readouterr().err == ""
 
 
 def test_access_log_on_a_broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:

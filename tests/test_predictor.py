@@ -47,4 +47,4 @@ def test_early_stopping(frame: pd.DataFrame) -> None:
     matrix["weight"] = frame["weight"]
     text = model.booster_.model_to_string()
     scores = BoosterPredictor(text).predict(Frame([], matrix.to_numpy(dtype=np.float64)))
-    assert scores.tobytes() == model.predict(frame).tobytes()
+    assert scores.tobytes() == np.asarray(model.predict(frame)).tobytes()

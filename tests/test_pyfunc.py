@@ -13,7 +13,7 @@ from bentos import inspection, pyfunc
 from bentos.errors import IntakeError
 from bentos.frame import Framer
 from bentos.scoring import Scorer
-from bentos.validation import Encoder, EncodedRow
+from bentos.validation import EncodedRow, Encoder
 from tests import models
 
 
@@ -75,5 +75,5 @@ def test_scores(answer: object, expected: list[object]) -> None:
 @pytest.mark.parametrize("answer", [["yes", "no"], [[[1.0]]], 3.0, [None, 1], {"a": 1}])
 def test_no_scores(answer: object) -> None:
     """Labels and objects are refused, and the message says what to log instead."""
-    with pytest.raises(IntakeError, match="labels or objects.*pyfunc_predict_fn"):
+    with pytest.raises(IntakeError, match=r"labels or objects.*pyfunc_predict_fn"):
         pyfunc.scores_of(answer)

@@ -48,7 +48,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_frozen() -> None:
     """Settings cannot change while the service runs."""
     with pytest.raises(ValueError, match="frozen"):
-        settings.read().max_rows = 3  # type: ignore[misc]  # the point of the test
+        settings.read().max_rows = 3
 
 
 @pytest.mark.parametrize(

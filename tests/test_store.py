@@ -104,9 +104,10 @@ def test_default_tag(tmp_path: Path) -> None:
 def test_bento_keeps_its_model(tmp_path: Path, chosen: Settings) -> None:
     """A built Bento serves the model that it was built with, unless the user names another."""
     manifest = tmp_path / "bento.yaml"
-    manifest.write_text(yaml.safe_dump({"models": [{"tag": "built:3"}]}))
+    services = [{"name": "front", "models": []}, {"name": "x", "models": [{"tag": "built:3"}]}]
+    manifest.write_text(yaml.safe_dump({"services": services}))
     default = Settings.model_construct(_fields_set=set(), model="credit-default:latest")
     assert store.find_tag(default, tmp_path / "src") == "built:3"
     assert store.find_tag(chosen, tmp_path / "src") == "mine:7"
-    manifest.write_text(yaml.safe_dump({"models": []}))
+    manifest.write_text(yaml.safe_dump({"services": []}))
     assert store.find_tag(default, tmp_path / "src") == "credit-default:latest"

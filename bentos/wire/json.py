@@ -18,6 +18,10 @@ from bentos.validation import NOT_FINITE, EncodedRow, Encoder, Hints, Members, r
 # A float64 is finite up to about 1.8e308: no finite number needs more digits.
 _MAX_DIGITS = 400
 
+# A row is one object. Each object read slowly takes half a kilobyte and some microseconds,
+# so a body full of them would cost far more than its bytes; this many may be mistakes.
+_SPARE_OBJECTS = 1000
+
 Faults = list[Fault]
 
 
@@ -52,7 +56,7 @@ class RowReader:
                 encoded = self._encoder.encode(row)
                 if encoded is not None:
                     return encoded, []
-        encoded, faults = self._encoder.validate(parse(body))
+        encoded, faults = self._encoder.validate(parse(body, _SPARE_OBJECTS))
         if encoded is None:
             raise invalid(faults)
         return encoded, faults
@@ -70,12 +74,15 @@ class RowReader:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             pass
         else:
+            if len(rows) > max_rows:
+                raise invalid([_too_many_rows(max_rows)])
             members = 1 + sum(map(self._encoder.count_members, rows))
-            if body.count(b":") == members and 0 < len(rows) <= max_rows:
+            if body.count(b":") == members and rows:
                 encoded = [self._encoder.encode(row) for row in rows]
                 if None not in encoded:
                     return encoded, [[] for _ in encoded]
-        return self.validate_instances(instances_of(parse(body), max_rows))
+        document = parse(body, 2 * max_rows + _SPARE_OBJECTS)
+        return self.validate_instances(instances_of(document, max_rows))
 
     def validate(self, row: object) -> tuple[EncodedRow | None, Faults]:
         """Check one row given as plain values."""
@@ -93,11 +100,21 @@ class RowReader:
         return [row for row, _ in validated], [faults for _, faults in validated]
 
 
-def parse(body: bytes) -> object:
+def parse(body: bytes, max_objects: int) -> object:
     """Decode any JSON value, keeping note of duplicate keys and impossible numbers.
 
-    Raises Problem where the body is no JSON text: it never quotes the body.
+    Raises Problem where the body is no JSON text, or has more than `max_objects` objects:
+    it never quotes the body.
     """
+    count = 0
+
+    def members(pairs: Iterable[tuple[str, object]]) -> Members:
+        nonlocal count
+        count += 1
+        if count > max_objects:
+            raise Problem("too-large", f"the body has more than {max_objects} JSON objects")
+        return _members(pairs)
+
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -105,7 +122,7 @@ def parse(body: bytes) -> object:
     try:
         return json.loads(
             text,
-            object_pairs_hook=_members,
+            object_pairs_hook=members,
             parse_constant=lambda _: NOT_FINITE,
             parse_float=_finite,
             parse_int=_integer,
@@ -129,7 +146,9 @@ def _members(pairs: Iterable[tuple[str, object]]) -> Members:
         if name in members:
             duplicates.append((number, name))
         members[name] = value
-    members.duplicates = tuple(duplicates)
+    # Only where there are any: an attribute of its own doubles the size of an object.
+    if duplicates:
+        members.duplicates = tuple(duplicates)
     return members
 
 
@@ -163,12 +182,14 @@ def instances_of(document: object, max_rows: int) -> list[object]:
     elif not instances:
         faults.append(Fault("/instances", "empty_batch", "must have at least one row"))
     elif len(instances) > max_rows:
-        faults.append(
-            Fault("/instances", "too_many_rows", f"may have at most {max_rows} rows a request")
-        )
+        faults.append(_too_many_rows(max_rows))
     if faults or not isinstance(instances, list):
         raise invalid(faults)
     return instances
+
+
+def _too_many_rows(max_rows: int) -> Fault:
+    return Fault("/instances", "too_many_rows", f"may have at most {max_rows} rows a request")
 
 
 def invalid(faults: Faults, listed: int = MAX_LISTED) -> Problem:

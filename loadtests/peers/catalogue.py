@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = Path(__file__).parent / ".venv"
 REQUIREMENTS = Path(__file__).parent / "requirements"
 APPS = "loadtests.peers.apps"
+# The environment of the service itself: the project's lock, without extras and groups.
+OWN = "tabserve"
 
 Row = dict[str, Any]
 
@@ -43,7 +44,7 @@ class Peer:
     name: str
     title: str
     note: str
-    # Name of its lock file; "" for the project's own environment.
+    # Name of its lock file; OWN for the project's own.
     environment: str
     command: Callable[[Site, int], list[str]]
     ready: str
@@ -59,8 +60,6 @@ class Peer:
     @property
     def python(self) -> Path:
         """The interpreter of the peer's environment."""
-        if not self.environment:
-            return Path(sys.executable)
         return ENVIRONMENTS / self.environment / "bin" / "python"
 
 
@@ -158,8 +157,8 @@ PEERS: tuple[Peer, ...] = (
     Peer(
         name="tabserve",
         title="tabserve",
-        note="validates, gives ids, labels, warnings, per-stage metrics; access log off as everywhere",
-        environment="",
+        note="validates, ids, labels, warnings, metrics by stage; access log off as everywhere",
+        environment=OWN,
         command=_bentoml("."),
         ready="/readyz",
         path="/v1/predict",
@@ -280,7 +279,7 @@ PEERS: tuple[Peer, ...] = (
         name="floor",
         title="uvicorn, ASGI callable that does nothing",
         note="the ceiling: the project's own uvicorn, uvloop and httptools; no model",
-        environment="",
+        environment=OWN,
         command=_uvicorn("floor"),
         ready="/",
         path="/v1/predict",

@@ -1,12 +1,17 @@
-"""One environment a peer, made by uv from its lock file and made again when that changes."""
+"""One environment a server, made by uv from its lock file and made again when that changes.
+
+tabserve has one too: the project's lock without extras and groups, which is what an image
+holds. The development environment would also carry MLflow and what comes with it.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 
-from loadtests.peers.catalogue import ENVIRONMENTS, REQUIREMENTS
+from loadtests.peers.catalogue import ENVIRONMENTS, OWN, REQUIREMENTS, ROOT
 
 _STAMP = "tabserve-lock.sha256"
 # Generous: the first time some hundred packages are fetched.
@@ -19,7 +24,7 @@ class CannotInstall(Exception):
 
 def ensure(name: str) -> None:
     """Make the environment `name` unless it is there and its lock file is the same."""
-    lock = REQUIREMENTS / f"{name}.txt"
+    lock = ROOT / "uv.lock" if name == OWN else REQUIREMENTS / f"{name}.txt"
     target = ENVIRONMENTS / name
     stamp = target / _STAMP
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
@@ -28,12 +33,24 @@ def ensure(name: str) -> None:
     uv = shutil.which("uv")
     if uv is None:
         raise CannotInstall("uv is not on the PATH")
+    python = str(target / "bin" / "python")
+    install = (
+        [uv, "sync", "--quiet", "--frozen", "--no-default-groups", "--no-install-project"]
+        if name == OWN
+        else [uv, "pip", "sync", "--quiet", "--python", python, str(lock)]
+    )
     for command in (
         [uv, "venv", "--quiet", "--clear", "--python", "3.11", str(target)],
-        [uv, "pip", "sync", "--quiet", "--python", str(target / "bin" / "python"), str(lock)],
+        install,
     ):
         done = subprocess.run(  # noqa: S603  # fixed parts only
-            command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, "UV_PROJECT_ENVIRONMENT": str(target)},
         )
         if done.returncode:
             raise CannotInstall(done.stderr.strip()[-1000:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import msgspec
 import pytest
@@ -39,7 +40,7 @@ def problem_of(data: bytes) -> Problem:
 
 def slow(contract: Contract, data: bytes) -> tuple[EncodedRow | None, list[Fault]]:
     """The slow way: the authority."""
-    return Encoder(contract).validate(wire.parse(data))
+    return Encoder(contract).validate(wire.parse(data, 1000))
 
 
 # ---- one row
@@ -165,6 +166,13 @@ def test_instances_with_faults() -> None:
     ]
 
 
+def test_instances_with_an_unknown_category() -> None:
+    """A category that is not the model's sends a batch the slow way, which tells where."""
+    rows, faults = READER.read_instances(body({"instances": [GOOD, {**GOOD, "grade": 4}]}), 10)
+    assert rows == [ENCODED, None]
+    assert [fault.pointer for fault in faults[1]] == ["/instances/1/grade"]
+
+
 def test_instances_with_keys_twice() -> None:
     """A key that comes twice in one row of a batch is a fault of that row."""
     data = body({"instances": [GOOD, GOOD]}).replace(b'"count": 4', b'"count": 4, "count": 5', 1)
@@ -216,7 +224,7 @@ def test_hints_of_a_batch_are_few() -> None:
 
 def test_parse() -> None:
     """Objects remember keys that came twice; impossible numbers become a mark of their own."""
-    document = wire.parse(b'{"a": [1, 2.5, NaN, 1e999], "b": {"c": 1, "c": 2}}')
+    document = wire.parse(b'{"a": [1, 2.5, NaN, 1e999], "b": {"c": 1, "c": 2}}', 2)
     assert isinstance(document, Members)
     assert document["a"] == [1, 2.5, NOT_FINITE, NOT_FINITE]
     inner = document["b"]
@@ -224,6 +232,21 @@ def test_parse() -> None:
     assert inner == {"c": 2}
     assert inner.duplicates == ((2, "c"),)
     assert document.duplicates == ()
+
+
+def test_too_many_objects() -> None:
+    """Reading stops at so many objects: each costs far more than its bytes."""
+    assert wire.parse(b"[{}, {}]", 2) == [{}, {}]
+    with pytest.raises(Problem) as caught:
+        wire.parse(b"[{}, {}, {}]", 2)
+    assert (caught.value.kind, int(caught.value.status)) == ("too-large", 413)
+    junk = b'{"x": [' + b",".join([b"{}"] * 1_000_000) + b"]}"
+    started = time.process_time()
+    assert problem_of(junk).detail == "the body has more than 1000 JSON objects"
+    with pytest.raises(Problem):
+        READER.read_instances(junk, 10)
+    # Reading all of it takes some seconds, and half a gigabyte.
+    assert time.process_time() - started < 0.2
 
 
 def test_encode() -> None:
@@ -287,7 +310,11 @@ def test_batches_agree_with_rows(texts: list[bytes]) -> None:
 
 def read_anyhow(data: bytes) -> None:
     """Read a body in every way: a row, a batch, plain values; only a Problem may be raised."""
-    for read in (READER.read_row, lambda text: READER.read_instances(text, 3), wire.parse):
+    for read in (
+        READER.read_row,
+        lambda text: READER.read_instances(text, 3),
+        lambda text: wire.parse(text, 3),
+    ):
         try:
             read(data)
         except Problem as problem:

@@ -54,6 +54,4 @@ async def predict(row: Row) -> Answer:  # type: ignore[valid-type]  # made from 
 async def predict_batch(batch: Batch) -> Answers:
     """Score many rows with one call of the model."""
     scores = MODEL.score([vars(row) for row in batch.instances])
-    return Answers(
-        predictions=[Answer(score=score, label=MODEL.label(score)) for score in scores]
-    )
+    return Answers(predictions=[Answer(score=score, label=MODEL.label(score)) for score in scores])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import litserve
+import litserve  # type: ignore[import-not-found]  # in its own environment only
 
 from loadtests.peers.apps import scoring
 

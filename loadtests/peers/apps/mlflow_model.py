@@ -21,7 +21,7 @@ from loadtests.peers.apps import scoring
 _DTYPES = {"float": "double", "integer": "long", "boolean": "boolean", "category": "string"}
 
 
-class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # untyped decorators inside MLflow
+class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]  # MLflow makes it lazily
     """Frames in, probabilities out."""
 
     def load_context(self, context: Any) -> None:

@@ -1,0 +1,1 @@
+"""The service as its clients and its operators meet it."""
