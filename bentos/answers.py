@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from math import isfinite
 
 import msgspec
 from uuid_utils import uuid7
@@ -50,6 +51,24 @@ def answer(contract: Contract, model: msgspec.Raw, scored: Scored) -> Answer:
     return Answer(str(uuid7()), model, score, scores, label, scored.warnings)
 
 
+def predictions(contract: Contract, scored: Sequence[Scored]) -> list[Prediction]:
+    """Answer the rows of a batch, each with a new prediction id."""
+    if contract.task == "multiclass" or not all(isfinite(one.score or 0.0) for one in scored):
+        return [prediction(contract, one) for one in scored]
+    # The common case, without the cost of asking each row what it is.
+    no_scores, no_label = msgspec.UNSET, contract.classes is None
+    return [
+        Prediction(
+            str(uuid7()),
+            one.score,  # type: ignore[arg-type]  # a single score is always there
+            no_scores,
+            no_scores if no_label else one.label,  # type: ignore[arg-type]  # so is a label
+            one.warnings,
+        )
+        for one in scored
+    ]
+
+
 def prediction(contract: Contract, scored: Scored) -> Prediction:
     """Answer one row of a batch; a score that is no number is an error in its place."""
     try:
@@ -82,6 +101,7 @@ def _result(
 
 
 def _check_finite(scored: Scored) -> None:
-    values = (scored.score,) if scored.scores is None else scored.scores
-    if not all(value is not None and math.isfinite(value) for value in values):
+    # The sum is finite exactly if every score is: probabilities cannot overflow it.
+    value = scored.score if scored.scores is None else sum(scored.scores)
+    if value is None or not isfinite(value):
         raise Problem("internal", "the model gave a score that is not a finite number")

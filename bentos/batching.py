@@ -57,6 +57,11 @@ class Batcher(Generic[Row, Answer]):
         """Rows that wait for their batch."""
         return len(self._waiting)
 
+    @property
+    def oldest_wait_seconds(self) -> float:
+        """How long the oldest waiting row has waited; 0 where none waits."""
+        return perf_counter() - self._waiting[0][2] if self._waiting else 0.0
+
     def submit(self, row: Row) -> asyncio.Future[Answer]:
         """Queue a row and give the future of its answer. Never blocks."""
         loop = asyncio.get_running_loop()
@@ -92,15 +97,18 @@ class Batcher(Generic[Row, Answer]):
                 batch.append(entry)
         if self._waiting:
             # One batch a turn: between two batches the loop reads and answers.
-            self._schedule(loop, "full")
+            self._schedule(loop, "turn")
         if batch:
-            full = len(batch) == self._max_rows
-            self._observe(len(batch), perf_counter() - batch[0][2], "full" if full else reason)
-            self._answer(batch)
+            self._answer(batch, "full" if len(batch) == self._max_rows else reason)
 
-    def _answer(self, batch: list[tuple[Row, asyncio.Future[Answer], float]]) -> None:
+    def _answer(
+        self, batch: list[tuple[Row, asyncio.Future[Answer], float]], reason: Reason
+    ) -> None:
         try:
+            self._observe(len(batch), perf_counter() - batch[0][2], reason)
             answers = self._score([row for row, _, _ in batch])
+            if len(answers) != len(batch):
+                raise RuntimeError(f"{len(batch)} rows were scored with {len(answers)} answers")
         except Exception as error:
             for _, future, _ in batch:
                 future.set_exception(error)

@@ -1,35 +1,46 @@
-"""Encoded rows through the model: batched, screened, counted."""
+"""Encoded rows through the model: single ones batched, whole requests as they are; counted."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 import msgspec
 
-from bentos.answers import Prediction, prediction, rejection
+from bentos.answers import BatchAnswer, Prediction, prediction, predictions, rejection
 from bentos.batching import Batcher
-from bentos.errors import MAX_LISTED, Fault
-from bentos.frame import Screening, Warned
+from bentos.errors import MAX_LISTED, Fault, Problem
+from bentos.frame import Warned
 from bentos.http import Timing
 from bentos.loading import Served
 from bentos.metrics import Metrics
 from bentos.readiness import Readiness
-from bentos.scoring import Scored
+from bentos.scoring import Batch, Scored
 from bentos.settings import Settings
 from bentos.validation import EncodedRow
+from bentos.wire import json as wire
 
-# Rows scored by one call for a large request, so that other threads get their turn between.
-_CHUNK_ROWS = 1024
+
+class Work(msgspec.Struct):
+    """What the rows of one request came to: the answer, or the problem, and what to count.
+
+    `faults`: of the rejected rows. `unknown`: names of the features whose category was
+    scored as missing, once for each time.
+    """
+
+    rows: int = 0
+    answer: BatchAnswer | None = None
+    problem: Problem | None = None
+    batch: Batch | None = None
+    rejected: int = 0
+    faults: list[Fault] = []
+    unknown: list[str] = []
 
 
 class Flow:
     """Scores the rows of one worker's requests."""
 
     def __init__(self, settings: Settings, metrics: Metrics, readiness: Readiness) -> None:
-        self._settings = settings
         self._metrics = metrics
         self._readiness = readiness
         self._batcher: Batcher[EncodedRow, tuple[Scored, float, float]] = Batcher(
@@ -40,6 +51,11 @@ class Flow:
             observe=metrics.observe_batch,
         )
 
+    @property
+    def wait_seconds(self) -> float:
+        """How long a row has been waiting for its batch at this moment."""
+        return self._batcher.oldest_wait_seconds
+
     async def score_row(self, row: EncodedRow, tolerated: list[Fault], timing: Timing) -> Scored:
         """Score one row together with those that are there at the same time.
 
@@ -48,66 +64,100 @@ class Flow:
         """
         timing.decoded = perf_counter()
         scored, timing.dispatched, timing.scored = await self._batcher.submit(row)
-        return self._with_tolerated(scored, tolerated) if tolerated else scored
-
-    async def score_rows(
-        self,
-        served: Served,
-        rows: list[EncodedRow | None],
-        faults: list[list[Fault]],
-        timing: Timing,
-    ) -> list[Prediction]:
-        """Score the rows of one request, an error in the place of each that has faults."""
-        timing.decoded = timing.dispatched = perf_counter()
-        good = [row for row in rows if row is not None]
-        scored: list[Scored] = []
-        # Up to the size of a batch of single rows, a turn of the event loop bears it too.
-        if 0 < len(good) <= self._settings.batch_max_rows:
-            scored = self._count(served, *served.scorer.score(good))
-        else:
-            for start in range(0, len(good), _CHUNK_ROWS):
-                chunk = good[start : start + _CHUNK_ROWS]
-                scored += self._count(served, *await asyncio.to_thread(served.scorer.score, chunk))
-        timing.scored = perf_counter()
-        if len(good) < len(rows):
-            self._metrics.observe_rows("rejected", len(rows) - len(good))
-        answers = iter(scored)
-        listed = MAX_LISTED
-        predictions: list[Prediction] = []
-        for row, row_faults in zip(rows, faults, strict=True):
-            if row is None:
-                self._metrics.observe_faults(row_faults)
-                predictions.append(rejection(row_faults, listed))
-                listed = max(0, listed - len(row_faults))
-            else:
-                one = next(answers)
-                if row_faults:
-                    one = self._with_tolerated(one, row_faults)
-                predictions.append(prediction(served.contract, one))
-        return predictions
+        if not tolerated:
+            return scored
+        scored, unknown = _with_tolerated(scored, tolerated)
+        for feature in unknown:
+            self._metrics.observe_unknown_category(feature)
+        return scored
 
     def _score_batch(self, rows: list[EncodedRow]) -> list[tuple[Scored, float, float]]:
         dispatched = perf_counter()
         served = self._readiness.require()
-        scored = self._count(served, *served.scorer.score(rows))
+        batch = served.scorer.score(rows)
         done = perf_counter()
-        return [(one, dispatched, done) for one in scored]
+        self._count_batch(served, batch)
+        return [(one, dispatched, done) for one in batch.scored]
 
-    def _count(self, served: Served, scored: list[Scored], screening: Screening) -> list[Scored]:
-        self._metrics.observe_rows("scored", len(scored))
-        self._metrics.observe_screening(screening)
-        if served.contract.classes is not None:
-            stored = served.stored
-            labels = Counter(str(one.label) for one in scored)
-            self._metrics.observe_labels(stored.name, stored.version, labels)
-        return scored
+    def count(self, served: Served, work: Work) -> None:
+        """Count what became of a request's rows. Only on the event loop's thread."""
+        if work.batch is not None:
+            self._count_batch(served, work.batch)
+        if work.rejected:
+            self._metrics.observe_rows("rejected", work.rejected)
+            self._metrics.observe_faults(work.faults)
+        for feature in work.unknown:
+            self._metrics.observe_unknown_category(feature)
 
-    def _with_tolerated(self, scored: Scored, tolerated: Sequence[Fault]) -> Scored:
-        warned = []
-        for fault in tolerated:
-            token = fault.pointer.rpartition("/")[2]
-            # RFC 6901, section 4: ~1 first, or ~01 would become a slash.
-            self._metrics.observe_unknown_category(token.replace("~1", "/").replace("~0", "~"))
-            detail = "is a category that training never saw"
-            warned.append(Warned(f"/{token}", "unknown_category", detail))
-        return msgspec.structs.replace(scored, warnings=(*warned, *scored.warnings))
+    def _count_batch(self, served: Served, batch: Batch) -> None:
+        stored = served.stored
+        self._metrics.observe_rows("scored", len(batch.scored))
+        self._metrics.observe_screening(batch.screening)
+        self._metrics.observe_labels(stored.name, stored.version, batch.labels)
+
+
+def score_body(
+    served: Served, body: bytes, max_rows: int, timing: Timing, *, is_rejecting: bool
+) -> tuple[Work, bytes]:
+    """Read, score and encode a batch request whole; counts nothing, so any thread may.
+
+    With `is_rejecting`, one row with faults refuses the request. Raises Problem where the
+    envelope is wrong.
+    """
+    rows, faults = served.reader.read_instances(body, max_rows)
+    if is_rejecting and None in rows:
+        listed = [fault for row in faults for fault in row]
+        return Work(rows=len(rows), problem=wire.invalid(listed), rejected=len(rows)), b""
+    work = score_rows(served, rows, faults, timing)
+    return work, wire.encode(work.answer)
+
+
+def score_rows(
+    served: Served,
+    rows: list[EncodedRow | None],
+    faults: list[list[Fault]],
+    timing: Timing,
+) -> Work:
+    """Score the rows of one request, an error in the place of each that has faults."""
+    timing.decoded = timing.dispatched = perf_counter()
+    good = [row for row in rows if row is not None]
+    batch = served.scorer.score(good) if good else None
+    timing.scored = perf_counter()
+    work = Work(rows=len(rows), batch=batch, rejected=len(rows) - len(good))
+    scored = batch.scored if batch is not None else []
+    if not any(faults):
+        answers = predictions(served.contract, scored)
+    else:
+        answers = list(_with_faults(served, rows, faults, iter(scored), work))
+    work.answer = BatchAnswer(served.reference, answers)
+    return work
+
+
+def _with_faults(
+    served: Served,
+    rows: list[EncodedRow | None],
+    faults: list[list[Fault]],
+    scored: Iterator[Scored],
+    work: Work,
+) -> Iterator[Prediction]:
+    listed = MAX_LISTED
+    for row, row_faults in zip(rows, faults, strict=True):
+        if row is None:
+            yield rejection(row_faults, listed)
+            listed = max(0, listed - len(row_faults))
+            work.faults += row_faults
+            continue
+        one = next(scored)
+        if row_faults:
+            one, unknown = _with_tolerated(one, row_faults)
+            work.unknown += unknown
+        yield prediction(served.contract, one)
+
+
+def _with_tolerated(scored: Scored, tolerated: Sequence[Fault]) -> tuple[Scored, list[str]]:
+    tokens = [fault.pointer.rpartition("/")[2] for fault in tolerated]
+    detail = "is a category that training never saw"
+    warned = [Warned(f"/{token}", "unknown_category", detail) for token in tokens]
+    # RFC 6901, section 4: ~1 first, or ~01 would become a slash.
+    names = [token.replace("~1", "/").replace("~0", "~") for token in tokens]
+    return msgspec.structs.replace(scored, warnings=(*warned, *scored.warnings)), names

@@ -88,8 +88,11 @@ async def _rescore(folder: Path) -> Scores:
             process.kill()
             await process.wait()
     if process.returncode != 0:
-        last = errors.decode(errors="replace").strip().rsplit("\n", 1)[-1]
-        raise IntegrityError(f"MLflow's own loader cannot score the golden rows: {last}")
+        # The last line of a traceback is `Type: message`, and a message may quote a row.
+        last = errors.decode(errors="replace").strip().rpartition("\n")[2]
+        kind = last.partition(":")[0].rpartition(".")[2]
+        what = kind if kind.isidentifier() else f"exit code {process.returncode}"
+        raise IntegrityError(f"MLflow's own loader cannot score the golden rows: {what}")
     return golden.parse_scores(output)
 
 

@@ -47,6 +47,7 @@ _WAIT_SECONDS = (0.0001, 0.00025, *_SECONDS)
 # Powers of two up to the default `batch_max_rows`, and beyond for larger settings.
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
+ShedReason = Literal["concurrency", "wait", "memory"]
 STAGES = ("decode", "queue", "predict", "encode")
 
 
@@ -258,6 +259,10 @@ class Metrics:
         """Count how long each stage of one scored request took, in seconds."""
         for stage, seconds in zip(self._stages, (decode, queue, predict, encode), strict=True):
             stage.observe(seconds)
+
+    def observe_shed(self, reason: ShedReason) -> None:
+        """Count a request refused to protect the rest."""
+        self._tally(self.shed, reason).add()
 
     def observe_rows(self, outcome: Literal["scored", "rejected"], count: int) -> None:
         """Count rows by what became of them."""

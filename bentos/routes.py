@@ -60,8 +60,9 @@ class Routes:
             nonlocal refusal, status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                # BentoML's own texts: ours say the same in the shape of all problems.
-                if status == HTTPStatus.NOT_FOUND:
+                # BentoML's own texts: ours say the same in the shape of all problems. A
+                # redirect to the path without its slash would repeat what was sent.
+                if status in (HTTPStatus.NOT_FOUND, HTTPStatus.TEMPORARY_REDIRECT):
                     refusal = _not_found
                 elif status == HTTPStatus.METHOD_NOT_ALLOWED:
                     refusal = _method_not_allowed(("GET",))

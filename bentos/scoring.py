@@ -26,6 +26,17 @@ class Scored(msgspec.Struct, frozen=True, gc=False):
     warnings: tuple[Warned, ...] = ()
 
 
+class Batch(msgspec.Struct):
+    """The answers to the rows of one batch, in their order, and what to count of them.
+
+    `labels`: how many rows each label was decided for, by the label as text.
+    """
+
+    scored: list[Scored]
+    screening: Screening
+    labels: dict[str, int]
+
+
 class Scorer:
     """Scores encoded rows under one contract with one predictor."""
 
@@ -34,39 +45,40 @@ class Scorer:
         self._predictor = predictor
         self._framer = Framer(contract)
         self._screen = Screen(contract)
+        self._threshold = 0.5 if contract.threshold is None else contract.threshold
+        self._names = tuple(str(label) for label in contract.classes or ())
 
     def predict(self, rows: Sequence[EncodedRow]) -> Scores:
         """Scores alone: float64 of shape (rows,) or (rows, classes)."""
         return self._predictor.predict(self._framer.frame(rows))
 
-    def score(self, rows: Sequence[EncodedRow]) -> tuple[list[Scored], Screening]:
-        """Score rows, in their order. `rows` must not be empty."""
+    def score(self, rows: Sequence[EncodedRow]) -> Batch:
+        """Score rows. `rows` must not be empty."""
         frame = self._framer.frame(rows)
         screening = self._screen.look(frame.matrix)
-        scores = self._predictor.predict(frame)
-        warnings = screening.warnings
-        if not warnings:
-            return self._decide(scores), screening
-        return [
-            msgspec.structs.replace(scored, warnings=tuple(warnings[row]))
-            if row in warnings
-            else scored
-            for row, scored in enumerate(self._decide(scores))
-        ], screening
+        scored, labels = self._decide(self._predictor.predict(frame))
+        for row, warnings in screening.warnings.items():
+            scored[row] = msgspec.structs.replace(scored[row], warnings=tuple(warnings))
+        return Batch(scored, screening, labels)
 
-    def _decide(self, scores: Scores) -> list[Scored]:
+    def _decide(self, scores: Scores) -> tuple[list[Scored], dict[str, int]]:
         classes = self.contract.classes
         if classes is None:
-            return [Scored(score=score) for score in scores.tolist()]
+            return [Scored(score) for score in scores.tolist()], {}
         if self.contract.task == "binary":
-            negative, positive = classes
-            threshold = self.contract.threshold
-            return [
-                # >= as in sklearn's thresholds: a score equal to the threshold is positive.
-                Scored(score=score, label=positive if score >= threshold else negative)
-                for score in scores.tolist()
+            # >= as in sklearn's thresholds: a score equal to the threshold is positive.
+            decided = (scores >= self._threshold).astype(np.intp)
+            scored = [
+                Scored(score, None, classes[best])
+                for score, best in zip(scores.tolist(), decided.tolist(), strict=True)
             ]
-        return [
-            Scored(scores=tuple(row), label=classes[best])
-            for row, best in zip(scores.tolist(), np.argmax(scores, axis=1).tolist(), strict=True)
-        ]
+        else:
+            decided = np.argmax(scores, axis=1)
+            scored = [
+                Scored(None, tuple(row), classes[best])
+                for row, best in zip(scores.tolist(), decided.tolist(), strict=True)
+            ]
+        counts = np.bincount(decided, minlength=len(classes)).tolist()
+        return scored, {
+            name: count for name, count in zip(self._names, counts, strict=True) if count
+        }

@@ -125,38 +125,43 @@ class Encoder:
     def __init__(self, contract: Contract, unknown_category: UnknownCategory = "refuse") -> None:
         self.contract = contract
         self.unknown_category = unknown_category
-        # (position, category -> code) of each feature with categories. A code is the
+        # (field, category -> code) of each feature with categories. A code is the
         # category's place in the list that training kept (LightGBM's pandas_categorical).
-        self._codes: tuple[tuple[int, dict[object, float | None]], ...] = tuple(
+        self._codes: tuple[tuple[str, dict[object, float | None]], ...] = tuple(
             (
-                position,
+                f"f{position}",
                 {None: None} | {value: float(code) for code, value in enumerate(categories)},
             )
             for position, feature in enumerate(contract.features)
             if (categories := feature.categories) is not None
         )
         self._optional = tuple(
-            position for position, feature in enumerate(contract.features) if feature.optional
+            f"f{position}" for position, feature in enumerate(contract.features) if feature.optional
         )
         self._checks = tuple(_check_for(feature) for feature in contract.features)
 
     def encode(self, row: msgspec.Struct) -> EncodedRow | None:
-        """Encode a struct of `row_type`. None where a category is unknown: use `validate`."""
-        values = list(msgspec.structs.astuple(row))
-        for position in self._optional:
-            if values[position] is msgspec.UNSET:
-                values[position] = None
+        """Encode a struct of `row_type`, which is used up by it.
+
+        None where a category is unknown: then `validate` decides.
+        """
+        # In place: the struct was made for this, and a tuple is made of it but once.
+        for field in self._optional:
+            if getattr(row, field) is msgspec.UNSET:
+                setattr(row, field, None)
         try:
-            for position, codes in self._codes:
-                values[position] = codes[values[position]]
+            for field, codes in self._codes:
+                setattr(row, field, codes[getattr(row, field)])
         except KeyError:
             return None
-        return tuple(values)
+        return msgspec.structs.astuple(row)
 
     def count_members(self, row: msgspec.Struct) -> int:
         """Count the features that a struct of `row_type` was given."""
-        left_out = sum(getattr(row, f"f{position}") is msgspec.UNSET for position in self._optional)
-        return len(self.contract.features) - left_out
+        if not self._optional:
+            return len(self._checks)
+        left_out = sum(getattr(row, field) is msgspec.UNSET for field in self._optional)
+        return len(self._checks) - left_out
 
     def validate(
         self, row: object, pointer: str = "", hints: Hints | None = None
@@ -199,7 +204,7 @@ class Encoder:
         # A name that is not the model's is the client's own text: it is placed by number.
         unknown = [(number, name) for number, name in enumerate(row, start=1) if name not in known]
         for number, name in unknown[:MAX_NAMES]:
-            nearest = hints.nearest(name, known)
+            nearest = hints.nearest(str(name), known)
             hint = f"; the nearest is '{nearest}'" if nearest else ""
             detail = f"member {number} is not a feature of this model{hint}"
             yield Fault(pointer, "unknown_feature", detail)

@@ -36,7 +36,8 @@ def test_pipeline(pipeline_folder: Path, frame: pd.DataFrame) -> None:
     call, classes = pyfunc.load(pipeline_folder)
     assert classes == ("no", "yes")
     rows = models.pipeline_frame(frame).head(50)
-    scored, _ = Scorer(made, pyfunc.PyfuncPredictor(made, call)).score(encode(made, rows))
+    scorer = Scorer(made, pyfunc.PyfuncPredictor(made, call))
+    scored = scorer.score(encode(made, rows)).scored
     expected = models.pipeline(frame).predict_proba(rows)[:, 1]
     assert [one.score for one in scored] == pytest.approx(expected.tolist(), abs=1e-12)
     assert [one.label for one in scored] == ["yes" if score >= 0.5 else "no" for score in expected]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -98,7 +99,7 @@ def test_order_of_keys(
     first = reader.read_row(json.dumps(row).encode())[0]
     second = reader.read_row(json.dumps(turned).encode())[0]
     assert bits(first) == bits(second)
-    assert scorer.score([first])[0] == scorer.score([second])[0]
+    assert scorer.score([first]).scored == scorer.score([second]).scored
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,8 +110,8 @@ def test_company_changes_nothing(
     reader, scorer = scorers[kind]
     kept = golden.read((stored[kind].folder / FOLDER / golden.FILE).read_bytes())
     rows = golden.encode_rows(kept, reader.read_row)
-    together, _ = scorer.score(rows)
-    alone = [scorer.score([row])[0][0] for row in rows]
+    together = scorer.score(rows).scored
+    alone = [scorer.score([row]).scored[0] for row in rows]
     assert together == alone
 
 
@@ -122,7 +123,9 @@ def test_labels(scorers: dict[str, tuple[RowReader, Scorer]], frame: pd.DataFram
     ]
     for kind in ("binary", "multiclass"):
         reader, scorer = scorers[kind]
-        scored, _ = scorer.score([reader.validate(row)[0] or () for row in rows])
+        batch = scorer.score([reader.validate(row)[0] or () for row in rows])
+        scored = batch.scored
+        assert batch.labels == Counter(str(one.label) for one in scored)
         for one in scored:
             if kind == "binary":
                 assert one.score is not None
@@ -132,8 +135,9 @@ def test_labels(scorers: dict[str, tuple[RowReader, Scorer]], frame: pd.DataFram
                 classes = ("high", "low", "middle")
                 assert one.label == classes[one.scores.index(max(one.scores))]
     reader, scorer = scorers["regression"]
-    scored, _ = scorer.score([reader.validate(rows[0])[0] or ()])
-    assert scored[0].label is None
+    batch = scorer.score([reader.validate(rows[0])[0] or ()])
+    assert batch.scored[0].label is None
+    assert batch.labels == {}
 
 
 class Fixed:
@@ -150,7 +154,7 @@ def test_threshold_is_inclusive(stored: dict[str, StoredModel]) -> None:
     """A score equal to the threshold gets the second class."""
     made: Contract = msgspec.structs.replace(stored["binary"].contract, classes=("good", "bad"))
     row = (100.0, 3, True, 0.0, 0.0, 0.0)
-    scored, _ = Scorer(made, Fixed(0.4, np.nextafter(0.4, 0))).score([row, row])
+    scored = Scorer(made, Fixed(0.4, np.nextafter(0.4, 0))).score([row, row]).scored
     assert [one.label for one in scored] == ["bad", "good"]
 
 
@@ -158,7 +162,8 @@ def test_warnings_belong_to_their_rows(scorers: dict[str, tuple[RowReader, Score
     """A row outside the training range is warned of; its neighbour is not."""
     _, scorer = scorers["binary"]
     usual = (100.0, 3, True, 0.0, 2.0, 0.0)
-    scored, screening = scorer.score([usual, (1e9, 3, True, None, 2.0, 0.0), usual])
+    batch = scorer.score([usual, (1e9, 3, True, None, 2.0, 0.0), usual])
+    scored, screening = batch.scored, batch.screening
     assert [len(one.warnings) for one in scored] == [0, 2, 0]
     assert {(warned.pointer, warned.code) for warned in scored[1].warnings} == {
         ("/amount", "out_of_range"),
@@ -175,4 +180,4 @@ def test_codes_are_no_range(scorers: dict[str, tuple[RowReader, Scorer]]) -> Non
     for grade in (3, 5, 7):
         encoded, faults = reader.validate({**row, "grade": grade})
         assert faults == []
-        assert scorer.score([encoded or ()])[0][0].warnings == ()
+        assert scorer.score([encoded or ()]).scored[0].warnings == ()

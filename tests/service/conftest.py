@@ -46,7 +46,7 @@ def two_workers(
     folder = tmp_path_factory.mktemp("server")
     settings = {"TABSERVE_MODEL": imported["binary"], "TABSERVE_WORKERS": "2"}
     with server(folder, **settings) as started:
-        started.wait_until_ready()
+        started.wait_until_ready(workers=2)
         yield started
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +65,22 @@ class Server:
             time.sleep(0.1)
         raise AssertionError(f"{path} gives {last}, not {status}:\n{self.log.read_text()}")
 
-    def wait_until_ready(self) -> None:
-        """Wait until the supervisor has every worker of ours ready."""
+    def wait_until_ready(self, workers: int = 1) -> None:
+        """Wait until so many workers have said that they are ready, and one answers so."""
+        self.wait_for(lambda: self.count("ready") >= workers)
         self.wait_until("/readyz", 200)
+
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not all(worker in self.ready_workers() for worker in range(len(self.workers()))):
+        while not is_so():
+            assert self.process.poll() is None, f"the server ended:\n{self.log.read_text()}"
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.1)
 
-    def ready_workers(self) -> range:
-        """Workers that have said that they are ready."""
-        return range(sum(line.get("message") == "ready" for line in self.worker_lines()))
+    def count(self, message: str) -> int:
+        """How many lines of the log have a message."""
+        return self.log.read_text().count(f'"message":"{message}"')
 
     def request(
         self,

@@ -1,0 +1,140 @@
+"""What Prometheus sees of the service."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.service.checks import require, series_of, total_of, value_of
+from tests.service.driver import App, serving
+
+
+def test_random_paths_make_no_series(app: App) -> None:
+    """10,000 random paths leave the number of series as it is."""
+    for path in ("/v1/a", "/a", "/static_content/a"):
+        app.get(path)
+
+    async def scan() -> None:
+        for number in range(2_500):
+            for path in (f"/v1/{number}", f"/{number}", f"/livez/{number}", f"/v1/model/{number}"):
+                await app.exchange("GET", path, headers={})
+
+    before = series_of(app.get("/metrics").body)
+    app.run(scan())
+    after = series_of(app.get("/metrics").body)
+    # The first of two scrapes is counted in the second.
+    new = after.keys() - before.keys()
+    assert {dict(labels).get("route") for _, labels in new} <= {"/metrics"}
+    name = "tabserve_requests_total"
+    assert total_of(after, name, route="other") - total_of(before, name, route="other") == 10_000
+
+
+def test_random_methods_and_values_make_no_series(app: App, row: dict[str, Any]) -> None:
+    """No method, header, value or category that a client makes up becomes a label."""
+    app.post("/v1/predict", {**row, "colour": "violet"})
+    app.request("BREW", "/v1/predict")
+    app.request("GET", "/v1/model", headers={"x-request-id": "a"}, query="x=1")
+    app.get("/metrics")
+    before = series_of(app.get("/metrics").body).keys()
+    for number in range(200):
+        app.post("/v1/predict", {**row, "colour": f"violet{number}", f"new{number}": 1})
+        app.request(f"BREW{number}", "/v1/predict")
+        app.request("GET", "/v1/model", headers={"x-request-id": f"a{number}"}, query=f"x{number}")
+    assert series_of(app.get("/metrics").body).keys() == before
+
+
+def test_labels_are_closed(app: App) -> None:
+    """Routes are templates, and reasons, codes and stages come from the code."""
+    series = series_of(app.get("/metrics").body)
+    routes = {dict(labels)["route"] for _, labels in series if "route" in dict(labels)}
+    ours = {"/v1/predict", "/v1/predict/batch", "/v1/model", "/readyz", "/metrics", "/docs.json"}
+    assert routes <= ours | {"/", "/livez", "/healthz", "/schema.json", "other"}
+    assert all(name.startswith("tabserve_") for name, _ in series)
+
+
+def test_promtool(app: App, row: dict[str, Any]) -> None:
+    """`promtool check metrics` has nothing to say about what is exported."""
+    promtool = require("promtool", "prometheus")
+    app.post("/v1/predict", row)
+    app.post("/v1/predict", {})
+    checked = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=app.get("/metrics").body,
+        capture_output=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_features(quick: dict[str, str], row: dict[str, Any]) -> None:
+    """Missing values, values out of range and unknown categories are counted by feature."""
+    row = {**row, "amount": 100.0, "weight": 0.0, "count": 3, "colour": "red", "grade": 3}
+    instances = [
+        row,
+        {**row, "amount": None, "weight": None},
+        {**row, "amount": 1e9, "count": 1000},
+        {**row, "colour": "violet"},
+        {**row, "colour": None},
+    ]
+    with serving(quick["binary"], unknown_category="missing") as app:
+        start = series_of(app.get("/metrics").body)
+        app.post("/v1/predict/batch", {"instances": instances})
+        for each in instances:
+            app.post("/v1/predict", each)
+        end = series_of(app.get("/metrics").body)
+
+    def rises(name: str) -> dict[str, float]:
+        found = {
+            dict(labels)["feature"]: value - start[its, labels]
+            for (its, labels), value in end.items()
+            if its == f"tabserve_feature_{name}_total"
+        }
+        return {feature: value for feature, value in found.items() if value}
+
+    # Each row went in twice; an unknown category is scored as missing.
+    assert rises("missing") == {"amount": 2, "weight": 2, "colour": 4}
+    assert rises("out_of_range") == {"amount": 2, "count": 2}
+    assert rises("unknown_category") == {"colour": 2}
+    # A first event is seen as a rise: every series is there from the start.
+    assert start.keys() >= {key for key in end if "feature" in dict(key[1])}
+    features = {dict(labels)["feature"] for name, labels in end if "out_of_range" in name}
+    assert features == {"amount", "count", "weight"}
+
+
+def test_rows_labels_and_faults(quick: dict[str, str], rows: list[dict[str, Any]]) -> None:
+    """Rows are counted by outcome, labels by model version, faults by code."""
+    tag = quick["binary"]
+    name, _, version = tag.partition(":")
+    with serving(tag) as app:
+        assert app.post("/v1/predict/batch", {"instances": [*rows, {}, {}]}).status == 200
+        assert app.post("/v1/predict", {**rows[0], "count": "x"}).status == 422
+        series = series_of(app.get("/metrics").body)
+    assert value_of(series, "tabserve_rows_total", outcome="scored") == 200
+    assert value_of(series, "tabserve_rows_total", outcome="rejected") >= 2
+    assert total_of(series, "tabserve_labels_total", model=name, version=version) == 200
+    assert value_of(series, "tabserve_faults_total", code="wrong_type") == 1
+    assert value_of(series, "tabserve_faults_total", code="missing") >= 2
+    assert value_of(series, "tabserve_ready") == 1
+    assert total_of(series, "tabserve_model_info", model=name, version=version) == 1
+    assert value_of(series, "tabserve_requests_in_flight") == 0
+
+
+@pytest.mark.parametrize("stage", ["decode", "queue", "predict", "encode"])
+def test_stages(app: App, row: dict[str, Any], stage: str) -> None:
+    """Each stage of a scored request is timed once; a refused request is in none."""
+    name = "tabserve_stage_duration_seconds_count"
+    before = value_of(series_of(app.get("/metrics").body), name, stage=stage)
+    app.post("/v1/predict", row)
+    app.post("/v1/predict", {})
+    assert value_of(series_of(app.get("/metrics").body), name, stage=stage) == before + 1
+
+
+def test_latency_buckets(app: App) -> None:
+    """Latency buckets start at half a millisecond."""
+    app.get("/v1/model")
+    series = series_of(app.get("/metrics").body)
+    name = "tabserve_request_duration_seconds_bucket"
+    bounds = [float(dict(labels)["le"]) for its, labels in series if its == name]
+    assert min(bounds) == 0.0005

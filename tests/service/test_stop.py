@@ -1,0 +1,166 @@
+"""How the service ends, and how it comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.service.checks import series_of, total_of, value_of
+from tests.service.process import PATIENCE_SECONDS, Server, is_alive, read_answer, server
+
+WAITING = 20
+
+
+class _Waiting:
+    """A request that the server took on, and whose body is still to come."""
+
+    def __init__(self, port: int, body: bytes) -> None:
+        self._body = body
+        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+        head = (
+            "POST /v1/predict HTTP/1.1",
+            "Host: localhost",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            "Expect: 100-continue",
+        )
+        self._socket.sendall("\r\n".join((*head, "", "")).encode())
+        # The server asks for the body: from here on the request is its own.
+        assert self._socket.recv(1024).startswith(b"HTTP/1.1 100 ")
+
+    def finish(self) -> bytes:
+        with self._socket:
+            self._socket.sendall(self._body)
+            received = bytearray()
+            while part := self._socket.recv(65536):
+                received += part
+            return bytes(received)
+
+
+class _Load:
+    """Clients that ask on and on until they are refused."""
+
+    def __init__(self, port: int, body: bytes, clients: int = 4) -> None:
+        self._port, self._body = port, body
+        self.outcomes: Counter[str] = Counter()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self) -> None:
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+            with contextlib.closing(connection):
+                try:
+                    for _ in range(20):
+                        headers = {"Content-Type": "application/json"}
+                        connection.request("POST", "/v1/predict", self._body, headers)
+                        answer = read_answer(connection)
+                        assert "score" in answer.json()
+                        self.outcomes[str(answer.status)] += 1
+                        if answer.headers.get("connection") == "close":
+                            break
+                except ConnectionRefusedError:
+                    return
+                except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                    # Closed before a single byte of an answer: it was never taken on.
+                    self.outcomes["closed"] += 1
+                except Exception as error:
+                    self.outcomes[repr(error)] += 1
+                    return
+
+    def wait(self) -> None:
+        for thread in self._threads:
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+
+
+def _takes_nothing_new(started: Server) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", started.port, timeout=1)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", "/livez")
+            read_answer(connection)
+        except OSError:
+            return True
+    return False
+
+
+def _stop_under_load(started: Server, row: dict[str, Any]) -> None:
+    body = json.dumps(row).encode()
+    workers = started.workers()
+    waiting = [_Waiting(started.port, body) for _ in range(WAITING)]
+    load = _Load(started.port, body)
+    while load.outcomes["200"] < 50:
+        assert started.process.poll() is None
+    started.process.send_signal(signal.SIGTERM)
+    while not _takes_nothing_new(started):
+        pass
+    assert started.process.poll() is None
+    for each in waiting:
+        head, _, document = each.finish().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in head
+        assert "score" in json.loads(document)
+    assert started.process.wait(PATIENCE_SECONDS) == 0
+    load.wait()
+    assert load.outcomes.keys() <= {"200", "closed"}
+    assert not any(map(is_alive, workers))
+    lines = started.worker_lines()
+    assert [line for line in lines if line["level"] not in ("info", "debug")] == []
+    served = [line for line in lines if line["message"] == "request" and line["status"] == 200]
+    assert len(served) == WAITING + load.outcomes["200"]
+
+
+def test_stop_one_worker(quick: dict[str, str], row: dict[str, Any], tmp_path: Path) -> None:
+    """SIGTERM finishes what was taken on, takes nothing new, loses no log line, exits 0."""
+    with server(tmp_path, TABSERVE_MODEL=quick["binary"]) as started:
+        started.wait_until_ready()
+        _stop_under_load(started, row)
+        assert list(started.scratch.rglob("*")) == []
+
+
+def test_killed_worker_then_stop(
+    quick: dict[str, str], row: dict[str, Any], tmp_path: Path
+) -> None:
+    """A killed worker is replaced and its counts are kept; SIGTERM ends both workers well."""
+    settings = {"TABSERVE_MODEL": quick["binary"], "TABSERVE_WORKERS": "2"}
+    with server(tmp_path, **settings) as started:
+        started.wait_until_ready(workers=2)
+        for _ in range(30):
+            assert started.post("/v1/predict", row).status == 200
+
+        def scored() -> float:
+            series = series_of(started.request("GET", "/metrics").body)
+            return total_of(series, "tabserve_rows_total", outcome="scored")
+
+        started.wait_for(lambda: scored() == 30)
+        killed, kept = started.workers()
+        os.kill(killed, signal.SIGKILL)
+        started.wait_for(lambda: started.count("ready") == 3)
+        now = started.workers()
+        assert killed not in now and kept in now and len(now) == 2
+        for _ in range(30):
+            assert started.post("/v1/predict", row).status == 200
+        started.wait_for(lambda: scored() == 60)
+        series = series_of(started.request("GET", "/metrics").body)
+        assert value_of(series, "tabserve_ready") == 2
+        _stop_under_load(started, row)
+
+
+def test_not_replaced_in_a_container(quick: dict[str, str], tmp_path: Path) -> None:
+    """With BENTOML_CONTAINERIZED a dead worker ends the server, so that Kubernetes sees it."""
+    settings = {"TABSERVE_MODEL": quick["binary"], "BENTOML_CONTAINERIZED": "true"}
+    with server(tmp_path, **settings) as started:
+        started.wait_until_ready()
+        (worker,) = started.workers()
+        os.kill(worker, signal.SIGKILL)
+        assert started.process.wait(PATIENCE_SECONDS) != 0
