@@ -22,7 +22,7 @@ from bentos.contract import Contract
 from bentos.errors import IntakeError, Problem
 from bentos.inspection import make_contract, read_rows
 from bentos.predictor import Scores
-from bentos.store import BOOSTER, CONTRACT, FOLDER
+from bentos.store import BOOSTER, CONTRACT, FOLDER, identify
 from bentos.validation import Encoder
 from bentos.wire.json import RowReader
 
@@ -65,12 +65,12 @@ def import_model(uri: str, name: str | None = None) -> Imported:
         warnings = tuple(prepare(model_dir))
         made = contract.load((model_dir / FOLDER / CONTRACT).read_bytes())
         files = integrity.digest_files(model_dir)
-        digest = integrity.digest_of(files)
+        digest = identify(files)
         prefix = f"v{origin.registry_version}-" if origin.registry_version else ""
         tag = (
             f"{bento_name(name or origin.registry_name or _folder_name(uri))}:{prefix}{digest[:12]}"
         )
-        is_new = _make_latest(tag)
+        is_new = _make_latest(tag, files)
         if is_new:
             bentoml.mlflow.import_model(
                 tag,
@@ -204,15 +204,17 @@ def _json_value(value: object) -> object:
     return None if value is pd.NA or value is None or value != value else value  # noqa: PLR0124 - NaN
 
 
-def _make_latest(tag: str) -> bool:
+def _make_latest(tag: str, files: dict[str, str]) -> bool:
     name = tag.partition(":")[0]
     try:
         stored = bentoml.models.get(tag)
     except bentoml.exceptions.NotFound:
         return True
-    if bentoml.models.get(f"{name}:latest").tag == stored.tag:
+    is_latest = bentoml.models.get(f"{name}:latest").tag == stored.tag
+    if is_latest and stored.info.metadata.get("files") == files:
         return False
-    # A rollback: the same files again, so that NAME:latest is what was imported last.
+    # A rollback, or another compiler: the same model again, so that NAME:latest is what was
+    # imported last, as it was imported last.
     bentoml.models.delete(tag)
     return True
 

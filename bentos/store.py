@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import bentoml
 import msgspec
 import yaml
 
-from bentos import contract, integrity
+from bentos import compilation, contract, integrity
 from bentos.contract import Contract
 from bentos.errors import ConfigurationError, IntegrityError
 from bentos.settings import Settings
@@ -46,6 +47,15 @@ class StoredModel(msgspec.Struct, frozen=True):
     folder: Path
     provenance: Provenance
     contract: Contract
+
+
+def identify(files: Mapping[str, str]) -> str:
+    """One digest for a model: over all its files but the library of compiled trees.
+
+    Compilers differ from machine to machine, and a model is the same with and without.
+    """
+    built = {f"{FOLDER}/{name}" for name in (compilation.LIBRARY, compilation.BUILD)}
+    return integrity.digest_of({name: files[name] for name in files if name not in built})
 
 
 def find_tag(settings: Settings, project: Path) -> str:
@@ -86,7 +96,7 @@ def open_model(stored: bentoml.Model) -> StoredModel:
         raise IntegrityError(
             f"{stored.tag} was not imported by `tabserve import`: it has no digest"
         ) from None
-    if integrity.digest_of(provenance.files) != provenance.digest:
+    if identify(provenance.files) != provenance.digest:
         raise IntegrityError("model.yaml changed since the model was imported")
     integrity.check_files(folder, provenance.files)
     try:

@@ -65,7 +65,7 @@ def test_contract_of_another_version(spoilt: bentoml.Model) -> None:
     manifest = Path(spoilt.path) / "model.yaml"
     document = yaml.safe_load(manifest.read_text())
     document["metadata"]["files"] = integrity.digest_files(folder)
-    document["metadata"]["digest"] = integrity.digest_of(document["metadata"]["files"])
+    document["metadata"]["digest"] = store.identify(document["metadata"]["files"])
     manifest.write_text(yaml.safe_dump(document))
     with pytest.raises(IntegrityError, match="import the model again"):
         store.open_model(bentoml.models.get(spoilt.tag))
