@@ -27,6 +27,11 @@ def describe() -> dict[str, str]:
     }
 
 
+def today() -> str:
+    """Give the date (UTC) that begins a result's file name."""
+    return datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+
+
 def _processor() -> str:
     names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
     return names[0] if names else platform.machine()

@@ -1,6 +1,6 @@
 """Write real rows with the model's own scores as JSON lines: `{"row": {...}, "score": 0.1}`.
 
-`python -m loadtests.export_rows MODEL_FOLDER ROWS.jsonl`: the rows are the reference
+`python -m loadtests.export_rows NAME:VERSION ROWS.jsonl`: the rows are the reference
 sample that travels with a model (a Parquet file of training rows and scores), so load
 has the distribution of the data. Needs pyarrow; nothing else here does.
 """
@@ -12,6 +12,8 @@ import json
 import math
 from pathlib import Path
 from typing import Any
+
+from loadtests import store
 
 SAMPLE = Path("extra_files") / "reference.parquet"
 _SCORE = "__score__"
@@ -36,11 +38,12 @@ def main() -> None:
     from pyarrow import parquet  # type: ignore[import-untyped]  # it publishes no types
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="folder of an MLflow model with its evidence")
+    parser.add_argument("model", help="tag in the Bento store, of a model with its evidence")
     parser.add_argument("target", type=Path)
     parser.add_argument("--rows", type=int, default=5000, help="at most so many")
     arguments = parser.parse_args()
-    records = parquet.read_table(arguments.model / SAMPLE).slice(0, arguments.rows).to_pylist()
+    records = parquet.read_table(store.find(arguments.model) / SAMPLE).slice(0, arguments.rows).to_pylist()
+    arguments.target.parent.mkdir(parents=True, exist_ok=True)
     with arguments.target.open("w") as file:
         file.writelines(json.dumps(row_of(record)) + "\n" for record in records)
 

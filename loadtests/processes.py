@@ -92,6 +92,12 @@ class Server:
         if code:
             raise ServerFailed(f"ended with {code}:\n{self._tail()}")
 
+    def has_ended(self) -> bool:
+        """Whether the command has ended. Raises ServerFailed where it failed."""
+        if code := self._process.poll():
+            raise ServerFailed(f"ended with {code}:\n{self._tail()}")
+        return code is not None
+
     def stop(self) -> None:
         """End the whole tree: asked first, killed after some seconds."""
         for signal_number in (signal.SIGTERM, signal.SIGKILL):

@@ -101,11 +101,13 @@ class Server:
         body = json.dumps(document).encode()
         return self.request("POST", path, body, {"Content-Type": "application/json"})
 
-    def exchange(self, *pieces: bytes) -> bytes:
-        """Send raw bytes, end the sending side, read until the server closes."""
+    def exchange(self, *pieces: bytes, is_over: bool = False) -> bytes:
+        """Send raw bytes and read until the server closes; `is_over` ends the sending side."""
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS) as connection:
             for piece in pieces:
                 connection.sendall(piece)
+            if is_over:
+                connection.shutdown(socket.SHUT_WR)
             received = bytearray()
             with contextlib.suppress(ConnectionResetError):
                 while part := connection.recv(65536):

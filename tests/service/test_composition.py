@@ -28,7 +28,7 @@ class Caller:
 
     @bentoml.api
     def ask_plainly(self, row: dict[str, Any]) -> dict[str, Any]:
-        return self.model.predict(row)
+        return self.model.to_sync.predict(row)
 
     @bentoml.api
     async def ask_many(self, rows: list[Any]) -> dict[str, Any]:

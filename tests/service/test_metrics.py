@@ -33,7 +33,7 @@ def test_random_paths_make_no_series(app: App) -> None:
 
 def test_random_methods_and_values_make_no_series(app: App, row: dict[str, Any]) -> None:
     """No method, header, value or category that a client makes up becomes a label."""
-    app.post("/v1/predict", {**row, "colour": "violet"})
+    app.post("/v1/predict", {**row, "colour": "violet", "new": 1})
     app.request("BREW", "/v1/predict")
     app.request("GET", "/v1/model", headers={"x-request-id": "a"}, query="x=1")
     app.get("/metrics")

@@ -199,7 +199,7 @@ def test_too_large_by_announcement(app: App) -> None:
 
 def test_too_large_in_pieces(app: App) -> None:
     """A chunked body beyond the limit is 413 as soon as it is beyond."""
-    pieces = [b" " * 2**20] * 17 + [3600.0]
+    pieces: list[bytes | float | None] = [*[b" " * 2**20] * 17, 3600.0]
     answer = app.request("POST", "/v1/predict", pieces)
     assert_problem(answer, 413, "too-large")
     assert answer.headers["connection"] == "close"
@@ -266,7 +266,7 @@ def test_bodies_beyond_the_memory(quick: dict[str, str], row: dict[str, Any]) ->
     with serving(quick["binary"], max_buffered_bytes=1024) as app:
 
         async def all_at_once() -> list[Any]:
-            slow = [body[:-1], b" " * 500, 0.3, body[-1:]]
+            slow: list[bytes | float | None] = [body[:-1], b" " * 500, 0.3, body[-1:]]
             exchange = app.exchange
             return await asyncio.gather(*(exchange("POST", "/v1/predict", slow) for _ in range(5)))
 

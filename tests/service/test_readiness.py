@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
+import msgspec
 import pandas as pd
 import pytest
 
 from bentos import bundle, intake, integrity, store
+from bentos.store import Provenance
 from tests import models
 from tests.service.checks import assert_problem, read_lines, series_of, value_of
 from tests.service.driver import App, serving
@@ -45,11 +47,10 @@ def _seal(tag: str) -> None:
     path = Path(bentoml.models.get(tag).path) / "model.yaml"
     files = integrity.digest_files(_files_of(tag))
     text = path.read_text()
-    metadata = dict(bentoml.models.get(tag).info.metadata)
-    recorded: dict[str, str] = metadata["files"]
-    for name, digest in recorded.items():
+    provenance = msgspec.convert(dict(bentoml.models.get(tag).info.metadata), Provenance)
+    for name, digest in provenance.files.items():
         text = text.replace(digest, files[name])
-    path.write_text(text.replace(metadata["digest"], integrity.digest_of(files)))
+    path.write_text(text.replace(provenance.digest, store.identify(files)))
 
 
 def _assert_refuses(app: App, reason: str) -> None:
@@ -98,8 +99,8 @@ def test_tampered(tag: str, name: str, fate: str, capsys: pytest.CaptureFixture[
 def test_forged_digests(tag: str) -> None:
     """Changed digests in model.yaml are seen too."""
     path = Path(bentoml.models.get(tag).path) / "model.yaml"
-    digest = bentoml.models.get(tag).info.metadata["files"]["MLmodel"]
-    path.write_text(path.read_text().replace(digest, "a" * 64))
+    provenance = msgspec.convert(dict(bentoml.models.get(tag).info.metadata), Provenance)
+    path.write_text(path.read_text().replace(provenance.files["MLmodel"], "a" * 64))
     with serving(tag) as app:
         _assert_refuses(app, "model.yaml changed")
 

@@ -1,0 +1,87 @@
+"""A server of the catalogue, started with its environment on given cores until the block ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtests import processes, store
+from loadtests.peers import environments
+from loadtests.peers.catalogue import OWN, ROOT, Peer, Site
+
+# Longer than the slowest peer (MLflow, a good ten seconds on one core) by far.
+_READY_SECONDS = 120.0
+US = "tabserve"
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A server that is ready: where, its processes, and how long that took."""
+
+    site: Site
+    server: processes.Server
+    ready_seconds: float
+
+
+@contextlib.contextmanager
+def launched(
+    peer: Peer,
+    tag: str,
+    *,
+    cores: str,
+    workers: int = 1,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Launched]:
+    """Start a server with the model `tag`, wait until it is ready, stop it at the end.
+
+    `settings`: environment variables over the peer's own. Raises CannotInstall,
+    ServerFailed, OSError.
+    """
+    environments.ensure(peer.environment)
+    is_ours = peer.environment == OWN and peer.name == US
+    with tempfile.TemporaryDirectory(prefix="tabserve-load-") as name:
+        work = Path(name)
+        site = Site(free_port(), store.find(tag) / store.EXPORTED, work, peer.python)
+        variables = {
+            "PEER_MODEL": str(site.model),
+            "BENTOML_DO_NOT_TRACK": "True",
+            "TABSERVE_MODEL": tag,
+            "TABSERVE_WORKERS": str(workers),
+            # Some servers call their own tools by name.
+            "PATH": f"{peer.python.parent}{os.pathsep}{os.environ['PATH']}",
+            **({} if is_ours else {"PYTHONPATH": str(ROOT)}),
+            **peer.variables,
+            **(settings or {}),
+        }
+        if peer.prepare is not None:
+            with processes.serve(
+                peer.prepare(site),
+                cores=f"0-{(os.cpu_count() or 1) - 1}",
+                log=work / "prepare.log",
+                environment=variables,
+                folder=work,
+            ) as preparation:
+                preparation.wait_end(_READY_SECONDS)
+        started = time.perf_counter()
+        with processes.serve(
+            peer.command(site, workers),
+            cores=cores,
+            log=work / "server.log",
+            environment=variables,
+            folder=ROOT if is_ours else work,
+        ) as server:
+            server.wait_ready(f"http://127.0.0.1:{site.port}{peer.ready}", _READY_SECONDS)
+            yield Launched(site, server, time.perf_counter() - started)
+
+
+def free_port() -> int:
+    """Give a loopback port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
