@@ -14,10 +14,12 @@ import msgspec
 from uuid_utils import uuid7
 
 from bentos import metrics as exposition
+from bentos import page
 from bentos.answers import answer
 from bentos.errors import Problem
 from bentos.flow import Flow, score_body, score_rows
 from bentos.http import (
+    HTML,
     PROBLEM,
     TEXT,
     BodyBudget,
@@ -78,6 +80,7 @@ class Api:
             "/readyz": {"GET": self.readyz},
             "/metrics": {"GET": self.render_metrics},
             "/docs.json": {"GET": self.docs},
+            "/": {"GET": self.page},
         }
 
     def load(self, open_model: Callable[[], StoredModel]) -> None:
@@ -143,6 +146,12 @@ class Api:
         if self.readiness.loaded is None:
             raise self.readiness.problem()
         return Reply(self.readiness.loaded.openapi_json)
+
+    async def page(self, request: Request) -> Reply:
+        """`GET /`: the routes and features to read and to try."""
+        loaded = self.readiness.loaded
+        title = "tabserve" if loaded is None else f"{loaded.stored.name}:{loaded.stored.version}"
+        return Reply(page.render(title), HTML, headers={"Content-Security-Policy": page.POLICY})
 
     async def readyz(self, request: Request) -> Reply:
         """`GET /readyz`: 200, or 503 and why."""

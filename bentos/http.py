@@ -23,6 +23,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
 TEXT = b"text/plain; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
 
 # Clients may bring their own id; anything but these characters could forge a log line.
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")

@@ -18,7 +18,7 @@ from bentos.errors import Problem
 from bentos.http import App, Handler, Message, Receive, Reply, Request, Scope, Send
 
 # What BentoML answers and people ask for: labels of their own, all the rest is one.
-_BENTOML_ROUTES = frozenset({"/", "/livez", "/healthz", "/schema.json"})
+_BENTOML_ROUTES = frozenset({"/livez", "/healthz", "/schema.json"})
 
 # BentoML's own format between services: only ever read from a service behind another.
 _INNER = b"application/vnd.bentoml+pickle"

@@ -114,7 +114,9 @@ def _judge(budget: Budget, passage: Passage) -> Iterator[Verdict]:
         name = "failed" if budget.value == "failures" else budget.value
         found = _number(getattr(passage, name))
         # No process holds no memory: nobody looked.
-        yield Verdict(budget, passage.stage, ANY, found if budget.value != "rss_bytes" else found or None)
+        yield Verdict(
+            budget, passage.stage, ANY, found if budget.value != "rss_bytes" else found or None
+        )
         return
     requests = [request for request in passage.tallies if budget.request in (request, ANY)]
     for request in requests or [budget.request]:

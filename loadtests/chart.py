@@ -9,10 +9,10 @@ import matplotlib
 
 matplotlib.use("agg")  # files only: no display is needed, none is looked for
 
-from matplotlib import pyplot  # noqa: E402  # after the choice above
+from matplotlib import pyplot  # after the choice above
 
-from loadtests import comparison  # noqa: E402
-from loadtests.comparison import Comparison, Value  # noqa: E402
+from loadtests import comparison
+from loadtests.comparison import Comparison, Value
 
 _INCHES = (11, 8)
 _MARKERS = "osD^vP*Xh<>"
@@ -31,6 +31,7 @@ def _latency(found: Comparison, path: Path) -> None:
     for row, (name, value) in enumerate((("p50", comparison.p50), ("p99", comparison.p99))):
         for column, is_open in enumerate((False, True)):
             axis = axes[row][column]
+            axis.set_yscale("log")
             _lines(axis, found, value, is_open=is_open)
             axis.set_title(f"{name}, {'arrivals by schedule' if is_open else 'closed loop'}")
             if column == 0:
@@ -44,8 +45,8 @@ def _throughput(found: Comparison, path: Path) -> None:
     for axis, (value, name) in zip(axes, shown, strict=True):
         _lines(axis, found, value, is_open=False)
         axis.set_title(f"{name}, closed loop")
-        axis.set_ylim(bottom=0)
         axis.set_yscale("linear")
+        axis.set_ylim(0, None)
     _finish(figure, axes[0], path)
 
 
@@ -68,7 +69,6 @@ def _lines(axis: Any, found: Comparison, value: Value, *, is_open: bool) -> None
         )
     loads = [stage.rate if is_open else stage.users for stage in stages]
     axis.set_xscale("log")
-    axis.set_yscale("log")
     axis.set_xticks(loads, [f"{load:,.0f}" for load in loads])
     axis.minorticks_off()
     axis.yaxis.set_major_formatter(lambda number, _: f"{number:,g}")

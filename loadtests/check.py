@@ -72,7 +72,7 @@ def render(found: Session, verdicts: Sequence[Verdict]) -> str:
 def _stages(found: Session) -> str:
     head = (
         *("stage", "users", "rate", "request", "answers/s", "p50 ms", "p95 ms", "p99 ms"),
-        *("longest", "failures", "behind", "late p99", "cores", "load", "MB", "growth"),
+        *("longest", "failures", "behind", "late p99", "cores", "load", "other", "MB", "growth"),
     )
     rows = [row for passage in found.passages for row in _rows(passage)]
     return table(head, rows)
@@ -87,6 +87,7 @@ def _rows(passage: Passage) -> Iterator[tuple[str, ...]]:
             _text(passage.late_p99, "{:.2f}"),
             _text(passage.cores, "{:.2f}"),
             _text(passage.load_cores, "{:.2f}"),
+            f"{passage.other_cores:.2f}",
             f"{passage.rss_bytes / 1e6:.0f}" if passage.rss_bytes else "-",
             _text(passage.rss_growth, "{:+.1%}"),
         )
@@ -115,7 +116,9 @@ def _reasons(found: Session) -> list[str]:
 def _verdicts(verdicts: Sequence[Verdict]) -> str:
     rows = [
         (
-            "kept" if verdict.is_met else "**not measured**"
+            "kept"
+            if verdict.is_met
+            else "**not measured**"
             if verdict.found is None
             else "**broken**",
             verdict.stage,

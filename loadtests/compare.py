@@ -95,7 +95,8 @@ def _visit(
             options.plan,
             rows=options.rows,
             scale=options.scale,
-            cores=options.load_core,
+            server_core=options.server_core,
+            load_core=options.load_core,
             # Other arrivals in each round, the same ones for all profiles in it.
             seed=number + 1,
         )
@@ -105,7 +106,8 @@ def _visit(
             f"round {number + 1} {profile.name:17} {passage.stage:10}"
             f"{passage.per_second:10.1f}/s  p50 {comparison.p50(passage):9.3f}  "
             f"p99 {comparison.p99(passage):9.3f} ms  failures {passage.failed}  "
-            f"cores {passage.cores:.2f} load {passage.load_cores:.2f}",
+            f"cores {passage.cores:.2f} load {passage.load_cores:.2f} "
+            f"others {passage.other_cores:.2f}",
             flush=True,
         )
 

@@ -42,7 +42,11 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--rows", type=int, default=5000, help="at most so many")
     arguments = parser.parse_args()
-    records = parquet.read_table(store.find(arguments.model) / SAMPLE).slice(0, arguments.rows).to_pylist()
+    records = (
+        parquet.read_table(store.find(arguments.model) / SAMPLE)
+        .slice(0, arguments.rows)
+        .to_pylist()
+    )
     arguments.target.parent.mkdir(parents=True, exist_ok=True)
     with arguments.target.open("w") as file:
         file.writelines(json.dumps(row_of(record)) + "\n" for record in records)

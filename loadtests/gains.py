@@ -14,15 +14,22 @@ from loadtests.report import table
 # so there it is its lateness that tells.
 _MOST_LOAD_CORES = 0.9
 _MOST_LATE_MS = 5.0
+# Interrupts and the kernel's own threads take some of a core; more is another program.
+_MOST_OTHER_CORES = 0.10
 # What batching may cost a lone caller (issue "fast path").
 _MOST_LONE_COST = 1.10
+# The stage of the plan in which one caller is alone.
+LONE = "1 at once"
+# A ratio that prints as 1.00 is no difference.
+_LEAST_DIFFERENCE = 0.005
 
 _METHOD = """\
 Every profile gets the same Locust plan: one server process on one core, Locust on another.
 In a stage with users each sends its next request when it has its answer; in a stage with
 a rate, requests arrive by a Poisson schedule whatever the server does, and latency counts
-from the scheduled time. Every body is read and its score compared with the model's own, to the
-last bit; a difference is a failure. A rate above what the profile answers at its best is left out ("-").
+from the scheduled time. Every body is read and its score compared with the model's own, to
+the last bit; a difference is a failure. A rate above what the profile answers at its best
+is left out ("-").
 All profiles are run in turn in each round; numbers are medians over the rounds, ratios
 the median of the ratios within each round, with the lowest and the highest behind them.
 "A core-second" is answers by the CPU seconds that the server used.
@@ -67,12 +74,24 @@ def _doubts(found: Comparison) -> list[str]:
         for passage in run.passages
         if passage.is_measured and is_doubtful(passage)
     }
-    if not names:
-        return []
-    return [
+    others = max(
+        (p.other_cores for run in found.runs for p in run.passages if p.is_measured), default=0.0
+    )
+    doubts = []
+    if others > _MOST_OTHER_CORES:
+        doubts.append(
+            f"**Not for publication: other work took up to {others:.0%} of the server's core.**"
+        )
+    if names:
+        doubts.append(_limited(names))
+    return doubts
+
+
+def _limited(names: set[str]) -> str:
+    return (
         "**The generator itself was at its limit** (a whole core, or late by more than "
         f"{_MOST_LATE_MS:g} ms) in: {', '.join(sorted(names))}. These say little of the server."
-    ]
+    )
 
 
 def is_doubtful(passage: Passage) -> bool:
@@ -101,9 +120,7 @@ def _profiles(found: Comparison) -> str:
 
 def _bought(found: Comparison) -> str:
     stages = found.stages()
-    closed = [stage for stage in stages if not stage.rate]
-    lone = closed[0].stage if closed else ""
-    busy = _busy(closed)
+    busy = _busy([stage for stage in stages if not stage.rate])
     rows = [
         (
             profile.name,
@@ -111,15 +128,15 @@ def _bought(found: Comparison) -> str:
             _ratio(found, profile, busy, comparison.per_second),
             _ratio(found, profile, busy, comparison.a_core_second),
             _ratio(found, profile, busy, comparison.p99),
-            _ratio(found, profile, lone, comparison.p50),
-            _ratio(found, profile, lone, comparison.memory),
+            _ratio(found, profile, LONE, comparison.p50),
+            _ratio(found, profile, LONE, comparison.memory),
         )
         for profile in found.profiles
         if profile.against
     ]
     head = (
         *("step", "against", f"answers/s, {busy}", f"a core-second, {busy}", f"p99, {busy}"),
-        *(f"p50, {lone}", "memory"),
+        *(f"p50, {LONE}", "memory"),
     )
     return table(head, rows)
 
@@ -157,7 +174,8 @@ def _lost(found: Comparison) -> str:
                 if not ratios:
                     continue
                 middle = ratios[len(ratios) // 2]
-                if middle < 1 if is_better_higher else middle > 1:
+                worse = 1 - middle if is_better_higher else middle - 1
+                if worse >= _LEAST_DIFFERENCE:
                     sure = _is_sure(ratios, is_better_higher=is_better_higher)
                     rows.append(
                         (profile.name, profile.against, stage.stage, name, spread(ratios), sure)
@@ -198,7 +216,7 @@ def _batching(found: Comparison) -> Iterator[str]:
     head = ("profiles", "load", "answers/s", "a core-second", "p50", "p99", "batching")
     yield table(head, rows) if rows else "Not measured."
     for off, on in pairs:
-        lone = found.ratios(on, off, "1 users", comparison.p50)
+        lone = found.ratios(on, off, LONE, comparison.p50)
         if lone:
             middle = lone[len(lone) // 2]
             is_met = middle <= _MOST_LONE_COST
@@ -242,10 +260,7 @@ def _load(found: Comparison, profile: Profile, stage: str) -> tuple[str, ...]:
         profile.name,
         middle(comparison.per_second, "{:,.0f}"),
         middle(comparison.a_core_second, "{:,.0f}"),
-        *(
-            middle(value, "{:.2f}")
-            for value in (comparison.p50, comparison.p95, comparison.p99)
-        ),
+        *(middle(value, "{:.2f}") for value in (comparison.p50, comparison.p95, comparison.p99)),
         str(sum(passage.failed for passage in passages)),
         middle(lambda p: p.cores, "{:.2f}"),
         middle(lambda p: p.rss_bytes / 1e6, "{:,.0f}"),

@@ -39,7 +39,7 @@ PACE = Pace()
 RECORDER = Recorder()
 
 
-@events.init_command_line_parser.add_listener
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # Locust has no types for it
 def add_options(parser: ArgumentParser) -> None:
     """Add what a plan needs to Locust's own options."""
     parser.add_argument("--plan", choices=plan.PLANS, default="smoke")
@@ -51,7 +51,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--outcome", default="", help="file for what happened, as JSON")
 
 
-@events.test_start.add_listener
+@events.test_start.add_listener  # type: ignore[untyped-decorator]  # Locust has no types for it
 def prepare(environment: Environment, **_: Any) -> None:
     """Read or draw the rows, and write all bodies before the first is sent."""
     # Which task a mixed user does next is drawn from here.
@@ -59,7 +59,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     Caller.load = Load(environment)
 
 
-@events.quitting.add_listener
+@events.quitting.add_listener  # type: ignore[untyped-decorator]  # Locust has no types for it
 def write(environment: Environment, **_: Any) -> None:
     """Write what happened."""
     RECORDER.end(PACE.stop(), PACE.late)
@@ -218,7 +218,7 @@ class PlanShape(LoadTestShape):
     """Takes the run through its plan."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # the same
         self._course: plan.Course | None = None
         self._stage: plan.Stage | None = None
         self._seed = 0

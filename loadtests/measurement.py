@@ -35,6 +35,11 @@ class Point:
     load_cores: float
     other_cores: float
 
+    @property
+    def a_core_second(self) -> float:
+        """Good answers for each CPU second of the server."""
+        return self.per_second / self.cores if self.cores else 0.0
+
 
 @dataclass(frozen=True)
 class Start:
@@ -45,6 +50,42 @@ class Start:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Overload:
+    """Arrivals by schedule beyond what one server can answer, in one round.
+
+    `multiple`: of the peak, as asked for. `peak`: good answers a second in a closed loop
+    just before. `offered`: as the generator really sent, requests a second. Latencies in
+    milliseconds from the scheduled time. `shed`: answers of 429 and 503, `retry_after`
+    those that said when to come again. `failures`: other answers, wrong ones, lost
+    connections, no answer, by reason. `timeout_ms`: the service's own limit.
+    `kind` "flood": as many connections as the service will not hold, each always asking.
+    """
+
+    peer: str
+    kind: str
+    rows: int
+    multiple: float
+    round: int
+    peak: float
+    offered: float
+    accepted_per_second: float
+    accepted_p50: float
+    accepted_p99: float
+    shed_p99: float
+    scheduled: int
+    shed: int
+    retry_after: int
+    failures: dict[str, int]
+    late_p99: float
+    timeout_ms: float
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the generator offered about as much as it was to."""
+        return self.offered >= 0.9 * self.multiple * self.peak
+
+
 @dataclass
 class Measurements:
     """Everything that one run of the benchmark found."""
@@ -53,6 +94,7 @@ class Measurements:
     command: str
     points: list[Point] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
+    overloads: list[Overload] = field(default_factory=list)
     # The largest difference of a score from the model's own, by server and kind.
     differences: dict[str, float] = field(default_factory=dict)
     # Why a server has no numbers.
@@ -66,6 +108,13 @@ class Measurements:
             if (point.peer, point.kind, point.connections, point.workers)
             == (peer, kind, connections, workers)
         ]
+
+    def workers_ratio(self, value: str, connections: int) -> float | None:
+        """Give the same for two workers of tabserve by one, single rows."""
+        twos = {p.round: getattr(p, value) for p in self.select("tabserve", "row", connections, 2)}
+        ones = {p.round: getattr(p, value) for p in self.select("tabserve", "row", connections)}
+        ratios = [twos[r] / ones[r] for r in twos.keys() & ones.keys() if ones[r]]
+        return median(ratios) if ratios else None
 
     def ratio(self, value: str, peer: str, other: str, kind: str, connections: int) -> float | None:
         """Give the median, over rounds that both have, of one server's value by another's.
@@ -88,5 +137,6 @@ def load(path: Path) -> Measurements:
     """Read what `save` wrote."""
     data = json.loads(path.read_text())
     data["points"] = [Point(**point) for point in data["points"]]
+    data["overloads"] = [Overload(**overload) for overload in data["overloads"]]
     data["starts"] = [Start(**start) for start in data["starts"]]
     return Measurements(**data)

@@ -14,11 +14,14 @@ import asyncio
 import math
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, takewhile
 from time import perf_counter
 from typing import cast
+
+# The place of a request in the list, the body of its answer of 200 -> whether that is right.
+Check = Callable[[int, bytes], bool]
 
 # Requests that are due within one tick leave together: asyncio's timers are no finer.
 _TICK_SECONDS = 0.001
@@ -47,16 +50,22 @@ def randomly(rate: float, seconds: float, seed: int) -> Iterator[float]:
 class Outcome:
     """What came of one run.
 
+    `sent`: requests that had left by the last arrival; the rest waited for a connection.
+    `seconds`, `finished`: from the start to the last arrival, and to the last answer.
     `latencies`: by status, in seconds from the scheduled time. `retry_after`: answers of
-    429 and 503 that said when to come again. `broken`: connections lost with a request on
+    429 and 503 that said when to come again. `wrong`: answers of 200 that the check did not
+    pass; they are in no latencies. `broken`: connections lost with a request on
     them. `unanswered`: no answer when the run was given up. `late`: how long after its
     time each request left while a connection was free, in seconds: the generator's fault.
     """
 
     scheduled: int = 0
+    sent: int = 0
     seconds: float = 0.0
+    finished: float = 0.0
     latencies: dict[int, list[float]] = field(default_factory=dict)
     retry_after: int = 0
+    wrong: int = 0
     broken: int = 0
     unanswered: int = 0
     late: list[float] = field(default_factory=list)
@@ -83,14 +92,15 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._received = b""
         self._due = -1.0
+        self._turn = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A stream's transport can write; uvloop's is no subclass of asyncio's.
         self._transport = cast(asyncio.WriteTransport, transport)
         self._run.free.append(self)
 
-    def send(self, request: bytes, due: float) -> None:
-        self._due = due
+    def send(self, turn: int, request: bytes, due: float) -> None:
+        self._turn, self._due = turn, due
         # A connection is free, and so sent on, only once it is made.
         cast(asyncio.WriteTransport, self._transport).write(request)
 
@@ -106,7 +116,10 @@ class _Connection(asyncio.Protocol):
         if len(received) < head + 4 + length:
             return
         self._received = b""
-        self._run.answered(self, int(received[9:12]), b"\r\nretry-after:" in lower, self._due)
+        status = int(received[9:12])
+        is_right = status != 200 or self._run.check(self._turn, received[head + 4 :])
+        says_when = b"\r\nretry-after:" in lower
+        self._run.answered(self, status, self._due, says_when=says_when, is_right=is_right)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._run.lost(self, is_busy=self._due >= 0)
@@ -123,19 +136,22 @@ class _Connection(asyncio.Protocol):
 class _Run:
     """The state of one run: free connections, requests that wait for one, what came back."""
 
-    def __init__(self, requests: Sequence[bytes]) -> None:
+    def __init__(self, requests: Sequence[bytes], check: Check) -> None:
         self.requests = requests
+        self.check = check
         self.free: list[_Connection] = []
         self.waiting: deque[float] = deque()
         self.outcome = Outcome()
         self.open = 0
+        self.sent = 0
         self.started = 0.0
         self._turn = 0
 
     def send(self, connection: _Connection, due: float) -> None:
         self._turn = (self._turn + 1) % len(self.requests)
         self.open += 1
-        connection.send(self.requests[self._turn], due)
+        self.sent += 1
+        connection.send(self._turn, self.requests[self._turn], due)
 
     def arrive(self, due: float, now: float) -> None:
         if self.free:
@@ -144,10 +160,16 @@ class _Run:
         else:
             self.waiting.append(due)
 
-    def answered(self, connection: _Connection, status: int, says_when: bool, due: float) -> None:
+    def answered(
+        self, connection: _Connection, status: int, due: float, *, says_when: bool, is_right: bool
+    ) -> None:
         now = perf_counter() - self.started
         self.open -= 1
-        self.outcome.latencies.setdefault(status, []).append(now - due)
+        self.outcome.finished = now
+        if is_right:
+            self.outcome.latencies.setdefault(status, []).append(now - due)
+        else:
+            self.outcome.wrong += 1
         self.outcome.retry_after += status in (429, 503) and says_when
         connection.rest()
         if self.waiting:
@@ -169,6 +191,7 @@ async def offer(
     arrivals: Iterator[float],
     *,
     connections: int,
+    check: Check,
     patience_seconds: float = 15.0,
 ) -> Outcome:
     """Send `requests` (whole HTTP/1.1 requests, in turn) to loopback at the times given.
@@ -176,7 +199,7 @@ async def offer(
     After the last arrival, answers have `patience_seconds` to come.
     """
     loop = asyncio.get_running_loop()
-    run = _Run(requests)
+    run = _Run(requests, check)
     opened: list[_Connection] = []
     for _ in range(connections):
         _, connection = await loop.create_connection(lambda: _Connection(run), "127.0.0.1", port)
@@ -193,6 +216,7 @@ async def offer(
             # Far behind schedule there is no sleeping, and answers must be read all the same.
             await asyncio.sleep(0)
     run.outcome.seconds = perf_counter() - run.started
+    run.outcome.sent = run.sent
     give_up = perf_counter() + patience_seconds
     while (run.open or run.waiting) and perf_counter() < give_up:
         await asyncio.sleep(0.01)

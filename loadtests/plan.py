@@ -64,7 +64,7 @@ PLANS: dict[str, tuple[Stage, ...]] = {
     # Latency and throughput over load: what a comparison runs on each profile.
     "step": (
         _warm_up(),
-        *(Stage(f"{users} users", 8.0, users=users) for users in (1, 4, 16, 64, 256)),
+        *(Stage(f"{users} at once", 8.0, users=users) for users in (1, 4, 16, 64, 256)),
         *(Stage(f"{rate:,}/s", 8.0, users=256, rate=rate) for rate in (100, 1000, 4000, 8000)),
     ),
     # Five times the usual traffic for some seconds, and whether it leaves anything behind.

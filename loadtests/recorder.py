@@ -43,7 +43,8 @@ class Passage:
     `started`, `ended`: perf_counter's, which is one clock for all processes of a Linux
     machine. `rate`: as it was settled. `behind`: arrivals that were due and never sent.
     `late_p99`: how late requests left though a connection was free, in milliseconds.
-    `cores`, `load_cores`: CPU seconds a second of server and generator. `rss_bytes`: the
+    `cores`, `load_cores`: CPU seconds a second of server and generator; `other_cores`: of
+    all else on the server's core. `rss_bytes`: the
     most that the server's processes held; `rss_growth`: that by what they held at first, -1.
     """
 
@@ -59,6 +60,7 @@ class Passage:
     late_p99: float = float("nan")
     cores: float = float("nan")
     load_cores: float = float("nan")
+    other_cores: float = 0.0
     rss_bytes: int = 0
     rss_growth: float = float("nan")
 

@@ -5,6 +5,7 @@ Medians over the rounds; a ratio is the median of the ratios within each round.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
@@ -40,6 +41,8 @@ def render(measured: Measurements) -> str:
         *_servers(measured, peers),
         *_loads(measured, "row", peers),
         *_loads(measured, "batch", peers),
+        *_workers(measured),
+        *_overloads(measured),
         *_starts(measured, peers),
         *_lost(measured, peers),
         *_failed(measured),
@@ -83,7 +86,7 @@ def _servers(measured: Measurements, peers: Sequence[str]) -> list[str]:
 
 
 def _loads(measured: Measurements, kind: str, peers: Sequence[str]) -> list[str]:
-    loads = sorted({point.connections for point in measured.points if point.kind == kind})
+    loads = sorted({p.connections for p in measured.points if p.kind == kind and p.workers == 1})
     parts = []
     for connections in loads:
         title = "One row a request" if kind == "row" else "1,000 rows a request"
@@ -142,6 +145,85 @@ def _starts(measured: Measurements, peers: Sequence[str]) -> list[str]:
         if seconds:
             rows.append((name, f"{median(seconds):.1f}", f"{max(seconds):.1f}"))
     return ["## Cold start to ready, seconds", table(("server", "median", "longest"), rows)]
+
+
+def _workers(measured: Measurements) -> list[str]:
+    rows = [
+        (
+            str(point.workers),
+            str(point.connections),
+            f"{point.per_second:,.0f}",
+            f"{point.a_core_second:,.0f}",
+            f"{point.p50:.2f}",
+            f"{point.p99:.2f}",
+            str(point.failures),
+            f"{point.cores:.2f}",
+            f"{point.load_cores:.2f}",
+            f"{point.rss_bytes / 1e6:,.0f}",
+        )
+        for connections in dict.fromkeys(p.connections for p in measured.points if p.workers == 2)
+        for workers in (1, 2)
+        for point in measured.select(US, "row", connections, workers)
+    ]
+    if not rows:
+        return []
+    head = (
+        *("workers", "connections", "requests/s", "a core-second", "p50 ms", "p99 ms"),
+        *("failures", "cores", "load's cores", "memory MB"),
+    )
+    return ["## tabserve with two workers, each round", _WORKERS, table(head, rows)]
+
+
+_WORKERS = """\
+One worker has a core for itself and the load generator another. Two workers run on both,
+so on a machine of two cores the generator takes its share out of theirs, and requests/s
+cannot double. What shows whether workers scale is what each of them answers a core-second.
+"""
+
+_OVERLOADS = """\
+Arrivals by schedule, whatever the server does, at a multiple of what it answered in a
+closed loop just before; latency counts from the scheduled time, and every answer is read.
+"Offered" is what really left: the rest waited in the generator, one Python process, or for
+a free connection. Below nine tenths of the multiple a line is no proof, and its target counts
+as not measured. "Flood" is wrk with 6,000 connections, each always asking: a closed loop,
+but one that a fast refusal only makes ask faster; its answers are counted by status alone.
+Refusing costs, too. A refused request is parsed, answered and counted like any other: with
+one row in it, it costs about a third of an accepted one, nearly all of that HTTP itself. So at
+twice the peak a third of the core goes to refusals, and at four times most of it: accepting
+80 % of the peak there is possible only where a request's work outweighs its HTTP, as with
+batches. Spreading such a load is a matter of more replicas, or of a proxy in front.
+"""
+
+
+def _overloads(measured: Measurements) -> list[str]:
+    rows = [
+        (
+            f"{overload.kind} x {overload.multiple:g}" if overload.multiple else overload.kind,
+            f"{overload.peak:,.0f}",
+            f"{overload.offered:,.0f} ({overload.offered / overload.peak:.1f} x)",
+            f"{overload.accepted_per_second:,.0f}",
+            f"{overload.accepted_per_second / overload.peak:.2f}",
+            _whole(overload.accepted_p50),
+            _whole(overload.accepted_p99),
+            f"{overload.shed / overload.scheduled:.0%}",
+            _whole(overload.shed_p99),
+            f"{overload.retry_after} of {overload.shed}" if overload.multiple else "not read",
+            ", ".join(f"{times} {what}" for what, times in overload.failures.items()) or "0",
+            _whole(overload.late_p99),
+        )
+        for overload in sorted(measured.overloads, key=lambda o: (o.rows, o.multiple))
+    ]
+    if not rows:
+        return []
+    head = (
+        *("load", "peak/s", "offered/s", "accepted/s", "to peak", "accepted p50 ms"),
+        *("accepted p99 ms", "shed", "shed p99 ms", "with Retry-After", "failed", "late p99 ms"),
+    )
+    return ["## Overload, each round", _OVERLOADS, table(head, rows)]
+
+
+def _whole(milliseconds: float) -> str:
+    return "-" if math.isnan(milliseconds) else f"{milliseconds:,.0f}"
 
 
 def _is_lower(ratio: float) -> bool:

@@ -12,7 +12,6 @@ import os
 import shlex
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -37,11 +36,15 @@ _FIRST = 0.1
 
 @dataclass(frozen=True)
 class Sample:
-    """What server and generator had used at one moment of perf_counter."""
+    """What server and generator had used at one moment of perf_counter.
+
+    `busy_seconds`: for which the server's core was not idle.
+    """
 
     at: float
     cpu_seconds: float
     load_cpu_seconds: float
+    busy_seconds: float
     rss_bytes: int
 
 
@@ -63,7 +66,8 @@ def drive(
     *,
     rows: Path | None,
     scale: float,
-    cores: str,
+    server_core: str,
+    load_core: str,
     seed: int = 1,
     batch_rows: int = 100,
 ) -> list[Passage]:
@@ -82,7 +86,7 @@ def drive(
     limit = sum(max(2.0, stage.seconds * scale) for stage in PLANS[plan]) + _GRACE_SECONDS
     samples = []
     with processes.serve(
-        command, cores=cores, log=ready.site.work / "locust.log", environment={}, folder=ROOT
+        command, cores=load_core, log=ready.site.work / "locust.log", environment={}, folder=ROOT
     ) as load:
         until = time.perf_counter() + limit
         while not load.has_ended():
@@ -90,7 +94,8 @@ def drive(
                 raise processes.ServerFailed(f"Locust was not done within {limit:.0f} s")
             ours, theirs = ready.server.usage(), load.usage()
             now = time.perf_counter()
-            samples.append(Sample(now, ours.cpu_seconds, theirs.cpu_seconds, ours.rss_bytes))
+            busy = processes.busy_seconds(server_core)
+            samples.append(Sample(now, ours.cpu_seconds, theirs.cpu_seconds, busy, ours.rss_bytes))
             time.sleep(_WATCH_SECONDS)
     if not outcome.is_file():
         raise processes.ServerFailed("Locust ended without an outcome")
@@ -106,8 +111,11 @@ def watch(passage: Passage, samples: Sequence[Sample]) -> None:
     if len(seen) < 2:
         return
     first, last = seen[0], seen[-1]
-    passage.cores = (last.cpu_seconds - first.cpu_seconds) / (last.at - first.at)
-    passage.load_cores = (last.load_cpu_seconds - first.load_cpu_seconds) / (last.at - first.at)
+    seconds = last.at - first.at
+    passage.cores = (last.cpu_seconds - first.cpu_seconds) / seconds
+    passage.load_cores = (last.load_cpu_seconds - first.load_cpu_seconds) / seconds
+    busy = (last.busy_seconds - first.busy_seconds) / seconds
+    passage.other_cores = max(0.0, busy - passage.cores)
     sizes = [sample.rss_bytes for sample in seen]
     passage.rss_bytes = max(sizes)
     at_first = median(sizes[: max(1, round(len(sizes) * _FIRST))])
@@ -160,7 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.plan,
                 rows=options.rows,
                 scale=0.2 if options.quick else options.scale,
-                cores=options.load_core,
+                server_core=options.server_core,
+                load_core=options.load_core,
             )
     except (processes.ServerFailed, CannotInstall, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from loadtests.measurement import Measurements
+from loadtests.measurement import Measurements, Overload
 
 Found = float | None
 
@@ -48,6 +48,51 @@ def _memory(measured: Measurements) -> Found:
     return max(sizes) / 1e6 if sizes else None
 
 
+def _two_workers(measured: Measurements) -> Found:
+    """Give what two workers would answer by one, had they two cores for themselves.
+
+    Twice the answers a core-second: where the generator shares their cores, requests/s
+    say how the three of them divide two cores, not how workers scale.
+    """
+    found = measured.workers_ratio("a_core_second", 32)
+    return None if found is None else 2 * found
+
+
+def _overload(
+    kind: str, multiple: float, value: Callable[[Overload], float]
+) -> Callable[[Measurements], Found]:
+    def find(measured: Measurements) -> Found:
+        found = [
+            value(overload)
+            for overload in measured.overloads
+            if (overload.kind, overload.multiple) == (kind, multiple) and overload.is_reached
+        ]
+        return median(found) if found else None
+
+    return find
+
+
+def _overload_targets(kind: str, multiple: float, name: str) -> tuple[Target, ...]:
+    return (
+        Target(
+            f"{name} at {multiple:g} times the peak: accepted at least 0.8 of the peak",
+            _overload(kind, multiple, lambda o: o.accepted_per_second / o.peak),
+            at_least=0.8,
+        ),
+        Target(
+            f"{name} at {multiple:g} times the peak: p99 of accepted within the timeout",
+            _overload(kind, multiple, lambda o: o.accepted_p99 / o.timeout_ms),
+            at_most=1.0,
+            form="{:.2f} of it",
+        ),
+        Target(
+            f"{name} at {multiple:g} times the peak: the rest told when to come again",
+            _overload(kind, multiple, lambda o: o.retry_after / o.shed if o.shed else 0.0),
+            at_least=1.0,
+        ),
+    )
+
+
 TARGETS = (
     Target(
         "one row, 32 connections: at least 3.0 times FastAPI's requests/s",
@@ -76,6 +121,19 @@ TARGETS = (
         _ratio("per_second", "fastapi", "batch", 1),
         at_least=3.0,
     ),
+    Target(
+        "two workers: at least 1.7 times one, by answers a core-second",
+        _two_workers,
+        at_least=1.7,
+    ),
+    Target(
+        "6,000 connections always asking for a row: accepted at least 0.8 of the peak",
+        _overload("flood", 0.0, lambda o: o.accepted_per_second / o.peak),
+        at_least=0.8,
+    ),
+    *_overload_targets("row", 2.0, "rows"),
+    *_overload_targets("row", 4.0, "rows"),
+    *_overload_targets("batch", 4.0, "batches of 1,000"),
     Target("cold start to ready under 5 s", _start, at_most=5.0, form="{:.1f} s"),
     Target("a worker under 250 MB resident", _memory, at_most=250.0, form="{:.0f} MB"),
 )

@@ -66,7 +66,13 @@ def _answer(status: str, delay_seconds: float) -> Handler:
     return handle
 
 
-async def _offer(handler: Handler, rate: float, seconds: float) -> openloop.Outcome:
+def _is_empty(_: int, body: bytes) -> bool:
+    return body == b"{}"
+
+
+async def _offer(
+    handler: Handler, rate: float, seconds: float, check: openloop.Check = _is_empty
+) -> openloop.Outcome:
     server = await asyncio.start_server(handler, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
@@ -75,6 +81,7 @@ async def _offer(handler: Handler, rate: float, seconds: float) -> openloop.Outc
             [openloop.request("/", b"{}")],
             openloop.evenly(rate, seconds),
             connections=1,
+            check=check,
             patience_seconds=10,
         )
         # The server hears of the closed connection, and closes its own side.
@@ -99,6 +106,13 @@ async def test_shedding_is_told_from_scoring() -> None:
     assert 200 not in outcome.latencies
 
 
+async def test_an_answer_is_read() -> None:
+    """An answer of 200 with the wrong body is wrong, not good."""
+    outcome = await _offer(_answer("200 OK", 0), rate=100, seconds=0.1, check=lambda *_: False)
+    assert outcome.wrong == 10
+    assert 200 not in outcome.latencies
+
+
 async def test_a_lost_connection_is_counted() -> None:
     """A server that hangs up on a request breaks it; what waits stays unanswered."""
 
@@ -113,6 +127,7 @@ async def test_a_lost_connection_is_counted() -> None:
             [openloop.request("/", b"{}")],
             openloop.evenly(20, 0.1),
             connections=1,
+            check=_is_empty,
             patience_seconds=0.2,
         )
     assert outcome.broken == 1

@@ -1,0 +1,219 @@
+"""One server that is ready, in one round: its scores compared, then its loads, by wrk."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+from loadtests import equality, overload, processes, wrk
+from loadtests.launch import Launched
+from loadtests.measurement import Measurements, Point
+from loadtests.peers.catalogue import Peer
+from loadtests.rows import Sample
+
+# The service's own limit as it comes; set for the overload, so that the report is right.
+TIMEOUT_SECONDS = 10.0
+# BentoML's dispatcher spends its first batches learning, and Python's caches fill.
+_WARM_UP_SECONDS = 2.0
+_BATCH_ROWS = 1_000
+_BATCHES = 8
+# Connections at which the peak is taken that an overload is a multiple of.
+_PEAK_CONNECTIONS = {"row": 64, "batch": 4}
+
+
+@dataclass(frozen=True)
+class Load:
+    """How long each point lasts, and on which cores (as taskset takes them)."""
+
+    seconds: float
+    server_core: str
+    load_core: str
+
+
+class Visit:
+    """Measures into `measured`. Raises Different, GeneratorFailed, OSError."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        number: int,
+        ready: Launched,
+        samples: list[Sample],
+        load: Load,
+        measured: Measurements,
+        workers: int = 1,
+    ) -> None:
+        self.peer, self.number, self.workers = peer, number, workers
+        self.site, self.server = ready.site, ready.server
+        self.samples, self.load, self.measured = samples, load, measured
+        self.contract = json.loads((ready.site.model / "contract.json").read_text())
+        self.singles = [
+            json.dumps(peer.body([sample.row], self.contract)).encode() for sample in samples
+        ]
+
+    def warm_up(self) -> None:
+        """Compare the scores of single rows, then send them for some seconds."""
+        self._compare("row", self.singles, self.samples)
+        self._wrk("row", self.singles, connections=32, seconds=_WARM_UP_SECONDS)
+
+    def rows(self, connections: Sequence[int]) -> None:
+        """Measure single rows at each number of connections."""
+        for number in connections:
+            self._point("row", 1, self.singles, number)
+
+    def batches(self, connections: Sequence[int]) -> None:
+        """Compare and measure batches, where the server takes them."""
+        if self.peer.batch_body is None:
+            return
+        bodies = self._batches()
+        expected = list(islice(cycle(self.samples), _BATCH_ROWS * _BATCHES))
+        self._compare("batch", bodies, expected)
+        self._wrk("batch", bodies, connections=1, seconds=1.0)
+        for number in connections:
+            self._point("batch", _BATCH_ROWS, bodies, number)
+
+    def overload(self, kind: str, multiples: Sequence[float]) -> None:
+        """Take the peak, then offer multiples of it."""
+        count, bodies = (1, self.singles) if kind == "row" else (_BATCH_ROWS, self._batches())
+        run = self._wrk(
+            kind, bodies, connections=_PEAK_CONNECTIONS[kind], seconds=self.load.seconds
+        )
+        if kind == "row":
+            self._flood(run.per_second)
+        for multiple in multiples:
+            with overload.pinned(self.load.load_core):
+                outcome = overload.offer(
+                    self.peer,
+                    self.site.port,
+                    bodies,
+                    self._is_right if kind == "row" else _is_whole,
+                    kind=kind,
+                    rate=multiple * run.per_second,
+                    seconds=self.load.seconds,
+                )
+            found = overload.summarise(
+                outcome,
+                peer=self.peer.name,
+                kind=kind,
+                rows=count,
+                multiple=multiple,
+                number=self.number,
+                peak=run.per_second,
+                timeout_seconds=TIMEOUT_SECONDS,
+            )
+            self.measured.overloads.append(found)
+            print(  # noqa: T201  # progress
+                f"round {self.number + 1} {kind} at {multiple:g} x {found.peak:.0f}/s: offered "
+                f"{found.offered:.0f}/s  accepted {found.accepted_per_second:.0f}/s  p99 "
+                f"{found.accepted_p99:.0f} ms  shed {found.shed}  failures {found.failures}",
+                flush=True,
+            )
+
+    def _flood(self, peak: float) -> None:
+        run = self._wrk(
+            "row", self.singles, connections=overload.ROW_CONNECTIONS, seconds=self.load.seconds
+        )
+        found = overload.flood(
+            run,
+            peer=self.peer.name,
+            number=self.number,
+            peak=peak,
+            timeout_seconds=TIMEOUT_SECONDS,
+        )
+        self.measured.overloads.append(found)
+        print(  # noqa: T201  # progress
+            f"round {self.number + 1} row, {overload.ROW_CONNECTIONS} connections: asked "
+            f"{found.offered:.0f}/s  accepted {found.accepted_per_second:.0f}/s "
+            f"of {peak:.0f}/s  failures {found.failures}",
+            flush=True,
+        )
+
+    def _is_right(self, place: int, body: bytes) -> bool:
+        expected = self.samples[place].score
+        score = json.loads(body)["score"]
+        return score == expected or expected is None
+
+    def _batches(self) -> list[bytes]:
+        body = self.peer.batch_body or self.peer.body
+        source = cycle(sample.row for sample in self.samples)
+        return [
+            json.dumps(body(list(islice(source, _BATCH_ROWS)), self.contract)).encode()
+            for _ in range(_BATCHES)
+        ]
+
+    def _compare(self, kind: str, bodies: list[bytes], samples: Sequence[Sample]) -> None:
+        scores_of = self.peer.scores if kind == "row" else self.peer.batch_scores
+        path = self.peer.path if kind == "row" else self.peer.batch_path
+        # The first thousand are proof enough, and keep the slow servers' turn short.
+        answers = equality.post(self.site.port, path, bodies[:1000])
+        if scores_of is None:
+            return
+        expected = [sample.score for sample in samples if sample.score is not None]
+        expected = expected[: 1000 if kind == "row" else None]
+        found = equality.largest_difference(answers, scores_of, expected)
+        key = f"{self.peer.name} {kind}"
+        self.measured.differences[key] = max(found, self.measured.differences.get(key, 0.0))
+        if found:
+            raise equality.Different(f"a score differs by {found:.3g} from the model's own")
+
+    def _wrk(
+        self, kind: str, bodies: Sequence[bytes], *, connections: int, seconds: float
+    ) -> wrk.Run:
+        path: Path = self.site.work / f"{kind}.jsonl"
+        if not path.exists():
+            path.write_bytes(b"\n".join(bodies) + b"\n")
+        return wrk.run(
+            f"http://127.0.0.1:{self.site.port}",
+            self.peer.path if kind == "row" else self.peer.batch_path,
+            path,
+            connections=connections,
+            seconds=seconds,
+            cores=self.load.load_core,
+        )
+
+    def _point(self, kind: str, count: int, bodies: list[bytes], connections: int) -> None:
+        core = self.load.server_core
+        busy = processes.busy_seconds(core)
+        before, started = self.server.usage(), time.perf_counter()
+        run = self._wrk(kind, bodies, connections=connections, seconds=self.load.seconds)
+        after, seconds = self.server.usage(), time.perf_counter() - started
+        used = after.cpu_seconds - before.cpu_seconds
+        point = Point(
+            peer=self.peer.name,
+            kind=kind,
+            rows=count,
+            workers=self.workers,
+            connections=connections,
+            round=self.number,
+            per_second=run.per_second,
+            p50=run.p50,
+            p95=run.p95,
+            p99=run.p99,
+            longest=run.longest,
+            failures=run.failures,
+            cores=used / seconds,
+            # Several workers are on the generator's core, too: what else is there is unknown.
+            other_cores=max(0.0, processes.busy_seconds(core) - busy - used) / seconds
+            if self.workers == 1
+            else 0.0,
+            rss_bytes=after.rss_bytes,
+            largest_rss_bytes=after.largest_rss_bytes,
+            load_cores=run.cpu_seconds / run.seconds,
+        )
+        self.measured.points.append(point)
+        print(  # noqa: T201  # progress
+            f"round {self.number + 1} {point.peer:17} {kind:5} w={point.workers} c={connections:<4}"
+            f"{point.per_second:10.1f}/s  p50 {point.p50:8.3f}  p99 {point.p99:8.3f} ms  "
+            f"failures {point.failures}  cores {point.cores:.2f} "
+            f"load {point.load_cores:.2f} others {point.other_cores:.2f}",
+            flush=True,
+        )
+
+
+def _is_whole(_: int, body: bytes) -> bool:
+    # Counted, not decoded: a millisecond of JSON for each answer would hold the schedule.
+    return body.count(b'"score":') == _BATCH_ROWS
