@@ -16,8 +16,15 @@ export DO_NOT_TRACK := true
 
 PORT ?= 3000
 HOST ?= 127.0.0.1
+# Of the load tests. PLAN: smoke, step, spike, open or soak. QUICK=1 shows in a minute or
+# two that a target works; its numbers are for nobody.
+PLAN ?= smoke
+MODEL ?= credit-default:latest
+override QUICK := $(if $(QUICK),--quick)
+LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo serve train test lint format lock clean
+.PHONY: bench loadtest loadtest-compare soak
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -34,6 +41,8 @@ $(CURDIR)/.uv/bin/uv:
 	@touch $@
 
 setup: .venv/.synced ## Make the environment (.venv), nothing else needed before.
+	@.venv/bin/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null \
+		|| { echo "LightGBM needs the OpenMP runtime: apt-get install libgomp1" >&2; exit 1; }
 	@command -v uv >/dev/null || echo "to type 'uv run ...' yourself: export PATH=\"$(CURDIR)/.uv/bin:\$$PATH\""
 
 train: setup ## Train the reference model and register it in MLflow.
@@ -57,6 +66,25 @@ lint: setup ## Check style, types and architecture.
 
 test: lint ## Everything that CI checks.
 	$(RUN) pytest --cov --cov-report=term:skip-covered
+
+# Real rows with the model's own scores: load without them would be load without a check.
+.PHONY: .rows
+.rows: setup
+	@$(RUN) python -m bentos.training.demo --prepare
+	@$(RUN) python -m loadtests.export_rows $(MODEL) $(LOAD_ROWS)
+
+loadtest: .rows ## Start the service, run one load plan (PLAN=smoke), stop it, check its budgets.
+	result=$$($(RUN) python -m loadtests.session --plan $(PLAN) --model $(MODEL) --rows $(LOAD_ROWS) $(QUICK)); \
+	$(RUN) python -m loadtests.check "$$result" --report
+
+soak: ## Five minutes at 70 % of the peak: no error, flat memory.
+	@$(MAKE) --no-print-directory loadtest PLAN=soak
+
+loadtest-compare: .rows ## The same load on each profile, before and after: report and charts.
+	$(RUN) python -m loadtests.compare --model $(MODEL) --rows $(LOAD_ROWS) $(QUICK)
+
+bench: .rows ## tabserve beside its peers, each in its own environment (needs wrk).
+	$(RUN) python -m loadtests.bench --model $(MODEL) --rows $(LOAD_ROWS) $(QUICK)
 
 format: setup ## Rewrite the code in the project's style.
 	$(RUN) ruff check --fix .

@@ -19,14 +19,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bentos.errors import TabserveError
+
 _FLOAT64 = 1  # C_API_DTYPE_FLOAT64
 _NORMAL = 0  # C_API_PREDICT_NORMAL: probabilities where the objective has them
 _ROW_MAJOR = 1
 _ALL_ITERATIONS = -1
 
 
-class LightGBMError(RuntimeError):
-    """The library refused; the message is its own."""
+class LightGBMError(TabserveError):
+    """The library cannot be opened, or refused; then the message is its own."""
 
 
 @cache
@@ -35,7 +37,13 @@ def _library() -> ctypes.CDLL:
     folders = spec.submodule_search_locations if spec else None
     for folder in folders or ():
         for path in sorted(Path(folder).glob("**/lib_lightgbm.*")):
-            library = ctypes.CDLL(str(path))
+            try:
+                library = ctypes.CDLL(str(path))
+            except OSError:
+                raise LightGBMError(
+                    "LightGBM's library cannot be opened: it needs the OpenMP runtime "
+                    "(apt-get install libgomp1)"
+                ) from None
             library.LGBM_GetLastError.restype = ctypes.c_char_p
             library.LGBM_BoosterPredictForMat.argtypes = [
                 ctypes.c_void_p,  # handle

@@ -74,11 +74,21 @@ class Overload:
     accepted_p99: float
     shed_p99: float
     scheduled: int
+    accepted: int
     shed: int
     retry_after: int
     failures: dict[str, int]
     late_p99: float
     timeout_ms: float
+
+    @property
+    def refusal_cost(self) -> float:
+        """What one refusal took, in accepted requests, where the core was busy throughout."""
+        if not self.shed or not self.accepted_per_second:
+            return float("nan")
+        # Of each second at the peak's pace, what was not spent on accepting went to refusals.
+        refused_per_second = self.accepted_per_second * self.shed / self.accepted
+        return (self.peak - self.accepted_per_second) / refused_per_second
 
     @property
     def is_reached(self) -> bool:

@@ -97,7 +97,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A stream's transport can write; uvloop's is no subclass of asyncio's.
         self._transport = cast(asyncio.WriteTransport, transport)
-        self._run.free.append(self)
+        self._run.take(self)
 
     def send(self, turn: int, request: bytes, due: float) -> None:
         self._turn, self._due = turn, due
@@ -119,13 +119,16 @@ class _Connection(asyncio.Protocol):
         status = int(received[9:12])
         is_right = status != 200 or self._run.check(self._turn, received[head + 4 :])
         says_when = b"\r\nretry-after:" in lower
-        self._run.answered(self, status, self._due, says_when=says_when, is_right=is_right)
+        self._run.count(status, self._due, says_when=says_when, is_right=is_right)
+        if b"\r\nconnection: close" in lower:
+            self.close()
+            self._run.replace()
+        else:
+            self._due = -1.0
+            self._run.take(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._run.lost(self, is_busy=self._due >= 0)
-
-    def rest(self) -> None:
-        self._due = -1.0
 
     def close(self) -> None:
         self._due = -1.0
@@ -136,7 +139,8 @@ class _Connection(asyncio.Protocol):
 class _Run:
     """The state of one run: free connections, requests that wait for one, what came back."""
 
-    def __init__(self, requests: Sequence[bytes], check: Check) -> None:
+    def __init__(self, port: int, requests: Sequence[bytes], check: Check) -> None:
+        self.port = port
         self.requests = requests
         self.check = check
         self.free: list[_Connection] = []
@@ -146,6 +150,29 @@ class _Run:
         self.sent = 0
         self.started = 0.0
         self._turn = 0
+        self._all: list[_Connection] = []
+        self._opening: set[asyncio.Task[None]] = set()
+
+    async def connect(self) -> None:
+        """Open one more connection. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(
+            lambda: _Connection(self), "127.0.0.1", self.port
+        )
+        self._all.append(connection)
+
+    def replace(self) -> None:
+        """Open a connection for one that the server closed, as a client's pool does."""
+        task = asyncio.get_running_loop().create_task(self.connect())
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    def close(self) -> None:
+        """Close every connection, and open no more."""
+        for task in self._opening:
+            task.cancel()
+        for connection in self._all:
+            connection.close()
 
     def send(self, connection: _Connection, due: float) -> None:
         self._turn = (self._turn + 1) % len(self.requests)
@@ -160,9 +187,7 @@ class _Run:
         else:
             self.waiting.append(due)
 
-    def answered(
-        self, connection: _Connection, status: int, due: float, *, says_when: bool, is_right: bool
-    ) -> None:
+    def count(self, status: int, due: float, *, says_when: bool, is_right: bool) -> None:
         now = perf_counter() - self.started
         self.open -= 1
         self.outcome.finished = now
@@ -171,7 +196,9 @@ class _Run:
         else:
             self.outcome.wrong += 1
         self.outcome.retry_after += status in (429, 503) and says_when
-        connection.rest()
+
+    def take(self, connection: _Connection) -> None:
+        """Use a connection that is free: for who waits longest, or later."""
         if self.waiting:
             self.send(connection, self.waiting.popleft())
         else:
@@ -198,12 +225,9 @@ async def offer(
 
     After the last arrival, answers have `patience_seconds` to come.
     """
-    loop = asyncio.get_running_loop()
-    run = _Run(requests, check)
-    opened: list[_Connection] = []
+    run = _Run(port, requests, check)
     for _ in range(connections):
-        _, connection = await loop.create_connection(lambda: _Connection(run), "127.0.0.1", port)
-        opened.append(connection)
+        await run.connect()
     run.started = perf_counter()
     for due in arrivals:
         run.outcome.scheduled += 1
@@ -221,8 +245,7 @@ async def offer(
     while (run.open or run.waiting) and perf_counter() < give_up:
         await asyncio.sleep(0.01)
     run.outcome.unanswered = run.open + len(run.waiting)
-    for connection in opened:
-        connection.close()
+    run.close()
     return run.outcome
 
 

@@ -83,6 +83,7 @@ def summarise(
         accepted_p99=percentile(accepted, 0.99) * 1e3,
         shed_p99=percentile(refused, 0.99) * 1e3,
         scheduled=outcome.scheduled,
+        accepted=len(accepted),
         shed=outcome.shed,
         retry_after=outcome.retry_after,
         failures={reason: times for reason, times in failures.items() if times},
@@ -109,6 +110,7 @@ def flood(run: wrk.Run, *, peer: str, number: int, peak: float, timeout_seconds:
         accepted_p99=math.nan,
         shed_p99=math.nan,
         scheduled=run.requests,
+        accepted=run.requests - run.statuses,
         shed=run.statuses,
         retry_after=0,
         failures={"broken or late": run.sockets + run.timeouts}

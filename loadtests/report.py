@@ -187,11 +187,12 @@ closed loop just before; latency counts from the scheduled time, and every answe
 a free connection. Below nine tenths of the multiple a line is no proof, and its target counts
 as not measured. "Flood" is wrk with 6,000 connections, each always asking: a closed loop,
 but one that a fast refusal only makes ask faster; its answers are counted by status alone.
-Refusing costs, too. A refused request is parsed, answered and counted like any other: with
-one row in it, it costs about a third of an accepted one, nearly all of that HTTP itself. So at
-twice the peak a third of the core goes to refusals, and at four times most of it: accepting
-80 % of the peak there is possible only where a request's work outweighs its HTTP, as with
-batches. Spreading such a load is a matter of more replicas, or of a proxy in front.
+Refusing costs, too: a refused request is parsed, answered and counted like any other, and with
+one row in it nearly all of that is HTTP itself. The last column says what one refusal took of
+what an accepted one takes; a third is what it comes to with few connections. With a cost of
+a third, twice the peak leaves half of it to be accepted, and three times leaves nothing:
+80 % is possible only where a request's work outweighs its HTTP, as with batches. Such a
+load of single rows needs more replicas, or a proxy in front that refuses more cheaply.
 """
 
 
@@ -210,6 +211,7 @@ def _overloads(measured: Measurements) -> list[str]:
             f"{overload.retry_after} of {overload.shed}" if overload.multiple else "not read",
             ", ".join(f"{times} {what}" for what, times in overload.failures.items()) or "0",
             _whole(overload.late_p99),
+            "-" if math.isnan(overload.refusal_cost) else f"{overload.refusal_cost:.2f}",
         )
         for overload in sorted(measured.overloads, key=lambda o: (o.rows, o.multiple))
     ]
@@ -218,6 +220,7 @@ def _overloads(measured: Measurements) -> list[str]:
     head = (
         *("load", "peak/s", "offered/s", "accepted/s", "to peak", "accepted p50 ms"),
         *("accepted p99 ms", "shed", "shed p99 ms", "with Retry-After", "failed", "late p99 ms"),
+        "a refusal's cost",
     )
     return ["## Overload, each round", _OVERLOADS, table(head, rows)]
 

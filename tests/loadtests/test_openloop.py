@@ -113,6 +113,20 @@ async def test_an_answer_is_read() -> None:
     assert 200 not in outcome.latencies
 
 
+async def test_a_connection_that_the_server_closes_is_replaced() -> None:
+    """A server that says `Connection: close` gets the next request over another one."""
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        await _close(writer)
+
+    outcome = await _offer(answer_once, rate=100, seconds=0.1)
+    assert outcome.shed == 10
+    assert outcome.broken == outcome.unanswered == 0
+
+
 async def test_a_lost_connection_is_counted() -> None:
     """A server that hangs up on a request breaks it; what waits stays unanswered."""
 
