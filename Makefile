@@ -17,10 +17,10 @@ export DO_NOT_TRACK := true
 PORT ?= 3000
 HOST ?= 127.0.0.1
 # Of the load tests. PLAN: smoke, step, spike, open or soak. QUICK=1 shows in a minute or
-# two that a target works; its numbers are for nobody.
+# two that a target works; its numbers are for nobody, and stay out of loadtests/results.
 PLAN ?= smoke
 MODEL ?= credit-default:latest
-override QUICK := $(if $(QUICK),--quick)
+override QUICK := $(if $(QUICK),--quick --output .tabserve/quick)
 LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo serve train test lint format lock clean

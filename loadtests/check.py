@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         found = session.load(options.result)
         verdicts = list(budget.judge(found, budget.read(options.budgets)))
-    except (OSError, ValueError, TypeError, budget.Malformed) as error:
+    except (OSError, ValueError, budget.Malformed) as error:
         print(f"{options.result.name}: {error}", file=sys.stderr)  # noqa: T201
         return 2
     if not verdicts:

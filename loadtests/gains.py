@@ -232,6 +232,8 @@ def _helps(throughput: Sequence[float], latency: Sequence[float]) -> str:
     if not ratios:
         return "-"
     middle = ratios[len(ratios) // 2]
+    if len(ratios) == 1:
+        return f"{middle - 1:+.0%} in one round"
     word = "helps" if ratios[0] > 1 else "costs" if ratios[-1] < 1 else "no clear difference"
     return f"{word} {middle - 1:+.0%}"
 

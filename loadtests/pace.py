@@ -8,7 +8,7 @@ from threading import Lock
 from time import perf_counter
 
 # Timers are a millisecond coarse: the last stretch is spent looking at the clock.
-_SPIN_SECONDS = 0.002
+_SPIN_SECONDS = 0.001
 
 
 class Pace:

@@ -140,10 +140,13 @@ def save(session: Session, path: Path) -> None:
 
 
 def load(path: Path) -> Session:
-    """Read what `save` wrote. Raises OSError, ValueError, TypeError for anything else."""
+    """Read what `save` wrote. Raises OSError, or ValueError for anything else."""
     data = json.loads(path.read_text())
-    data["passages"] = read_passages(data["passages"])
-    return Session(**data)
+    try:
+        data["passages"] = read_passages(data["passages"])
+        return Session(**data)
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError("this is no result of loadtests.session") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,39 @@
+"""Locust's users against the service itself, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from loadtests.session import read_passages
+from tests.service.process import server
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_plan_runs_from_end_to_end(imported: dict[str, str], tmp_path: Path) -> None:
+    """Every kind of user gets good answers, in a closed and in an open loop; nothing fails."""
+    outcome = tmp_path / "outcome.json"
+    with server(tmp_path, TABSERVE_MODEL=imported["binary"]) as started:
+        started.wait_until_ready()
+        # As short as the plan can be, and without rows: they are drawn from /v1/model.
+        command = [
+            *(sys.executable, "-m", "locust", "--locustfile", "loadtests/locustfile.py"),
+            *("--headless", "--only-summary", "--loglevel", "ERROR"),
+            *("--host", f"http://127.0.0.1:{started.port}", "--plan", "smoke", "--scale", "0.01"),
+            *("--batch-rows", "5", "--stop-timeout", "10", "--outcome", str(outcome)),
+        ]
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    passages = {
+        passage.stage: passage for passage in read_passages(json.loads(outcome.read_text()))
+    }
+    assert all(passage.failed == 0 for passage in passages.values()), passages
+    good = {name: set(passage.tallies) for name, passage in passages.items()}
+    assert good["predict"] == good["open"] == {"predict"}
+    assert good["batch"] == {"batch"}
+    assert good["mixed"] >= {"predict", "batch"}
