@@ -20,6 +20,9 @@ Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 Reason = Literal["turn", "full", "wait"]
 
+# How long one turn of the event loop may score before the loop reads and answers again.
+_TURN_SECONDS = 0.005
+
 
 class Observer(Protocol):
     """Hears of each batch: its rows, how long the oldest waited, and why it went."""
@@ -83,6 +86,18 @@ class Batcher(Generic[Row, Answer]):
 
     def _run(self, loop: asyncio.AbstractEventLoop, reason: Reason) -> None:
         self._dispatch = None
+        enough = perf_counter() + _TURN_SECONDS
+        # Batch after batch while rows wait: a turn that reads thousands of requests and
+        # scores one batch of them would fall behind for as long as they keep coming.
+        while self._waiting:
+            batch = self._take()
+            if batch:
+                self._answer(batch, "full" if len(batch) == self._max_rows else reason)
+            if self._waiting and perf_counter() > enough:
+                self._schedule(loop, "turn")
+                return
+
+    def _take(self) -> list[tuple[Row, asyncio.Future[Answer], float]]:
         batch: list[tuple[Row, asyncio.Future[Answer], float]] = []
         too_old = perf_counter() - self._timeout_seconds
         while self._waiting and len(batch) < self._max_rows:
@@ -95,11 +110,7 @@ class Batcher(Generic[Row, Answer]):
                 future.set_exception(TimeoutError())
             else:
                 batch.append(entry)
-        if self._waiting:
-            # One batch a turn: between two batches the loop reads and answers.
-            self._schedule(loop, "turn")
-        if batch:
-            self._answer(batch, "full" if len(batch) == self._max_rows else reason)
+        return batch
 
     def _answer(
         self, batch: list[tuple[Row, asyncio.Future[Answer], float]], reason: Reason

@@ -87,16 +87,34 @@ async def test_one_turn_is_one_batch(scorer: Scorer) -> None:
 
 
 async def test_max_rows(scorer: Scorer) -> None:
-    """More rows than a batch may have are several batches, one a turn, in order of arrival."""
+    """More rows than a batch may have are several batches in order of arrival, all in one turn."""
     batcher = batcher_of(scorer, max_rows=4)
     futures = [batcher.submit(row) for row in range(10)]
     assert batcher.depth == 10
     await asyncio.sleep(0)
-    assert batcher.depth == 6
+    assert batcher.depth == 0
     await asyncio.gather(*futures)
     assert scorer.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert [rows for rows, _ in scorer.observed] == [4, 4, 2]
-    assert [reason for _, reason in scorer.observed[:2]] == ["full", "full"]
+    assert [reason for _, reason in scorer.observed] == ["full", "full", "turn"]
+
+
+async def test_a_slow_model_gives_the_loop_its_turn() -> None:
+    """Where a batch takes longer than a turn may, the loop runs between it and the next."""
+    seen: list[str] = []
+
+    def score(rows: list[int]) -> list[int]:
+        time.sleep(0.01)  # the model itself: it blocks, as a call into a library does
+        seen.append("batch")
+        return rows
+
+    batcher: Batcher[int, int] = Batcher(
+        score, max_rows=2, wait_seconds=0, timeout_seconds=10, observe=lambda *_: None
+    )
+    futures = [batcher.submit(row) for row in range(6)]
+    asyncio.get_running_loop().call_soon(seen.append, "other work")
+    await asyncio.gather(*futures)
+    assert seen == ["batch", "other work", "batch", "batch"]
 
 
 async def test_wait(scorer: Scorer) -> None:
