@@ -53,6 +53,10 @@ _LARGE_BODY = 64 * 1024
 # so more of them would only take memory and make each other late.
 _LARGE_AT_ONCE = 2
 
+# Large requests that may wait for that. At some milliseconds each they are done well within
+# the timeout; more of them would only fill the memory with bodies.
+_LARGE_WAITING = 32
+
 # How long counts and access log lines stay in memory. A scrape shows its own worker's at
 # once, another worker's this much later.
 _FLUSH_SECONDS = 0.25
@@ -71,6 +75,7 @@ class Api:
         self._flow = Flow(settings, metrics, self.readiness)
         self._budget = BodyBudget(settings.max_buffered_bytes)
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._large_now = 0
         self._access_log = AccessLog() if settings.access_log else None
         self._flush: asyncio.TimerHandle | None = None
         self.routes: dict[str, dict[str, Handler]] = {
@@ -117,7 +122,7 @@ class Api:
     async def predict_batch(self, request: Request) -> Reply:
         """`POST /v1/predict/batch`: many rows, faults in their places."""
         served = self.readiness.require()
-        self._require_room()
+        self._require_room(is_large=request.announced_bytes > _LARGE_BODY)
         on_error = read_query(request, {"on_error": ("row", "reject")}).get("on_error", "row")
         body = await self._body(request)
         is_rejecting, limit = on_error == "reject", self.settings.max_rows
@@ -192,16 +197,22 @@ class Api:
 
     async def _beside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run something long beside the event loop, few at a time. Raises TimeoutError."""
-        async with asyncio.timeout(self.settings.timeout_seconds), self._large:
-            return await asyncio.to_thread(work, *args, **kwargs)
+        self._large_now += 1
+        try:
+            async with asyncio.timeout(self.settings.timeout_seconds), self._large:
+                return await asyncio.to_thread(work, *args, **kwargs)
+        finally:
+            self._large_now -= 1
 
-    def _require_room(self) -> None:
+    def _require_room(self, *, is_large: bool = False) -> None:
         if self.metrics.in_flight_now >= self.settings.max_concurrency:
             reason: ShedReason = "concurrency"
             detail = "this worker holds as many requests as it may"
         elif self._flow.wait_seconds > self.settings.timeout_seconds / 2:
             # Who waited so long is barely in time; who comes now would not be.
             reason, detail = "wait", "rows wait too long for their turn"
+        elif is_large and self._large_now >= _LARGE_AT_ONCE + _LARGE_WAITING:
+            reason, detail = "large", "this worker holds as many large requests as it may"
         else:
             return
         self.metrics.observe_shed(reason)

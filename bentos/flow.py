@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from time import perf_counter
 
 import msgspec
@@ -48,7 +49,7 @@ class Flow:
             max_rows=settings.batch_max_rows,
             wait_seconds=settings.batch_wait_ms / 1e3,
             timeout_seconds=settings.timeout_seconds,
-            observe=metrics.observe_batch,
+            observe=partial(metrics.observe_batch, settings.batch_max_rows),
         )
 
     @property

@@ -66,6 +66,12 @@ class Request:
         # Bytes of its body that count against the worker's budget.
         self.held = 0
 
+    @property
+    def announced_bytes(self) -> int:
+        """What Content-Length says; 0 where it says nothing that is a number."""
+        announced = self.headers.get(b"content-length", b"0")
+        return int(announced[:20]) if announced.isdigit() else 0
+
 
 class Reply:
     """What goes back: status, body, media type and headers of its own."""
@@ -143,8 +149,7 @@ async def read_body(
             "send the body as it is, or compressed with gzip",
             headers={"Accept-Encoding": "gzip, identity"},
         )
-    announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced[:20]) > max_bytes:
+    if request.announced_bytes > max_bytes:
         raise too_large(max_bytes)
     message = await request.receive()
     body: bytes = message.get("body", b"")

@@ -45,9 +45,10 @@ _SECONDS = (
 )
 _WAIT_SECONDS = (0.0001, 0.00025, *_SECONDS)
 # Powers of two up to the default `batch_max_rows`, and beyond for larger settings.
+_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
-ShedReason = Literal["concurrency", "wait", "memory"]
+ShedReason = Literal["concurrency", "wait", "large", "memory"]
 STAGES = ("decode", "queue", "predict", "encode")
 
 
@@ -164,6 +165,12 @@ class Metrics:
             buckets=_ROWS,
             registry=registry,
         )
+        self.batch_fill = Histogram(
+            "tabserve_batch_fill_ratio",
+            "Rows of a batch as a share of the most that it may have.",
+            buckets=_SHARES,
+            registry=registry,
+        )
         self.batch_wait = Histogram(
             "tabserve_batch_wait_seconds",
             "Time that the oldest row of a batch waited for it.",
@@ -219,8 +226,9 @@ class Metrics:
         self._durations: dict[str, Distribution] = {}
         self._stages = [Distribution(self.stage.labels(name), _SECONDS) for name in STAGES]
         self._batch_rows = Distribution(self.batch_rows, _ROWS)
+        self._batch_fill = Distribution(self.batch_fill, _SHARES)
         self._batch_wait = Distribution(self.batch_wait, _WAIT_SECONDS)
-        self._fixed = (*self._stages, self._batch_rows, self._batch_wait)
+        self._fixed = (*self._stages, self._batch_rows, self._batch_fill, self._batch_wait)
 
     def describe(self) -> list[Metric]:
         """Name, type and help text of every metric."""
@@ -240,9 +248,12 @@ class Metrics:
         for outcome in ("scored", "rejected"):
             self.rows.labels(outcome)
 
-    def observe_batch(self, rows: int, waited_seconds: float, reason: Reason) -> None:
-        """Count one batch of `/v1/predict`."""
+    def observe_batch(
+        self, most_rows: int, rows: int, waited_seconds: float, reason: Reason
+    ) -> None:
+        """Count one batch of `/v1/predict`, which might have had `most_rows`."""
         self._batch_rows.observe(rows)
+        self._batch_fill.observe(rows / most_rows)
         self._batch_wait.observe(waited_seconds)
         self._tally(self.batches, reason).add()
 

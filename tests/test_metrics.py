@@ -75,14 +75,16 @@ def test_announce(metrics: Metrics, registry: CollectorRegistry) -> None:
 
 def test_batches(metrics: Metrics, registry: CollectorRegistry) -> None:
     """A batch is counted with its rows, its wait and its reason, once it is flushed."""
-    metrics.observe_batch(128, 0.002, "full")
-    metrics.observe_batch(3, 0.0, "turn")
+    metrics.observe_batch(128, 128, 0.002, "full")
+    metrics.observe_batch(128, 3, 0.0, "turn")
     assert registry.get_sample_value("tabserve_batch_rows_count") == 0
     metrics.flush()
     value = registry.get_sample_value
     assert value("tabserve_batch_rows_sum") == 131
     assert value("tabserve_batch_rows_bucket", {"le": "4.0"}) == 1
     assert value("tabserve_batch_rows_bucket", {"le": "128.0"}) == 2
+    assert value("tabserve_batch_fill_ratio_bucket", {"le": "0.05"}) == 1
+    assert value("tabserve_batch_fill_ratio_bucket", {"le": "1.0"}) == 2
     assert value("tabserve_batch_wait_seconds_count") == 2
     assert value("tabserve_batches_total", {"reason": "full"}) == 1
     assert value("tabserve_batches_total", {"reason": "turn"}) == 1

@@ -280,6 +280,26 @@ def test_bodies_beyond_the_memory(quick: dict[str, str], row: dict[str, Any]) ->
         assert app.request("POST", "/v1/predict", [body[:5], body[5:]]).status == 200
 
 
+def test_many_large_requests(quick: dict[str, str], row: dict[str, Any]) -> None:
+    """Of very many large batches at once some are answered and the rest told to come again."""
+    body = json.dumps({"instances": [row] * 2000}).encode()
+    with serving(quick["binary"]) as app:
+
+        async def all_at_once() -> list[Any]:
+            return await asyncio.gather(
+                *(app.exchange("POST", "/v1/predict/batch", body) for _ in range(100))
+            )
+
+        answers = app.run(all_at_once())
+        metrics = app.get("/metrics").body.decode()
+    refused = [answer for answer in answers if answer.status != 200]
+    assert 34 <= len(answers) - len(refused) < 100
+    for answer in refused:
+        assert_problem(answer, 503, "overloaded")
+        assert answer.headers["retry-after"].isdigit()
+    assert f'tabserve_requests_shed_total{{reason="large"}} {float(len(refused))}' in metrics
+
+
 def test_timeout_of_a_row(quick: dict[str, str], row: dict[str, Any]) -> None:
     """A row that waits for its batch longer than TABSERVE_TIMEOUT_SECONDS is 504."""
     with serving(quick["binary"], timeout_seconds=0.05, batch_wait_ms=500) as app:
