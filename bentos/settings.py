@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         description="Longest time from the whole body to its scores, in seconds.",
     )
     max_concurrency: int = Field(
-        4096,
+        8192,
         ge=1,
         description="Requests that one worker holds at once; more are shed with 503.",
     )
