@@ -189,10 +189,10 @@ as not measured. "Flood" is wrk with 6,000 connections, each always asking: a cl
 but one that a fast refusal only makes ask faster; its answers are counted by status alone.
 Refusing costs, too: a refused request is parsed, answered and counted like any other, and with
 one row in it nearly all of that is HTTP itself. The last column says what one refusal took of
-what an accepted one takes; a third is what it comes to with few connections. With a cost of
-a third, twice the peak leaves half of it to be accepted, and three times leaves nothing:
-80 % is possible only where a request's work outweighs its HTTP, as with batches. Such a
-load of single rows needs more replicas, or a proxy in front that refuses more cheaply.
+what an accepted one takes, if the whole loss of throughput is laid on refusals; above one, the
+many connections themselves cost more than the refusals. Four times the peak can leave 80 % of
+it only where a refusal costs less than a sixteenth of an accepted request: large ones come near. Such
+a load of single rows needs more replicas, or a proxy in front that refuses more cheaply.
 """
 
 
