@@ -191,8 +191,8 @@ Refusing costs, too: a refused request is parsed, answered and counted like any 
 one row in it nearly all of that is HTTP itself. The last column says what one refusal took of
 what an accepted one takes, if the whole loss of throughput is laid on refusals; above one, the
 many connections themselves cost more than the refusals. Four times the peak can leave 80 % of
-it only where a refusal costs less than a sixteenth of an accepted request: large ones come near. Such
-a load of single rows needs more replicas, or a proxy in front that refuses more cheaply.
+it only where a refusal costs less than a sixteenth of an accepted request: large ones come near.
+Such a load of single rows needs more replicas, or a proxy in front that refuses more cheaply.
 """
 
 
