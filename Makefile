@@ -9,6 +9,9 @@ UV_VERSION := 0.13.8
 UV := $(shell command -v uv 2>/dev/null || echo $(CURDIR)/.uv/bin/uv)
 RUN := $(UV) run --no-sync
 
+# `bentoml build` looks for uv, too.
+export PATH := $(PATH):$(CURDIR)/.uv/bin
+
 # No usage statistics, from us or from what we run.
 export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
