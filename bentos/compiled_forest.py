@@ -36,7 +36,7 @@ class CompiledPredictor:
         build = msgspec.json.decode((folder / BUILD).read_bytes(), type=Build)
         if (build.machine, build.system) != current_machine():
             raise Unsupported(f"the trees were compiled for {build.system} on {build.machine}")
-        forest = parse(model_text)
+        self.forest = forest = parse(model_text)
         try:
             library = ctypes.CDLL(str(folder / LIBRARY))
         except OSError:

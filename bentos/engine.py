@@ -11,7 +11,7 @@ import numpy as np
 
 from bentos.compiled_forest import CompiledPredictor, random_matrix
 from bentos.errors import IntegrityError
-from bentos.forest import Unsupported, parse
+from bentos.forest import Unsupported
 from bentos.frame import Frame, Framer
 from bentos.predictor import BoosterPredictor, Predictor
 from bentos.settings import Settings
@@ -44,7 +44,7 @@ def choose(stored: StoredModel, settings: Settings, golden_rows: Sequence[Encode
         return Engine("booster", booster, "compiled trees are switched off")
     try:
         compiled = CompiledPredictor(folder, text)
-        frames = [Frame((), random_matrix(parse(text), _RANDOM_ROWS))]
+        frames = [Frame((), random_matrix(compiled.forest, _RANDOM_ROWS))]
         if golden_rows:
             frames.append(Framer(stored.contract).frame(golden_rows))
         for frame in frames:
