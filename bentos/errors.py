@@ -6,6 +6,8 @@ TabserveError
 ├── TrainingError         a model cannot be trained (bentos.training)
 ├── LightGBMError         LightGBM's library is missing or refuses (bentos.lightgbm_library)
 ├── IntegrityError        files of an imported model are not what was imported
+├── StoreDown             the prediction log cannot be reached, or cannot work now
+├── RowsRefused           the prediction log can never take a record
 └── Problem               an answer to a client, RFC 9457
 
 A problem never carries a value that the client sent.
@@ -34,6 +36,17 @@ class IntakeError(TabserveError):
 
 class IntegrityError(TabserveError):
     """An imported model's files changed; the message names the file."""
+
+
+class StoreDown(TabserveError):
+    """The prediction log cannot work at the moment; the same call may succeed later.
+
+    The message says what failed, and holds neither a value nor a password.
+    """
+
+
+class RowsRefused(TabserveError):
+    """The prediction log can never take at least one of the records of a write."""
 
 
 FaultCode = Literal[

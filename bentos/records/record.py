@@ -1,0 +1,203 @@
+"""What the log holds: predictions, outcomes, and the models that made the predictions.
+
+A prediction's time is the one inside its id (UUIDv7, RFC 9562, section 5.7): one clock,
+read once, so an id alone says which day to look in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+Value = float | int | bool | str | None
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+# 48 bits of milliseconds: the year 10889, beyond what datetime can hold.
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+
+class Noted(msgspec.Struct, frozen=True, gc=False):
+    """A warning that went out with an answer: where (RFC 6901 pointer) and what."""
+
+    pointer: str
+    code: str
+
+
+class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One prediction.
+
+    `features`: the features that may be stored, as a JSON object of named values, typed
+    by the contract and verbatim: numbers come back to the last bit. `score`: float64, the
+    probability of the second class or the value of a regression; `scores`: probability
+    by class, multiclass only. `label`: the class decided for, as text. `contract`: the
+    contract's hash. `environment`: id of the `Environment` that computed it. `subject`:
+    HMAC-SHA256 of whom it is about, as hexadecimal text, made with the key `subject_key`.
+    Latencies are of the whole request, in microseconds.
+    """
+
+    id: str
+    request_id: str
+    model: str
+    version: str
+    contract: str
+    environment: str
+    features: msgspec.Raw
+    score: float | None = None
+    scores: dict[str, float] | None = None
+    label: str | None = None
+    threshold: float | None = None
+    consumer: str | None = None
+    subject: str | None = None
+    subject_key: str | None = None
+    decode_us: int = 0
+    queue_us: int = 0
+    predict_us: int = 0
+    encode_us: int = 0
+    warnings: tuple[Noted, ...] = ()
+
+    @property
+    def time(self) -> datetime:
+        """When it was made, UTC, to the millisecond."""
+        return time_of(self.id)
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """The stored features by name."""
+        values: dict[str, Value] = msgspec.json.decode(self.features)
+        return values
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """What turned out to be true of one prediction.
+
+    `outcome`: the class as text, or a number's shortest text. `revision`: 1 for the first
+    that came, one more for each that differed from the one before.
+    """
+
+    id: str
+    outcome: str
+    revision: int
+    received: datetime
+    request_id: str
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """A model version that has answered or may answer: what its records are read with.
+
+    `document`: the contract as JSON. `reference`: the sample of training rows with the
+    model's scores, as Parquet (`bentos.bundle`). `importance`: gain by feature.
+    """
+
+    model: str
+    version: str
+    contract: str
+    document: msgspec.Raw
+    digest: str
+    mlflow_run_id: str = ""
+    metrics: dict[str, float] = {}
+    importance: dict[str, float] = {}
+    reference: bytes | None = None
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """What computed the scores: `id` is a digest of `document`, a JSON object."""
+
+    id: str
+    document: msgspec.Raw
+
+
+class Window(msgspec.Struct, frozen=True):
+    """Predictions from `since` on, before `until`; of one model and version where named."""
+
+    since: datetime = _EPOCH
+    until: datetime = _LAST
+    model: str | None = None
+    version: str | None = None
+
+    @property
+    def first_id(self) -> str:
+        """The least id that may be in the window."""
+        return floor_id(self.since)
+
+    @property
+    def end_id(self) -> str:
+        """The least id after the window."""
+        return floor_id(self.until)
+
+
+class Version(msgspec.Struct, frozen=True):
+    """How many predictions of a window one model version made under one contract."""
+
+    model: str
+    version: str
+    contract: str
+    rows: int
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that was done to the log itself: `retention`, `forget`, `export`."""
+
+    time: datetime
+    action: str
+    details: dict[str, str | int]
+
+
+def milliseconds(time: datetime) -> int:
+    """Milliseconds since 1970, UTC, rounded down."""
+    return (time - _EPOCH) // _MILLISECOND
+
+
+def from_milliseconds(count: int) -> datetime:
+    """The time that is so many milliseconds after 1970, UTC."""
+    return _EPOCH + count * _MILLISECOND
+
+
+def time_of(prediction_id: str) -> datetime:
+    """When an id was made. Raises ValueError for what is no UUIDv7 as we write it."""
+    check_id(prediction_id)
+    try:
+        return from_milliseconds(int(prediction_id[:8] + prediction_id[9:13], 16))
+    except OverflowError:
+        raise ValueError("the time in the id is beyond the year 9999") from None
+
+
+def check_id(prediction_id: str) -> None:
+    """Raise ValueError for what is no UUIDv7 in lower case with its four hyphens."""
+    hexadecimal = prediction_id.replace("-", "")
+    if (
+        len(prediction_id) != 36
+        or len(hexadecimal) != 32
+        or any(prediction_id[place] != "-" for place in (8, 13, 18, 23))
+        or any(digit not in "0123456789abcdef" for digit in hexadecimal)
+        or prediction_id[14] != "7"
+        or prediction_id[19] not in "89ab"
+    ):
+        raise ValueError("not a prediction id: it must be a UUIDv7 in lower case")
+
+
+def floor_id(time: datetime) -> str:
+    """The least UUID of a millisecond: ids of that millisecond and later are not below it."""
+    digits = f"{max(0, milliseconds(time)):012x}"
+    return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Record)
+
+encode = _encoder.encode
+
+
+def encode_lines(records: Iterable[Record]) -> bytes:
+    """Write records as JSON lines."""
+    return _encoder.encode_lines(records)
+
+
+def decode_lines(data: bytes) -> list[Record]:
+    """Read JSON lines; blank ones are skipped. Raises ValueError for anything else."""
+    try:
+        return [_decoder.decode(line) for line in data.splitlines() if line.strip()]
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a record: {error}") from None

@@ -1,0 +1,414 @@
+"""The log in one SQLite file: for one machine, any number of workers.
+
+Write-ahead logging lets readers and the writer work side by side; a busy file is waited
+for. Ids begin with the time, so the primary key is the index of every window.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bentos.errors import RowsRefused, StoreDown
+from bentos.records.record import (
+    Environment,
+    Event,
+    Noted,
+    Outcome,
+    Record,
+    Registration,
+    Version,
+    Window,
+    encode,
+    floor_id,
+    from_milliseconds,
+    milliseconds,
+)
+
+# How long a statement waits for another process that writes.
+_BUSY_SECONDS = 5.0
+
+# SQLite takes at most 32,766 parameters; a lookup of more ids is done in parts.
+_IDS_AT_ONCE = 500
+
+_COLUMNS = Record.__struct_fields__
+_JSON = frozenset({"features", "scores", "warnings"})
+
+# Each entry brings the schema from its place in the list to the next; none is ever changed.
+_MIGRATIONS = (
+    """
+    CREATE TABLE predictions (
+        id TEXT PRIMARY KEY, request_id TEXT NOT NULL,
+        model TEXT NOT NULL, version TEXT NOT NULL,
+        contract TEXT NOT NULL, environment TEXT NOT NULL,
+        features TEXT NOT NULL, score REAL, scores TEXT, label TEXT, threshold REAL,
+        consumer TEXT, subject TEXT, subject_key TEXT,
+        decode_us INTEGER NOT NULL, queue_us INTEGER NOT NULL,
+        predict_us INTEGER NOT NULL, encode_us INTEGER NOT NULL,
+        warnings TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX predictions_subject ON predictions (subject) WHERE subject IS NOT NULL;
+    CREATE TABLE outcomes (
+        id TEXT NOT NULL, revision INTEGER NOT NULL, outcome TEXT NOT NULL,
+        received_ms INTEGER NOT NULL, request_id TEXT NOT NULL,
+        PRIMARY KEY (id, revision)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE registrations (
+        model TEXT NOT NULL, version TEXT NOT NULL, document BLOB NOT NULL, reference BLOB,
+        PRIMARY KEY (model, version)
+    ) STRICT;
+    CREATE TABLE environments (id TEXT PRIMARY KEY, document BLOB NOT NULL) STRICT;
+    CREATE TABLE erasures (
+        subject TEXT PRIMARY KEY, end_id TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE events (
+        time_ms INTEGER NOT NULL, action TEXT NOT NULL, details TEXT NOT NULL
+    ) STRICT;
+    CREATE TRIGGER predictions_erased BEFORE INSERT ON predictions
+    WHEN NEW.subject IS NOT NULL AND EXISTS (
+        SELECT 1 FROM erasures WHERE subject = NEW.subject AND NEW.id < end_id
+    )
+    BEGIN SELECT RAISE(IGNORE); END;
+    """,
+)
+
+_INSERT = (
+    f"INSERT INTO predictions VALUES ({', '.join('?' * len(_COLUMNS))}) "  # noqa: S608 - only question marks
+    "ON CONFLICT (id) DO NOTHING"
+)
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM predictions"  # noqa: S608 - our own column names
+
+# A primary key's order is not what a CTE would keep: the sample is sorted at the end.
+# The last 32 bits of an id are random: beginning at the seed, round the circle.
+_SAMPLE = (
+    "SELECT id FROM predictions WHERE {where} "
+    "ORDER BY substr(id, 29) < ?, substr(id, 29), id LIMIT ?"
+)
+
+
+class SqliteStore:
+    """A prediction log in one file."""
+
+    # One commit of some hundred rows costs little more than one of a single row.
+    most_rows = 4096
+    gather_seconds = 0.0
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def prepare(self) -> None:
+        """Open the file and bring its schema up to date."""
+        with self._working() as connection:
+            # Concurrent starts wait here for each other, and the second finds the work done.
+            connection.execute("BEGIN IMMEDIATE")
+            (found,) = connection.execute("PRAGMA user_version").fetchone()
+            if found > len(_MIGRATIONS):
+                raise StoreDown(
+                    f"the log has schema {found}, this tabserve knows {len(_MIGRATIONS)}: "
+                    "a newer tabserve made it"
+                )
+            for statement in _statements("".join(_MIGRATIONS[found:])):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+            connection.execute("COMMIT")
+
+    def register(self, registration: Registration, environment: Environment) -> None:
+        """Write down a model version and an environment, unless they are known."""
+        bare = msgspec.structs.replace(registration, reference=None)
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO registrations VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (registration.model, registration.version, encode(bare), registration.reference),
+            )
+            connection.execute(
+                "INSERT INTO environments VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (environment.id, bytes(environment.document)),
+            )
+
+    def write(self, records: Sequence[Record], *, is_retry: bool) -> None:
+        """Store all records or none; what is there by its id stays as it is."""
+        with self._writing() as connection:
+            connection.executemany(_INSERT, map(_to_row, records))
+
+    def read(self, window: Window) -> Iterator[Record]:
+        """The records of a window by id, streaming."""
+        where, parameters = _where(window)
+        return self._stream(f"{_SELECT} WHERE {where} ORDER BY id", parameters)
+
+    def get(self, prediction_id: str) -> Record | None:
+        """One record by its id."""
+        return next(self._stream(f"{_SELECT} WHERE id = ?", (prediction_id,)), None)
+
+    def versions(self, window: Window) -> list[Version]:
+        """Which model versions made predictions in a window, and how many."""
+        where, parameters = _where(window)
+        with self._working() as connection:
+            rows = connection.execute(
+                "SELECT model, version, contract, count(*) FROM predictions "  # noqa: S608 - our own text
+                f"WHERE {where} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+                parameters,
+            ).fetchall()
+        return [Version(*row) for row in rows]
+
+    def sample(self, window: Window, rows: int, seed: int) -> list[Record]:
+        """At most so many records of a window, picked by the random end of their ids."""
+        where, parameters = _where(window)
+        picked = _SAMPLE.format(where=where)
+        return list(
+            self._stream(
+                f"{_SELECT} WHERE id IN ({picked}) ORDER BY id",
+                (*parameters, f"{seed % 2**32:08x}", rows),
+            )
+        )
+
+    def registration(self, model: str, version: str) -> Registration | None:
+        """What was registered of a model version."""
+        with self._working() as connection:
+            row = connection.execute(
+                "SELECT document, reference FROM registrations WHERE model = ? AND version = ?",
+                (model, version),
+            ).fetchone()
+        if row is None:
+            return None
+        bare = msgspec.json.decode(row[0], type=Registration)
+        return msgspec.structs.replace(bare, reference=row[1])
+
+    def environment(self, environment_id: str) -> Environment | None:
+        """What was registered under an environment's id."""
+        with self._working() as connection:
+            row = connection.execute(
+                "SELECT document FROM environments WHERE id = ?", (environment_id,)
+            ).fetchone()
+        return None if row is None else Environment(environment_id, msgspec.Raw(row[0]))
+
+    def find(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Model and version of each prediction that is stored, by its id."""
+        found: dict[str, tuple[str, str]] = {}
+        with self._working() as connection:
+            for start in range(0, len(ids), _IDS_AT_ONCE):
+                part = ids[start : start + _IDS_AT_ONCE]
+                marks = ", ".join("?" * len(part))
+                found |= {
+                    name: (model, version)
+                    for name, model, version in connection.execute(
+                        f"SELECT id, model, version FROM predictions WHERE id IN ({marks})",  # noqa: S608 - only question marks
+                        part,
+                    )
+                }
+        return found
+
+    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[bool]:
+        """Store outcomes `(id, outcome, request_id)`; gives for each whether it is news."""
+        now = milliseconds(datetime.now(UTC))
+        with self._writing() as connection:
+            return [
+                connection.execute(
+                    "INSERT INTO outcomes "
+                    "SELECT :id, coalesce(max(revision), 0) + 1, :outcome, :now, :request "
+                    "FROM outcomes WHERE id = :id HAVING :outcome IS NOT ("
+                    "SELECT outcome FROM outcomes WHERE id = :id ORDER BY revision DESC LIMIT 1)",
+                    {"id": name, "outcome": outcome, "request": request, "now": now},
+                ).rowcount
+                > 0
+                for name, outcome, request in outcomes
+            ]
+
+    def outcomes(self, window: Window) -> Iterator[Outcome]:
+        """The last revision of each outcome of a window's predictions, by id, streaming."""
+        where, parameters = _where(window, "predictions.")
+        # SQLite gives the other columns of the row that has the maximum.
+        rows = self._rows(
+            "SELECT outcomes.id, outcome, max(revision), received_ms, outcomes.request_id "  # noqa: S608 - our own text
+            f"FROM outcomes JOIN predictions USING (id) WHERE {where} "
+            "GROUP BY outcomes.id ORDER BY outcomes.id",
+            parameters,
+        )
+        return (_outcome(row) for row in rows)
+
+    def revisions(self, prediction_id: str) -> list[Outcome]:
+        """Every revision of one prediction's outcome, the first one first."""
+        rows = self._rows(
+            "SELECT id, outcome, revision, received_ms, request_id FROM outcomes "
+            "WHERE id = ? ORDER BY revision",
+            (prediction_id,),
+        )
+        return [_outcome(row) for row in rows]
+
+    def of_subject(self, tokens: Sequence[str]) -> Iterator[Record]:
+        """The records of one subject under any of its tokens, by id."""
+        marks = ", ".join("?" * len(tokens))
+        return self._stream(f"{_SELECT} WHERE subject IN ({marks}) ORDER BY id", tokens)
+
+    def forget(self, tokens: Sequence[str], now: datetime) -> dict[str, int]:
+        """Erase a subject's rows, overwrite them in the file, and bar late ones."""
+        marks = ", ".join("?" * len(tokens))
+        mine = f"SELECT id FROM predictions WHERE subject IN ({marks})"  # noqa: S608 - only question marks
+        with self._working() as connection:
+            # Deleted rows are overwritten with zeros, not left in free pages.
+            connection.execute("PRAGMA secure_delete = ON")
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT INTO erasures VALUES (?, ?) "
+                "ON CONFLICT (subject) DO UPDATE SET end_id = max(end_id, excluded.end_id)",
+                [(token, floor_id(now)) for token in tokens],
+            )
+            outcomes = connection.execute(f"DELETE FROM outcomes WHERE id IN ({mine})", tokens)  # noqa: S608 - the same
+            predictions = connection.execute(
+                f"DELETE FROM predictions WHERE subject IN ({marks})",  # noqa: S608 - the same
+                tokens,
+            )
+        with self._working() as connection:
+            # The write-ahead log still has the rows until it is emptied.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return {"predictions": predictions.rowcount, "outcomes": outcomes.rowcount}
+
+    def drop_before(self, time: datetime) -> dict[str, int]:
+        """Delete the days before the one that `time` is in, UTC."""
+        day = time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        end = (floor_id(day),)
+        with self._writing() as connection:
+            outcomes = connection.execute("DELETE FROM outcomes WHERE id < ?", end).rowcount
+            rows = connection.execute("DELETE FROM predictions WHERE id < ?", end).rowcount
+            connection.execute("DELETE FROM erasures WHERE end_id < ?", end)
+        return {"predictions": rows, "outcomes": outcomes}
+
+    def note(self, event: Event) -> None:
+        """Write down something that was done to the log."""
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO events VALUES (?, ?, ?)",
+                (milliseconds(event.time), event.action, encode(event.details).decode()),
+            )
+
+    def events(self) -> list[Event]:
+        """What was done to the log, the first one first."""
+        rows = self._rows("SELECT time_ms, action, details FROM events ORDER BY rowid", ())
+        return [Event(from_milliseconds(t), a, msgspec.json.decode(d)) for t, a, d in rows]
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _stream(self, statement: str, parameters: Sequence[object]) -> Iterator[Record]:
+        return map(_to_record, self._rows(statement, parameters))
+
+    def _rows(self, statement: str, parameters: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        with self._working() as connection:
+            yield from connection.execute(statement, parameters)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._working() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def _working(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._connection or self._open()
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError) as error:
+            raise RowsRefused(f"SQLite refuses a row: {_name(error)}") from None
+        except sqlite3.Error as error:
+            # A file that was replaced or unmounted needs another connection.
+            self.close()
+            raise StoreDown(f"SQLite cannot work on {self._path.name}: {_name(error)}") from None
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreDown(f"the folder of the log cannot be made: {error.strerror}") from None
+        is_new = not self._path.exists()
+        connection = sqlite3.connect(
+            self._path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            if is_new:
+                # What people sent is nobody else's on this machine.
+                self._path.chmod(0o600)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # A commit survives the death of the process; the last ones may not survive the
+            # loss of power, which the write-ahead log bears without damage.
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+
+def _statements(script: str) -> Iterator[str]:
+    # `executescript` would commit what is open: a migration is one transaction.
+    statement = ""
+    for part in script.split(";"):
+        statement += part + ";"
+        if sqlite3.complete_statement(statement):
+            if statement.strip("; \n"):
+                yield statement
+            statement = ""
+
+
+def _where(window: Window, table: str = "") -> tuple[str, list[str]]:
+    where, parameters = [f"{table}id >= ?", f"{table}id < ?"], [window.first_id, window.end_id]
+    for column, value in (("model", window.model), ("version", window.version)):
+        if value is not None:
+            where.append(f"{table}{column} = ?")
+            parameters.append(value)
+    return " AND ".join(where), parameters
+
+
+def _to_row(record: Record) -> tuple[object, ...]:
+    return (
+        record.id,
+        record.request_id,
+        record.model,
+        record.version,
+        record.contract,
+        record.environment,
+        bytes(record.features).decode(),
+        record.score,
+        None if record.scores is None else encode(record.scores).decode(),
+        record.label,
+        record.threshold,
+        record.consumer,
+        record.subject,
+        record.subject_key,
+        record.decode_us,
+        record.queue_us,
+        record.predict_us,
+        record.encode_us,
+        encode(record.warnings).decode() if record.warnings else "[]",
+    )
+
+
+def _to_record(row: tuple[Any, ...]) -> Record:
+    fields = dict(zip(_COLUMNS, row, strict=True))
+    fields["features"] = msgspec.Raw(fields["features"])
+    fields["scores"] = fields["scores"] and msgspec.json.decode(fields["scores"])
+    fields["warnings"] = msgspec.json.decode(fields["warnings"], type=tuple[Noted, ...])
+    return Record(**fields)
+
+
+def _outcome(row: tuple[Any, ...]) -> Outcome:
+    name, outcome, revision, received_ms, request_id = row
+    return Outcome(name, outcome, revision, from_milliseconds(received_ms), request_id)
+
+
+def _name(error: sqlite3.Error) -> str:
+    # Not the message: a constraint's may quote a value.
+    return getattr(error, "sqlite_errorname", type(error).__name__)

@@ -1,0 +1,137 @@
+"""Where records go: one interface, and which store a URL names.
+
+sqlite:///PATH              one file; an empty PATH is records.db under the data directory
+postgresql://...            a database, partitioned by day
+parquet:PATH or parquet:URL files by day, in a folder or anywhere fsspec reaches
+none                        no log
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from bentos.errors import ConfigurationError
+from bentos.records.record import (
+    Environment,
+    Event,
+    Outcome,
+    Record,
+    Registration,
+    Version,
+    Window,
+)
+
+NONE = "none"
+
+
+class Store(Protocol):
+    """One prediction log. An instance belongs to one thread at a time.
+
+    Every method raises StoreDown where the store cannot be reached or cannot work at the
+    moment, and may then be called again: a lost connection is made anew.
+    """
+
+    # How many rows one `write` should bring, and how long to gather them for it.
+    most_rows: int
+    gather_seconds: float
+
+    def prepare(self) -> None:
+        """Connect; make or update the schema, once, however many start together.
+
+        Raises StoreDown also where the schema is newer than this tabserve, or older and
+        not ours to change.
+        """
+
+    def register(self, registration: Registration, environment: Environment) -> None:
+        """Write down a model version and an environment, unless they are known."""
+
+    def write(self, records: Sequence[Record], *, is_retry: bool) -> None:
+        """Store all records or none. What is stored already by its id stays as it is.
+
+        `is_retry`: they may be there already. Records of a subject that was erased after
+        they were made are not stored. Raises RowsRefused where a record can never be.
+        """
+
+    def read(self, window: Window) -> Iterator[Record]:
+        """The records of a window by id, that is by time, streaming."""
+
+    def get(self, prediction_id: str) -> Record | None:
+        """One record by its id."""
+
+    def versions(self, window: Window) -> list[Version]:
+        """Which model versions made predictions in a window, and how many."""
+
+    def sample(self, window: Window, rows: int, seed: int) -> list[Record]:
+        """At most so many records of a window, picked by the random end of their ids.
+
+        The same seed picks the same records; the store does the picking. By id.
+        """
+
+    def registration(self, model: str, version: str) -> Registration | None:
+        """What was registered of a model version."""
+
+    def environment(self, environment_id: str) -> Environment | None:
+        """What was registered under an environment's id."""
+
+    def find(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Model and version of each prediction that is stored, by its id."""
+
+    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[bool]:
+        """Store outcomes `(id, outcome, request_id)`, now.
+
+        Gives for each whether it is news: an outcome equal to the last one changes
+        nothing, another one becomes a new revision.
+        """
+
+    def outcomes(self, window: Window) -> Iterator[Outcome]:
+        """The last revision of each outcome of a window's predictions, by id, streaming."""
+
+    def revisions(self, prediction_id: str) -> list[Outcome]:
+        """Every revision of one prediction's outcome, the first one first."""
+
+    def of_subject(self, tokens: Sequence[str]) -> Iterator[Record]:
+        """The records of one subject under any of its tokens, by id."""
+
+    def forget(self, tokens: Sequence[str], now: datetime) -> dict[str, int]:
+        """Erase a subject's predictions and outcomes, and bar late ones made before `now`.
+
+        Gives how many rows were erased, by kind; of_subject finds none afterwards.
+        """
+
+    def drop_before(self, time: datetime) -> dict[str, int]:
+        """Drop what is older, whole days only. Gives what was dropped, by kind."""
+
+    def note(self, event: Event) -> None:
+        """Write down something that was done to the log."""
+
+    def events(self) -> list[Event]:
+        """What was done to the log, the first one first."""
+
+    def close(self) -> None:
+        """Let go of the store; idempotent."""
+
+
+def open_store(url: str, data_dir: Path = Path(".tabserve")) -> Store:
+    """Make the store that a URL names, without connecting to it.
+
+    Raises ConfigurationError, which never repeats the URL: it may hold a password.
+    """
+    kind, separator, rest = url.partition(":")
+    if kind == "sqlite" and rest.startswith("///"):
+        from bentos.records.sqlite import SqliteStore
+
+        return SqliteStore(Path(rest[3:]) if rest[3:] else data_dir / "records.db")
+    if kind in ("postgresql", "postgres"):
+        from bentos.records.postgres import PostgresStore
+
+        return PostgresStore(url)
+    if kind == "parquet" and separator and rest:
+        from bentos.records.parquet import ParquetStore
+
+        return ParquetStore(rest)
+    raise ConfigurationError(
+        "the store URL must be sqlite:///PATH, postgresql://..., parquet:PATH_OR_URL or none"
+    )
