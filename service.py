@@ -10,17 +10,19 @@ import bentoml
 from bentos import logs, metrics, settings, store
 from bentos.api import Api, as_service_error
 from bentos.errors import ConfigurationError
+from bentos.records.log import Log
 from bentos.routes import behind
 
 try:
     SETTINGS = settings.read()
     TAG = store.find_tag(SETTINGS, Path(__file__).resolve().parent)
     store.require(TAG)
+    LOG = Log(SETTINGS)
 except ConfigurationError as error:
     raise SystemExit(f"tabserve: {error}") from None
 
 metrics.join_directory()
-API = Api(SETTINGS, metrics.Metrics())
+API = Api(SETTINGS, metrics.Metrics(), LOG)
 
 
 @bentoml.service(
@@ -67,3 +69,9 @@ class TabularModel:
         """Score many rows; a row with faults gets an error in its place."""
         with as_service_error():
             return await API.score_values(instances)
+
+    @bentoml.api(route="/v1/feedback")  # type: ignore[untyped-decorator]  # the same
+    async def feedback(self, outcomes: list[Any], /) -> dict[str, Any]:
+        """Record what turned out to be true of predictions."""
+        with as_service_error():
+            return await API.feed_values(outcomes)

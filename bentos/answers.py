@@ -88,6 +88,26 @@ def rejection(faults: list[Fault], listed: int) -> Prediction:
     )
 
 
+class Accepted(msgspec.Struct, omit_defaults=True):
+    """What became of one outcome: `status` is `recorded` or `unchanged`, or an error."""
+
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    status: str | msgspec.UnsetType = msgspec.UNSET
+    error: dict[str, object] | msgspec.UnsetType = msgspec.UNSET
+
+
+def accepted(prediction_id: str, *, is_news: bool) -> Accepted:
+    """Say that an outcome is in the log."""
+    return Accepted(prediction_id, "recorded" if is_news else "unchanged")
+
+
+def refused(problem: Problem) -> Accepted:
+    """Say in an outcome's place what is wrong with it."""
+    return Accepted(
+        error={"code": problem.kind, "detail": problem.detail, "errors": problem.faults}
+    )
+
+
 def _result(
     contract: Contract, scored: Scored
 ) -> tuple[
@@ -100,8 +120,13 @@ def _result(
     return msgspec.UNSET if scored.score is None else scored.score, msgspec.UNSET, label
 
 
-def _check_finite(scored: Scored) -> None:
+def has_finite_score(scored: Scored) -> bool:
+    """Whether a row's scores are numbers that JSON can carry."""
     # The sum is finite exactly if every score is: probabilities cannot overflow it.
     value = scored.score if scored.scores is None else sum(scored.scores)
-    if value is None or not isfinite(value):
+    return value is not None and isfinite(value)
+
+
+def _check_finite(scored: Scored) -> None:
+    if not has_finite_score(scored):
         raise Problem("internal", "the model gave a score that is not a finite number")

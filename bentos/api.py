@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from functools import partial
+from http import HTTPStatus
 from time import perf_counter
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,8 +17,9 @@ from uuid_utils import uuid7
 
 from bentos import metrics as exposition
 from bentos import page
-from bentos.answers import answer
-from bentos.errors import Problem
+from bentos.answers import Accepted, answer
+from bentos.errors import Problem, StoreDown
+from bentos.feeding import FeedbackAnswer, record_outcomes
 from bentos.flow import Flow, score_body, score_rows
 from bentos.http import (
     HTML,
@@ -31,13 +34,18 @@ from bentos.http import (
     Timing,
     read_body,
     read_query,
+    read_subject,
 )
 from bentos.logs import LOGGER, AccessLog
 from bentos.metrics import Metrics, ShedReason
 from bentos.readiness import RETRY_AFTER, Readiness
+from bentos.records.log import Log
+from bentos.records.recorder import Answered
+from bentos.registration import register
+from bentos.scoring import Scored
 from bentos.settings import Settings
 from bentos.store import StoredModel
-from bentos.validation import Members
+from bentos.validation import EncodedRow, Members
 from bentos.wire import json as wire
 
 P = ParamSpec("P")
@@ -61,6 +69,9 @@ _LARGE_WAITING = 32
 # once, another worker's this much later.
 _FLUSH_SECONDS = 0.25
 
+# How long a stop waits for the prediction log; what is not written by then is on disk.
+_LOG_STOP_SECONDS = 10.0
+
 # 499: the client went away before its answer (nginx's convention); counted, never sent.
 _CLIENT_GONE = 499
 
@@ -68,8 +79,9 @@ _CLIENT_GONE = 499
 class Api:
     """The routes of one worker."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, log: Log) -> None:
         self.settings = settings
+        self._log = log
         self.metrics = metrics
         self.readiness = Readiness(settings, metrics)
         self._flow = Flow(settings, metrics, self.readiness)
@@ -81,6 +93,7 @@ class Api:
         self.routes: dict[str, dict[str, Handler]] = {
             "/v1/predict": {"POST": self.predict},
             "/v1/predict/batch": {"POST": self.predict_batch},
+            "/v1/feedback": {"POST": self.feedback},
             "/v1/model": {"GET": self.model},
             "/readyz": {"GET": self.readyz},
             "/metrics": {"GET": self.render_metrics},
@@ -91,13 +104,19 @@ class Api:
     def load(self, open_model: Callable[[], StoredModel]) -> None:
         """Load the model; what is wrong with it keeps the worker not ready."""
         self.readiness.load(open_model)
-        if self._access_log is not None and self.readiness.loaded is not None:
-            stored = self.readiness.loaded.stored
-            self._access_log.name_model(stored.name, stored.version)
+        loaded = self.readiness.loaded
+        if loaded is None:
+            return
+        if self._access_log is not None:
+            self._access_log.name_model(loaded.stored.name, loaded.stored.version)
+        self._log.start(register(loaded.stored), loaded.contract, loaded.engine.name)
 
     async def stop(self) -> None:
-        """Leave: no more proofs, all counts and lines handed over."""
+        """Leave: no more proofs, all answers in the log, all counts and lines handed over."""
         await self.readiness.stop()
+        await asyncio.to_thread(self._log.stop, _LOG_STOP_SECONDS)
+        if self._flush is not None:
+            self._flush.cancel()
         self._flush_now()
         exposition.leave_directory()
 
@@ -109,6 +128,7 @@ class Api:
         # Before the body is read: what is shed should cost as little as it can.
         self._require_room()
         read_query(request, {})
+        subject = read_subject(request)
         body = await self._body(request)
         with self._admitted():
             read = served.reader.read_row
@@ -117,13 +137,17 @@ class Api:
             row, tolerated = await self._beside(read, body) if is_large else read(body)
             scored = await self._flow.score_row(row, tolerated, request.timing)
             request.rows = 1
-            return Reply(wire.encode(answer(served.contract, served.reference, scored)))
+            made = answer(served.contract, served.reference, scored)
+            document = wire.encode(made)
+            self._record(request.id, request.timing, ((made.id,), (row,), (scored,)), subject)
+            return Reply(document)
 
     async def predict_batch(self, request: Request) -> Reply:
         """`POST /v1/predict/batch`: many rows, faults in their places."""
         served = self.readiness.require()
         self._require_room(is_large=request.announced_bytes > _LARGE_BODY)
         on_error = read_query(request, {"on_error": ("row", "reject")}).get("on_error", "row")
+        subject = read_subject(request)
         body = await self._body(request)
         is_rejecting, limit = on_error == "reject", self.settings.max_rows
         with self._admitted():
@@ -137,7 +161,19 @@ class Api:
             request.rows = work.rows
             if work.problem is not None:
                 raise work.problem
+            self._record(request.id, request.timing, work.answered, subject)
             return Reply(document)
+
+    async def feedback(self, request: Request) -> Reply:
+        """`POST /v1/feedback`: what turned out to be true of predictions."""
+        read_query(request, {})
+        self._require_room()
+        body = await self._body(request)
+        with self._admitted():
+            # Two members each, so an array of the largest size has no more objects than this.
+            document = wire.parse(body, self.settings.max_rows + 1)
+            made = await self._feed(document, request.id)
+            return Reply(wire.encode(made), status=HTTPStatus.ACCEPTED)
 
     async def model(self, request: Request) -> Reply:
         """`GET /v1/model`: what is served."""
@@ -166,7 +202,7 @@ class Api:
 
     async def render_metrics(self, request: Request) -> Reply:
         """`GET /metrics`: of all workers."""
-        self.metrics.flush()
+        self._flush_now()
         body = await asyncio.to_thread(self.metrics.render)
         return Reply(body, exposition.CONTENT_TYPE.encode())
 
@@ -178,9 +214,13 @@ class Api:
         encoded, faults = served.reader.validate(row)
         if encoded is None:
             raise wire.invalid(faults)
+        timing = Timing()
         with self._admitted():
-            scored = await self._flow.score_row(encoded, faults, Timing())
-            return _plain(wire.encode(answer(served.contract, served.reference, scored)))
+            scored = await self._flow.score_row(encoded, faults, timing)
+            made = answer(served.contract, served.reference, scored)
+            document = wire.encode(made)
+            self._record(str(uuid7()), timing, ((made.id,), (encoded,), (scored,)))
+            return _plain(document)
 
     async def score_values(self, instances: list[Any]) -> dict[str, Any]:
         """Score many rows given as plain values."""
@@ -188,10 +228,54 @@ class Api:
         rows, faults = served.reader.validate_instances(
             wire.instances_of(Members(instances=instances), self.settings.max_rows)
         )
+        timing = Timing()
         with self._admitted():
-            work = await self._beside(score_rows, served, rows, faults, Timing())
+            work = await self._beside(score_rows, served, rows, faults, timing)
             self._flow.count(served, work)
-            return _plain(wire.encode(work.answer))
+            document = wire.encode(work.answer)
+            self._record(str(uuid7()), timing, work.answered)
+            return _plain(document)
+
+    async def feed_values(self, outcomes: list[Any]) -> dict[str, Any]:
+        """Record outcomes given as plain values."""
+        document = [Members(one) if isinstance(one, dict) else one for one in outcomes]
+        with self._admitted():
+            return _plain(wire.encode(await self._feed(document, str(uuid7()))))
+
+    # ---- the prediction log
+
+    def _record(
+        self,
+        request_id: str,
+        timing: Timing,
+        answered: tuple[Sequence[str], Sequence[EncodedRow], Sequence[Scored]],
+        subject: str | None = None,
+    ) -> None:
+        recorder = self._log.recorder
+        if recorder is not None and answered[0]:
+            recorder.add(
+                Answered(
+                    request_id,
+                    *answered,
+                    subject,
+                    timing.decoded - timing.started,
+                    timing.dispatched - timing.decoded,
+                    timing.scored - timing.dispatched,
+                    perf_counter() - timing.scored,
+                )
+            )
+
+    async def _feed(self, document: object, request_id: str) -> Accepted | FeedbackAnswer:
+        feedback = self._log.feedback
+        if feedback is None:
+            raise Problem("no-log", "outcomes have no prediction to belong to")
+        try:
+            async with asyncio.timeout(self.settings.timeout_seconds):
+                return await record_outcomes(feedback, document, self.settings.max_rows, request_id)
+        except StoreDown:
+            raise Problem(
+                "log-down", "nothing was recorded: send it again later", headers=RETRY_AFTER
+            ) from None
 
     # ---- one request from end to end
 
@@ -279,11 +363,22 @@ class Api:
         if self._access_log is not None and route not in _UNLOGGED:
             self._access_log.write(request.id, route, status, request.rows, seconds)
         if self._flush is None:
-            loop = asyncio.get_running_loop()
-            self._flush = loop.call_later(_FLUSH_SECONDS, self._flush_now)
+            self._flush_later()
+
+    def _flush_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._flush = loop.call_later(_FLUSH_SECONDS, self._flush_again)
+
+    def _flush_again(self) -> None:
+        # From the first request on for ever: the log has news without any, when its store
+        # goes down or comes back.
+        self._flush_now()
+        self._flush_later()
 
     def _flush_now(self) -> None:
-        self._flush = None
+        recorder = self._log.recorder
+        if recorder is not None:
+            self.metrics.observe_log(recorder.look(datetime.now(UTC)))
         self.metrics.flush()
         if self._access_log is not None:
             self._access_log.flush()

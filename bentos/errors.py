@@ -52,6 +52,9 @@ class RowsRefused(TabserveError):
 FaultCode = Literal[
     "missing",
     "unknown_feature",
+    "unknown_member",
+    "unknown_class",
+    "unknown_id",
     "duplicate_key",
     "wrong_type",
     "not_nullable",
@@ -85,6 +88,7 @@ class Fault(msgspec.Struct, frozen=True):
 PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
     "malformed": (HTTPStatus.BAD_REQUEST, "The body is not valid JSON"),
     "bad-query": (HTTPStatus.BAD_REQUEST, "The query string is not valid"),
+    "bad-header": (HTTPStatus.BAD_REQUEST, "A header is not valid"),
     "not-found": (HTTPStatus.NOT_FOUND, "There is no such route"),
     "method-not-allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "The route does not take this method"),
     "too-large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"),
@@ -96,6 +100,13 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "The features do not meet the model's contract",
     ),
+    "invalid-outcome": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "The outcome is not one that can be recorded",
+    ),
+    "unknown-prediction": (HTTPStatus.NOT_FOUND, "The log has no such prediction"),
+    "no-log": (HTTPStatus.NOT_FOUND, "This service keeps no prediction log"),
+    "log-down": (HTTPStatus.SERVICE_UNAVAILABLE, "The prediction log cannot be reached"),
     "request-timeout": (HTTPStatus.REQUEST_TIMEOUT, "The body took too long to arrive"),
     "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, "The server has too much work at the moment"),
     "not-ready": (HTTPStatus.SERVICE_UNAVAILABLE, "The server has no model that it may serve"),

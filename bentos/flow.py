@@ -8,7 +8,14 @@ from time import perf_counter
 
 import msgspec
 
-from bentos.answers import BatchAnswer, Prediction, prediction, predictions, rejection
+from bentos.answers import (
+    BatchAnswer,
+    Prediction,
+    has_finite_score,
+    prediction,
+    predictions,
+    rejection,
+)
 from bentos.batching import Batcher
 from bentos.errors import MAX_LISTED, Fault, Problem
 from bentos.frame import Warned
@@ -21,12 +28,15 @@ from bentos.settings import Settings
 from bentos.validation import EncodedRow
 from bentos.wire import json as wire
 
+# Ids, encoded rows and what they scored, of the same length.
+AnsweredRows = tuple[list[str], list[EncodedRow], list[Scored]]
+
 
 class Work(msgspec.Struct):
     """What the rows of one request came to: the answer, or the problem, and what to count.
 
     `faults`: of the rejected rows. `unknown`: names of the features whose category was
-    scored as missing, once for each time.
+    scored as missing, once for each time. `answered`: what got a score, for the log.
     """
 
     rows: int = 0
@@ -36,6 +46,7 @@ class Work(msgspec.Struct):
     rejected: int = 0
     faults: list[Fault] = []
     unknown: list[str] = []
+    answered: AnsweredRows = ([], [], [])
 
 
 class Flow:
@@ -126,12 +137,29 @@ def score_rows(
     timing.scored = perf_counter()
     work = Work(rows=len(rows), batch=batch, rejected=len(rows) - len(good))
     scored = batch.scored if batch is not None else []
-    if not any(faults):
-        answers = predictions(served.contract, scored)
-    else:
+    if any(faults):
+        good_faults = [found for row, found in zip(rows, faults, strict=True) if row is not None]
+        for place, tolerated in enumerate(good_faults):
+            if tolerated:
+                scored[place], unknown = _with_tolerated(scored[place], tolerated)
+                work.unknown += unknown
         answers = list(_with_faults(served, rows, faults, iter(scored), work))
+    else:
+        answers = predictions(served.contract, scored)
     work.answer = BatchAnswer(served.reference, answers)
+    work.answered = _answered(answers, good, scored)
     return work
+
+
+def _answered(
+    answers: list[Prediction], good: list[EncodedRow], scored: list[Scored]
+) -> AnsweredRows:
+    if len(answers) == len(good) and all(one.error is msgspec.UNSET for one in answers):
+        return [one.id for one in answers], good, scored
+    # A good row may still have got an error in its place: a score that is no number.
+    ids = [one.id for one in answers if one.error is msgspec.UNSET]
+    kept = [(row, one) for row, one in zip(good, scored, strict=True) if has_finite_score(one)]
+    return ids, [row for row, _ in kept], [one for _, one in kept]
 
 
 def _with_faults(
@@ -147,12 +175,8 @@ def _with_faults(
             yield rejection(row_faults, listed)
             listed = max(0, listed - len(row_faults))
             work.faults += row_faults
-            continue
-        one = next(scored)
-        if row_faults:
-            one, unknown = _with_tolerated(one, row_faults)
-            work.unknown += unknown
-        yield prediction(served.contract, one)
+        else:
+            yield prediction(served.contract, next(scored))
 
 
 def _with_tolerated(scored: Scored, tolerated: Sequence[Fault]) -> tuple[Scored, list[str]]:

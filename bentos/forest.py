@@ -94,6 +94,22 @@ def parse(model_text: str) -> Forest:
     )
 
 
+def add_up_gains(model_text: str) -> dict[str, float]:
+    """What the splits on each feature took off the training loss, by feature name.
+
+    The same numbers as LightGBM's `feature_importance("gain")`, for any version of the text.
+    """
+    head, *sections = model_text.split("\n\nTree=")
+    names = _values(head).get("feature_names", "").split()
+    gains = dict.fromkeys(names, 0.0)
+    for section in sections:
+        values = _values(section.partition("\n\nend of trees")[0])
+        split_gains = map(float, values.get("split_gain", "").split())
+        for feature, gain in zip(_integers(values, "split_feature"), split_gains, strict=True):
+            gains[names[feature]] += gain
+    return gains
+
+
 def _values(section: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in section.splitlines() if "=" in line)
 

@@ -29,6 +29,10 @@ HTML = b"text/html; charset=utf-8"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
+# Visible characters: the token of another spelling would be another person.
+_SUBJECT = re.compile(rb"[!-~](?:[ -~]{0,254}[!-~])?")
+
+
 class Timing:
     """When the stages of one request ended, in seconds of the performance counter."""
 
@@ -188,6 +192,16 @@ async def _rest_of_body(
         if not message.get("more_body"):
             return b"".join(parts)
         message = await request.receive()
+
+
+def read_subject(request: Request) -> str | None:
+    """Read whom a prediction is about, from `X-Subject`. Raises Problem."""
+    given = request.headers.get(b"x-subject")
+    if given is None:
+        return None
+    if not _SUBJECT.fullmatch(given):
+        raise Problem("bad-header", "X-Subject must have 1 to 256 visible ASCII characters")
+    return given.decode()
 
 
 def read_query(request: Request, known: dict[str, tuple[str, ...]]) -> dict[str, str]:

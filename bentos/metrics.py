@@ -31,6 +31,7 @@ from bentos.batching import Reason
 from bentos.contract import Contract
 from bentos.errors import Fault
 from bentos.frame import Screening
+from bentos.records.recorder import State
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -43,6 +44,8 @@ _SECONDS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0),
 )
+# From a few rows into a local file, to the time limit of a statement.
+_WRITE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _WAIT_SECONDS = (0.0001, 0.00025, *_SECONDS)
 # Powers of two up to the default `batch_max_rows`, and beyond for larger settings.
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -207,6 +210,52 @@ class Metrics:
             ["model", "version", "label"],
             registry=registry,
         )
+        self.log_enqueued = Counter(
+            "tabserve_log_rows_enqueued",
+            "Rows taken for the prediction log.",
+            registry=registry,
+        )
+        self.log_written = Counter(
+            "tabserve_log_rows_written",
+            "Rows that the prediction log's store has, those of earlier starts included.",
+            registry=registry,
+        )
+        self.log_dropped = Counter(
+            "tabserve_log_rows_dropped",
+            "Rows lost to the prediction log, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.log_depth = Gauge(
+            "tabserve_log_queue_rows",
+            "Rows that are not in the store yet: in the buffer, or in the spool.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.log_capacity = Gauge(
+            "tabserve_log_queue_capacity_rows",
+            "Rows that the buffers of the prediction log hold before they drop any.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.log_age = Gauge(
+            "tabserve_log_oldest_age_seconds",
+            "Age of the oldest row that is not in the store yet; 0 where all are.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.log_spool = Gauge(
+            "tabserve_log_spool_bytes",
+            "Bytes of rows on disk that are not in the store yet.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.log_write = Histogram(
+            "tabserve_log_write_duration_seconds",
+            "Time that the store took for one write.",
+            buckets=_WRITE_SECONDS,
+            registry=registry,
+        )
         self.ready = Gauge(
             "tabserve_ready",
             "Workers that serve: 1 each once the model has proved itself, else 0.",
@@ -228,7 +277,15 @@ class Metrics:
         self._batch_rows = Distribution(self.batch_rows, _ROWS)
         self._batch_fill = Distribution(self.batch_fill, _SHARES)
         self._batch_wait = Distribution(self.batch_wait, _WAIT_SECONDS)
-        self._fixed = (*self._stages, self._batch_rows, self._batch_fill, self._batch_wait)
+        self._log_write = Distribution(self.log_write, _WRITE_SECONDS)
+        self._fixed = (
+            *self._stages,
+            self._batch_rows,
+            self._batch_fill,
+            self._batch_wait,
+            self._log_write,
+        )
+        self._log_seen: dict[str, int] = {}
 
     def describe(self) -> list[Metric]:
         """Name, type and help text of every metric."""
@@ -283,6 +340,23 @@ class Metrics:
         """Count decided labels."""
         for label, count in labels.items():
             self._tally(self.labels, model, version, label).add(count)
+
+    def observe_log(self, state: State) -> None:
+        """Take over how this worker's prediction log stands; its counts are since its start."""
+        self._raise_to(self.log_enqueued, "enqueued", state.enqueued)
+        self._raise_to(self.log_written, "written", state.written)
+        for reason, count in state.dropped.items():
+            self._raise_to(self.log_dropped.labels(reason), reason, count)
+        self.log_depth.set(state.depth)
+        self.log_capacity.set(state.capacity)
+        self.log_age.set(state.oldest_age_seconds)
+        self.log_spool.set(state.spool_bytes)
+        for seconds in state.write_seconds:
+            self._log_write.observe(seconds)
+
+    def _raise_to(self, counter: Counter, name: str, count: int) -> None:
+        counter.inc(count - self._log_seen.get(name, 0))
+        self._log_seen[name] = count
 
     def _tally(self, counter: Counter, *labels: str) -> Tally:
         key = (id(counter), *labels)

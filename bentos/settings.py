@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bentos.errors import ConfigurationError
@@ -81,7 +81,34 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         Path(".tabserve"),
-        description="Where the command line keeps the default MLflow store.",
+        description="Where the prediction log's file and spool are, and the default MLflow store.",
+    )
+    store_url: SecretStr = Field(
+        SecretStr("sqlite:///"),
+        description="Prediction log: `sqlite:///PATH` (no path: in the data directory), "
+        "`postgresql://...`, `parquet:PATH_OR_URL`, or `none`.",
+    )
+    store_features: str = Field(
+        "",
+        description="Features that may be stored, separated by commas, or as a JSON array. "
+        "Empty stores all; a new feature is not stored until it is listed.",
+    )
+    store_buffer_rows: int = Field(
+        65_536,
+        ge=1024,
+        description="Rows of the log that one worker holds in memory; more are dropped, "
+        "and counted.",
+    )
+    spool_max_bytes: int = Field(
+        2**30,
+        ge=0,
+        description="Bytes of the log that one worker keeps on disk while the store is away. "
+        "0 keeps none.",
+    )
+    subject_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Keys for `X-Subject`, ID:HEX separated by commas; the first makes new "
+        "tokens. Empty stores no subject.",
     )
 
     @field_validator("model")

@@ -1,0 +1,273 @@
+"""What the request path sees of the log: `add`, which never waits and never fails.
+
+    event loop -> buffer -> (flusher thread) -> spool -> (delivery thread) -> store
+
+The buffer is bounded. The flusher empties it every 250 ms or 512 rows onto the disk, so
+that much is all that a kill can take; how fast the store is, or whether it is there at
+all, is the delivery's business.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from bentos.contract import Category, Contract
+from bentos.logs import LOGGER
+from bentos.records.delivery import Counts, Delivery, DropReason
+from bentos.records.record import Noted, Record, time_of
+from bentos.records.spool import Segment, Served, Spool, SpoolFull
+from bentos.records.store import Store
+from bentos.records.subject import Keys
+from bentos.scoring import Scored
+from bentos.validation import EncodedRow
+
+FLUSH_ROWS = 512
+FLUSH_SECONDS = 0.25
+
+
+class Answered(msgspec.Struct, frozen=True, gc=False):
+    """The scored rows of one request, as the request path hands them over.
+
+    `ids`, `rows` and `scored` are of the same length. `subject`: the text that the client
+    sent. The stages are in seconds.
+    """
+
+    request_id: str
+    ids: Sequence[str]
+    rows: Sequence[EncodedRow]
+    scored: Sequence[Scored]
+    subject: str | None = None
+    decode: float = 0.0
+    queue: float = 0.0
+    predict: float = 0.0
+    encode: float = 0.0
+
+
+class State(msgspec.Struct, frozen=True):
+    """How the log of one worker stands. Counts are since its start.
+
+    `depth`: rows that are not in the store yet, wherever they are; `capacity`: of the
+    buffer. `write_seconds`: of each write to the store since the last look.
+    """
+
+    enqueued: int
+    written: int
+    dropped: dict[DropReason, int]
+    depth: int
+    capacity: int
+    spool_bytes: int
+    oldest_age_seconds: float
+    write_seconds: list[float]
+
+
+class Features:
+    """Writes encoded rows as JSON objects: named, typed by the contract, as far as listed.
+
+    `listed`: names of the features that may be stored; None for all.
+    """
+
+    def __init__(self, contract: Contract, listed: Sequence[str] | None) -> None:
+        stored = [
+            (position, feature)
+            for position, feature in enumerate(contract.features)
+            if listed is None or feature.name in listed
+        ]
+        self._positions = [position for position, _ in stored]
+        self._categories: list[tuple[int, tuple[Category, ...]]] = [
+            (place, feature.categories)
+            for place, (_, feature) in enumerate(stored)
+            if feature.categories is not None
+        ]
+        self._is_whole = len(stored) == len(contract.features)
+        # A struct is written by name, in C: no dictionary for each row.
+        self._type = msgspec.defstruct(
+            "Features",
+            [f"f{place}" for place in range(len(stored))],
+            rename={f"f{place}": feature.name for place, (_, feature) in enumerate(stored)},
+            gc=False,
+        )
+        self._encode = msgspec.json.Encoder().encode
+
+    def write(self, row: EncodedRow) -> msgspec.Raw:
+        """Write one encoded row."""
+        values: list[object] = (
+            list(row) if self._is_whole else [row[position] for position in self._positions]
+        )
+        for place, categories in self._categories:
+            code = values[place]
+            if code is not None:
+                values[place] = categories[int(code)]  # type: ignore[call-overload]  # a code is a whole float
+        return msgspec.Raw(self._encode(self._type(*values)))
+
+
+class Recorder:
+    """The log of one worker. `add` belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        served: Served,
+        contract: Contract,
+        open_store: Callable[[], Store],
+        *,
+        spool_folder: Path,
+        spool_bytes: int,
+        buffer_rows: int,
+        listed: Sequence[str] | None = None,
+        keys: Keys | None = None,
+    ) -> None:
+        self.counts = Counts()
+        self._capacity = buffer_rows
+        self._served = served
+        self._threshold = contract.threshold
+        self._names = tuple(str(label) for label in contract.classes or ())
+        self._features = Features(contract, listed)
+        self._keys = keys
+        self._spool = Spool(spool_folder, spool_bytes, served)
+        self._delivery = Delivery(open_store, self._spool, self.counts, memory_rows=buffer_rows)
+        self._buffer: deque[Answered] = deque()
+        # Rows taken out of the buffer: with `counts.enqueued` it says how many are in it.
+        self._flushed = 0
+        self._wake = threading.Event()
+        self._is_stopping = False
+        self._is_spooling = True
+        self._thread = threading.Thread(target=self._run, name="tabserve-flusher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+        self._delivery.start()
+
+    def look(self, now: datetime) -> State:
+        """Say how the log stands."""
+        counts = self.counts
+        seconds = [counts.write_seconds.popleft() for _ in range(len(counts.write_seconds))]
+        return State(
+            enqueued=counts.enqueued,
+            written=counts.written,
+            dropped=counts.dropped.copy(),
+            depth=counts.enqueued - self._flushed + self._delivery.rows,
+            capacity=self._capacity,
+            spool_bytes=self._spool.size,
+            oldest_age_seconds=self._oldest_age_seconds(now),
+            write_seconds=seconds,
+        )
+
+    def _oldest_age_seconds(self, now: datetime) -> float:
+        oldest = self._delivery.first_id
+        if oldest is None:
+            with suppress(IndexError):
+                oldest = self._buffer[0].ids[0]
+        # A clock that was set back makes no negative age.
+        return max(0.0, (now - time_of(oldest)).total_seconds()) if oldest else 0.0
+
+    def add(self, answered: Answered) -> None:
+        """Take the rows of one request. Never waits, never raises."""
+        rows = len(answered.ids)
+        counts = self.counts
+        waiting = counts.enqueued - self._flushed + rows
+        if waiting > self._capacity:
+            counts.dropped["buffer_full"] += rows
+            return
+        self._buffer.append(answered)
+        counts.enqueued += rows
+        if waiting >= FLUSH_ROWS and not self._wake.is_set():
+            self._wake.set()
+
+    def stop(self, within_seconds: float) -> None:
+        """Write what is there, for at most so long; nothing may be added any more."""
+        self._is_stopping = True
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join(within_seconds)
+        self._delivery.stop(within_seconds)
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            self._wake.wait(FLUSH_SECONDS)
+            self._wake.clear()
+            self._flush()
+        # What came between the last flush and the word to stop.
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._buffer:
+            records: list[Record] = []
+            rows = 0
+            while self._buffer and rows < FLUSH_ROWS:
+                answered = self._buffer.popleft()
+                rows += len(answered.ids)
+                try:
+                    records.extend(self._records(answered))
+                except Exception as error:
+                    self._drop("failed", len(answered.ids))
+                    LOGGER.error("an answer could not be recorded", exc_info=error)
+            if records:
+                self._keep(records)
+            self._flushed += rows
+
+    def _keep(self, records: list[Record]) -> None:
+        path, size = None, 0
+        try:
+            path, size = self._spool.write(records)
+            self._is_spooling = True
+        except (SpoolFull, OSError) as error:
+            if self._is_spooling:
+                self._is_spooling = False
+                why = (
+                    error.strerror if isinstance(error, OSError) else "it is as large as it may be"
+                )
+                LOGGER.error(f"rows cannot be spooled, they stay in memory: {why}")
+        segment = Segment(
+            records,
+            rows=len(records),
+            first_id=records[0].id,
+            served=self._served,
+            path=path,
+            size=size,
+        )
+        if not self._delivery.take(segment):
+            self._drop("spool_full", len(records))
+
+    def _drop(self, reason: DropReason, rows: int) -> None:
+        self.counts.dropped[reason] += rows
+
+    def _records(self, answered: Answered) -> Iterator[Record]:
+        registration, environment = self._served.registration, self._served.environment
+        key_id = subject = None
+        if answered.subject is not None and self._keys is not None:
+            key_id, subject = self._keys.token(answered.subject)
+        stages = (answered.decode, answered.queue, answered.predict, answered.encode)
+        decode_us, queue_us, predict_us, encode_us = (round(stage * 1e6) for stage in stages)
+        for prediction_id, row, scored in zip(
+            answered.ids, answered.rows, answered.scored, strict=True
+        ):
+            yield Record(
+                prediction_id,
+                answered.request_id,
+                registration.model,
+                registration.version,
+                registration.contract,
+                environment.id,
+                self._features.write(row),
+                scored.score,
+                None
+                if scored.scores is None
+                else dict(zip(self._names, scored.scores, strict=True)),
+                None if scored.label is None else str(scored.label),
+                self._threshold,
+                None,
+                subject,
+                key_id,
+                decode_us,
+                queue_us,
+                predict_us,
+                encode_us,
+                tuple(Noted(warned.pointer, warned.code) for warned in scored.warnings),
+            )
