@@ -323,6 +323,9 @@ class SqliteStore:
                     connection.execute("ROLLBACK")
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError) as error:
             raise RowsRefused(f"SQLite refuses a row: {_name(error)}") from None
+        except (OverflowError, UnicodeEncodeError) as error:
+            # Raised before SQLite sees it: a number of more than 64 bits, half a surrogate pair.
+            raise RowsRefused(f"SQLite cannot hold a value: {type(error).__name__}") from None
         except sqlite3.Error as error:
             # A file that was replaced or unmounted needs another connection.
             self.close()
