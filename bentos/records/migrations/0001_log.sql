@@ -1,0 +1,170 @@
+-- The prediction log: predictions and outcomes in partitions, one for each UTC day.
+--
+-- A prediction's time is the one inside its id, so that a lookup by id and the read of a
+-- window both go to the right partition, and there by the primary key.
+
+CREATE TABLE tabserve.predictions (
+    time timestamptz NOT NULL,
+    id uuid NOT NULL,
+    decode_us int4 NOT NULL,
+    queue_us int4 NOT NULL,
+    predict_us int4 NOT NULL,
+    encode_us int4 NOT NULL,
+    score float8,
+    threshold float8,
+    request_id text NOT NULL,
+    model text NOT NULL,
+    version text NOT NULL,
+    contract text NOT NULL,
+    environment text NOT NULL,
+    -- json, not jsonb: the text stays as it was written, with -0.0 and \u0000.
+    features json NOT NULL,
+    scores json,
+    label text,
+    consumer text,
+    subject text,
+    subject_key text,
+    warnings json NOT NULL,
+    PRIMARY KEY (time, id)
+) PARTITION BY RANGE (time);
+
+CREATE INDEX predictions_subject ON tabserve.predictions (subject) WHERE subject IS NOT NULL;
+
+-- `time` is that of the prediction.
+CREATE TABLE tabserve.outcomes (
+    time timestamptz NOT NULL,
+    id uuid NOT NULL,
+    revision int4 NOT NULL,
+    outcome text NOT NULL,
+    received timestamptz NOT NULL,
+    request_id text NOT NULL,
+    PRIMARY KEY (time, id, revision)
+) PARTITION BY RANGE (time);
+
+CREATE TABLE tabserve.registrations (
+    model text NOT NULL,
+    version text NOT NULL,
+    document json NOT NULL,
+    reference bytea,
+    PRIMARY KEY (model, version)
+);
+
+CREATE TABLE tabserve.environments (id text PRIMARY KEY, document json NOT NULL);
+
+-- Predictions of a subject made before `until` were erased, and never come back.
+CREATE TABLE tabserve.erasures (subject text PRIMARY KEY, until timestamptz NOT NULL);
+
+CREATE TABLE tabserve.events (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    time timestamptz NOT NULL,
+    action text NOT NULL,
+    details json NOT NULL
+);
+
+-- What a drift job needs: nothing that says whom a prediction is about, or who asked.
+CREATE VIEW tabserve.drift_predictions AS
+SELECT
+    time, id, decode_us, queue_us, predict_us, encode_us, score, threshold,
+    model, version, contract, environment, features, scores, label, warnings
+FROM tabserve.predictions;
+
+-- Make the partitions of some days where they are missing; any number may call it at once.
+CREATE FUNCTION tabserve.make_partitions(days date[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO'
+AS $$
+DECLARE
+    day date;
+    parent text;
+    name text;
+BEGIN
+    FOR day IN SELECT DISTINCT asked FROM unnest(days) AS asked ORDER BY asked LOOP
+        FOREACH parent IN ARRAY ARRAY['predictions', 'outcomes'] LOOP
+            name := parent || '_' || to_char(day, 'YYYYMMDD');
+            CONTINUE WHEN to_regclass('tabserve.' || name) IS NOT NULL;
+            -- Who comes second waits here, and then finds it made.
+            PERFORM pg_advisory_xact_lock(hashtextextended('tabserve.make_partitions', 0));
+            CONTINUE WHEN to_regclass('tabserve.' || name) IS NOT NULL;
+            -- CREATE TABLE ... PARTITION OF would wait for every reader of the log.
+            EXECUTE format(
+                'CREATE TABLE tabserve.%I (LIKE tabserve.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+                name, parent
+            );
+            EXECUTE format(
+                'ALTER TABLE tabserve.%I ATTACH PARTITION tabserve.%I FOR VALUES FROM (%L) TO (%L)',
+                parent, name, day || ' 00:00:00+00', day + 1 || ' 00:00:00+00'
+            );
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+-- Model and version of each prediction that is stored. Lateral: always by the primary key.
+CREATE FUNCTION tabserve.find_predictions(times timestamptz[], ids uuid[])
+RETURNS TABLE (id uuid, model text, version text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT found.id, found.model, found.version
+    FROM unnest(times, ids) AS asked (time, id)
+    CROSS JOIN LATERAL (
+        SELECT stored.id, stored.model, stored.version
+        FROM tabserve.predictions AS stored
+        WHERE stored.time = asked.time AND stored.id = asked.id
+        LIMIT 1
+    ) AS found
+$$;
+
+-- Store outcomes in their order; gives for each whether it is news.
+CREATE FUNCTION tabserve.add_outcomes(
+    times timestamptz[], ids uuid[], outcomes text[], request_ids text[]
+) RETURNS boolean[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    news boolean[] := '{}';
+    asked record;
+    last record;
+BEGIN
+    -- Those who post for the same prediction wait for each other. 64 locks, always taken in
+    -- the same order: the server has room for so many, and nobody waits in a circle.
+    PERFORM pg_advisory_xact_lock(hashtext('tabserve.add_outcomes'), slot)
+    FROM (SELECT DISTINCT uuid_hash(id) & 63 AS slot FROM unnest(ids) AS id ORDER BY slot) AS slots;
+    FOR asked IN SELECT * FROM unnest(times, ids, outcomes, request_ids)
+        AS posted (time, id, outcome, request_id)
+    LOOP
+        SELECT stored.revision, stored.outcome INTO last FROM tabserve.outcomes AS stored
+        WHERE stored.time = asked.time AND stored.id = asked.id
+        ORDER BY stored.revision DESC LIMIT 1;
+        IF FOUND AND last.outcome = asked.outcome THEN
+            news := news || false;
+        ELSE
+            INSERT INTO tabserve.outcomes VALUES (
+                asked.time, asked.id, coalesce(last.revision, 0) + 1, asked.outcome,
+                date_trunc('milliseconds', clock_timestamp()), asked.request_id
+            );
+            news := news || true;
+        END IF;
+    END LOOP;
+    RETURN news;
+END
+$$;
+
+-- A row of an erased subject that comes late, from a spool for example, is not stored.
+CREATE FUNCTION tabserve.skip_erased() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM tabserve.erasures AS erased
+        WHERE erased.subject = NEW.subject AND NEW.time < erased.until
+    ) THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER predictions_erased BEFORE INSERT ON tabserve.predictions
+FOR EACH ROW WHEN (NEW.subject IS NOT NULL) EXECUTE FUNCTION tabserve.skip_erased();
+
+REVOKE ALL ON ALL TABLES IN SCHEMA tabserve FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tabserve FROM PUBLIC;

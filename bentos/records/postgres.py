@@ -1,0 +1,453 @@
+"""The log in PostgreSQL, 14 or newer: for a cluster.
+
+Partitioned by UTC day in a schema of its own, `tabserve`. It works for the schema's owner,
+for members of `tabserve_service`, who write and cannot read, and for members of
+`tabserve_drift`, who read without seeing whom a prediction is about or who asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
+from psycopg import errors
+
+from bentos.errors import RowsRefused, StoreDown
+from bentos.records import postgres_rows, postgres_schema, postgres_session
+from bentos.records.postgres_session import PATIENCE_SECONDS, Connection
+from bentos.records.record import (
+    Environment,
+    Event,
+    Outcome,
+    Record,
+    Registration,
+    Version,
+    Window,
+    encode,
+    from_milliseconds,
+    milliseconds,
+    time_of,
+)
+
+_FIRST_DAY = date(1970, 1, 1)
+
+# Rows that one round trip of a streaming read brings.
+_ROWS_AT_ONCE = 2000
+
+_COPY = f"COPY {{}} ({postgres_rows.COLUMNS}) FROM STDIN (FORMAT BINARY)"
+_MAKE_INCOMING = (
+    f"CREATE TEMP TABLE IF NOT EXISTS incoming ({postgres_rows.DEFINITIONS}) ON COMMIT DELETE ROWS"
+)
+_TAKE_INCOMING = (
+    f"INSERT INTO tabserve.predictions ({postgres_rows.COLUMNS}) "  # noqa: S608 - our own column names
+    f"SELECT {postgres_rows.COLUMNS} FROM pg_temp.incoming ON CONFLICT DO NOTHING"
+)
+
+_MS = "(extract(epoch FROM {}) * 1000)::int8"
+_OUTCOME = f"id::text, outcome, revision, {_MS.format('received')}"
+
+# The last 32 bits of an id are random: beginning at the seed, round the circle.
+_TAIL = "substring(uuid_send(id) FROM 13)"
+
+# Predictions and outcomes of some subjects; a CTE runs once, whoever reads it.
+_ERASE = """
+WITH erased AS (
+    DELETE FROM tabserve.predictions WHERE subject = ANY(%s)
+    RETURNING time, id, tableoid::regclass::text AS part
+), also AS (
+    DELETE FROM tabserve.outcomes AS outcome USING erased
+    WHERE outcome.time = erased.time AND outcome.id = erased.id
+    RETURNING outcome.tableoid::regclass::text AS part
+)
+SELECT (SELECT count(*) FROM erased), (SELECT count(*) FROM also),
+    ARRAY(SELECT part FROM erased UNION SELECT part FROM also)
+"""
+
+# Every table that is or was a partition: a drop that was cut short leaves one detached.
+_PARTITIONS = """
+SELECT relname, substring(relname FROM '^[a-z]+'), inhparent IS NOT NULL, inhdetachpending
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+LEFT JOIN pg_inherits ON inhrelid = pg_class.oid
+WHERE nspname = 'tabserve' AND relkind = 'r' AND relname ~ '^(predictions|outcomes)_[0-9]{8}$'
+AND right(relname, 8) < %s ORDER BY relname
+"""
+
+
+class PostgresStore:
+    """A prediction log in a PostgreSQL database."""
+
+    # A row costs 2 us of the process's time, a COPY of its own some 300 us; rows for more
+    # than a few thousand would hold the interpreter for longer than a request takes.
+    most_rows = 2048
+    gather_seconds = 0.25
+
+    def __init__(self, url: str) -> None:
+        """Raises ConfigurationError for what is no URL of PostgreSQL."""
+        self._parameters = postgres_session.read_url(url)
+        self._connection: Connection | None = None
+        # Days whose partitions are known to be there, counted from 1970.
+        self._days: set[int] = set()
+        self._sees_all: bool | None = None
+
+    def prepare(self) -> None:
+        """Connect, migrate the schema where it is old, and make the coming partitions."""
+        with self._working(None) as connection:
+            postgres_schema.bring_up_to_date(connection)
+            postgres_schema.make_ahead(connection)
+
+    def register(self, registration: Registration, environment: Environment) -> None:
+        """Write down a model version and an environment, unless they are known."""
+        bare = msgspec.structs.replace(registration, reference=None)
+        with self._working() as connection, connection.transaction():
+            connection.execute(
+                "INSERT INTO tabserve.registrations VALUES (%s, %s, %s, %b) ON CONFLICT DO NOTHING",
+                (
+                    registration.model,
+                    registration.version,
+                    encode(bare).decode(),
+                    registration.reference,
+                ),
+            )
+            connection.execute(
+                "INSERT INTO tabserve.environments VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                (environment.id, bytes(environment.document).decode()),
+            )
+
+    def write(self, records: Sequence[Record], *, is_retry: bool) -> None:
+        """Store all records or none; what is there by its id stays as it is.
+
+        A retry goes through a table of its own, which takes about three times as long.
+        """
+        if not records:
+            return
+        try:
+            rows, days = postgres_rows.to_rows(records)
+        except (TypeError, ValueError) as error:
+            raise RowsRefused(f"a record cannot be encoded: {type(error).__name__}") from None
+        with self._working() as connection:
+            self._make_days(connection, days)
+            if not is_retry:
+                try:
+                    _copy(connection, "tabserve.predictions", rows)
+                except errors.UniqueViolation:
+                    pass
+                except errors.CheckViolation:
+                    # Somebody dropped a partition that we knew.
+                    self._days.clear()
+                    self._make_days(connection, days)
+                else:
+                    return
+            with connection.transaction():
+                connection.execute(_MAKE_INCOMING.encode())
+                _copy(connection, "pg_temp.incoming", rows)
+                connection.execute(_TAKE_INCOMING.encode())
+
+    def read(self, window: Window) -> Iterator[Record]:
+        """The records of a window by id, streaming, as they were when it began."""
+        condition, parameters = postgres_rows.where(window)
+        return self._stream(condition, parameters)
+
+    def get(self, prediction_id: str) -> Record | None:
+        """One record by its id."""
+        key = _key(prediction_id)
+        if key is None:
+            return None
+        with self._reading() as connection:
+            statement = self._select(connection, "time = %s AND id = %s")
+            row = connection.execute(statement, key, binary=True).fetchone()
+        return None if row is None else postgres_rows.to_record(row)
+
+    def versions(self, window: Window) -> list[Version]:
+        """Which model versions made predictions in a window, and how many."""
+        condition, parameters = postgres_rows.where(window)
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT model, version, contract, count(*) FROM {self._source(connection)} "  # noqa: S608 - our own text
+                f"WHERE {condition} GROUP BY 1, 2, 3 "
+                'ORDER BY model COLLATE "C", version COLLATE "C", contract COLLATE "C"'.encode(),
+                parameters,
+            ).fetchall()
+        return [Version(*row) for row in rows]
+
+    def sample(self, window: Window, rows: int, seed: int) -> list[Record]:
+        """At most so many records of a window, picked by the random end of their ids."""
+        condition, parameters = postgres_rows.where(window)
+        start = (seed % 2**32).to_bytes(4, "big")
+        with self._reading() as connection:
+            picked = (
+                f"SELECT time, id FROM {self._source(connection)} WHERE {condition} "  # noqa: S608 - our own text
+                f"ORDER BY {_TAIL} < %s, {_TAIL}, id LIMIT %s"
+            )
+            found = connection.execute(
+                self._select(connection, f"(time, id) IN ({picked})"),
+                (*parameters, start, rows),
+                binary=True,
+            ).fetchall()
+        return list(map(postgres_rows.to_record, found))
+
+    def registration(self, model: str, version: str) -> Registration | None:
+        """What was registered of a model version."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT document::text, reference FROM tabserve.registrations "
+                "WHERE model = %s AND version = %s",
+                (model, version),
+                binary=True,
+            ).fetchone()
+        if row is None:
+            return None
+        bare = msgspec.json.decode(row[0], type=Registration)
+        return msgspec.structs.replace(bare, reference=row[1])
+
+    def environment(self, environment_id: str) -> Environment | None:
+        """What was registered under an environment's id."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT document::text FROM tabserve.environments WHERE id = %s",
+                (environment_id,),
+            ).fetchone()
+        return None if row is None else Environment(environment_id, msgspec.Raw(row[0]))
+
+    def find(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Model and version of each prediction that is stored, by its id."""
+        keys = [key for key in map(_key, ids) if key is not None]
+        if not keys:
+            return {}
+        times, known = zip(*keys, strict=True)
+        with self._working() as connection:
+            rows = connection.execute(
+                "SELECT id::text, model, version "
+                "FROM tabserve.find_predictions(%s::timestamptz[], %s::uuid[])",
+                (list(times), list(known)),
+            ).fetchall()
+        return {name: (model, version) for name, model, version in rows}
+
+    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[bool]:
+        """Store outcomes `(id, outcome, request_id)`; gives for each whether it is news."""
+        if not outcomes:
+            return []
+        ids, values, request_ids = (list(column) for column in zip(*outcomes, strict=True))
+        try:
+            times = [time_of(prediction_id) for prediction_id in ids]
+        except ValueError:
+            raise RowsRefused("an outcome has an id that is no UUIDv7") from None
+        with self._working() as connection:
+            self._make_days(connection, {(time.date() - _FIRST_DAY).days for time in times})
+            row = connection.execute(
+                "SELECT tabserve.add_outcomes("
+                "%s::timestamptz[], %s::uuid[], %s::text[], %s::text[])",
+                (times, ids, values, request_ids),
+            ).fetchone()
+        return [] if row is None else list(row[0])
+
+    def outcomes(self, window: Window) -> Iterator[Outcome]:
+        """The last revision of each outcome of a window's predictions, by id, streaming."""
+        condition, parameters = postgres_rows.where(window)
+        with self._reading() as connection:
+            source = self._source(connection)
+        # The request of an outcome and that of its prediction have one name: only the
+        # table of the outcomes is asked for it.
+        request = "outcome.request_id" if self._sees_all else "''"
+        rows = self._rows(
+            f"SELECT DISTINCT ON (time, id) {_OUTCOME}, {request} "  # noqa: S608 - our own text
+            f"FROM tabserve.outcomes AS outcome JOIN {source} AS prediction USING (time, id) "
+            f"WHERE {condition} ORDER BY time, id, revision DESC".encode(),
+            parameters,
+        )
+        return (_outcome(row) for row in rows)
+
+    def revisions(self, prediction_id: str) -> list[Outcome]:
+        """Every revision of one prediction's outcome, the first one first."""
+        key = _key(prediction_id)
+        if key is None:
+            return []
+        with self._reading() as connection:
+            self._source(connection)
+            request = "request_id" if self._sees_all else "''"
+            rows = connection.execute(
+                f"SELECT {_OUTCOME}, {request} FROM tabserve.outcomes "  # noqa: S608 - our own text
+                "WHERE time = %s AND id = %s ORDER BY revision".encode(),
+                key,
+            ).fetchall()
+        return [_outcome(row) for row in rows]
+
+    def of_subject(self, tokens: Sequence[str]) -> Iterator[Record]:
+        """The records of one subject under any of its tokens, by id."""
+        return self._stream("subject = ANY(%s)", [list(tokens)])
+
+    def forget(self, tokens: Sequence[str], now: datetime) -> dict[str, int]:
+        """Erase a subject's rows, take them out of the files, and bar late ones."""
+        until = from_milliseconds(milliseconds(now))
+        with self._working(None) as connection:
+            with connection.transaction(), connection.cursor() as cursor:
+                cursor.executemany(
+                    "INSERT INTO tabserve.erasures VALUES (%s, %s) ON CONFLICT (subject) "
+                    "DO UPDATE SET until = greatest(erasures.until, excluded.until)",
+                    [(token, until) for token in tokens],
+                )
+            with connection.transaction():
+                # Writers that began before the mark was there have not seen it: wait for
+                # them, so that their rows are erased as well. Later ones see it.
+                connection.execute("LOCK TABLE ONLY tabserve.predictions IN SHARE MODE")
+            with connection.transaction():
+                connection.execute("SET LOCAL statement_timeout = 0")
+                row = connection.execute(_ERASE.encode(), [list(tokens)]).fetchone()
+        predictions, outcomes, parts = row or (0, 0, [])
+        # A deleted row stays in its page until then. Where this fails, or an old reader still
+        # sees the row, the server's own vacuum takes it later.
+        with suppress(StoreDown), self._alone() as connection:
+            connection.execute("SET statement_timeout = 0")
+            for part in parts:
+                connection.execute(f"VACUUM {part}".encode())
+        return {"predictions": predictions, "outcomes": outcomes}
+
+    def drop_before(self, time: datetime) -> dict[str, int]:
+        """Drop the partitions of the days before the one that `time` is in, UTC.
+
+        Neither writers nor readers wait for it; it waits for readers of the log.
+        """
+        day = time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        dropped = {"predictions": 0, "outcomes": 0, "partitions": 0}
+        # On a connection of its own, which takes its lock and its settings with it.
+        with self._alone() as connection:
+            connection.execute("SET statement_timeout = 0")
+            connection.execute(
+                "SELECT pg_advisory_lock(hashtextextended('tabserve.drop_before', 0))"
+            )
+            for name, parent, is_attached, is_pending in connection.execute(
+                _PARTITIONS.encode(), [f"{day:%Y%m%d}"]
+            ).fetchall():
+                if is_attached:
+                    how = "FINALIZE" if is_pending else "CONCURRENTLY"
+                    connection.execute(
+                        f"ALTER TABLE tabserve.{parent} "
+                        f"DETACH PARTITION tabserve.{name} {how}".encode()
+                    )
+                # Now that nobody writes to it the count is what is dropped.
+                row = connection.execute(f"SELECT count(*) FROM tabserve.{name}".encode())  # noqa: S608 - a name of ours, read from the catalogue
+                dropped[parent] += (row.fetchone() or (0,))[0]
+                connection.execute(f"DROP TABLE tabserve.{name}".encode())
+                dropped["partitions"] += 1
+            connection.execute("DELETE FROM tabserve.erasures WHERE until < %s", [day])
+        self._days.clear()
+        return dropped
+
+    def note(self, event: Event) -> None:
+        """Write down something that was done to the log."""
+        with self._working() as connection:
+            connection.execute(
+                "INSERT INTO tabserve.events (time, action, details) VALUES (%s, %s, %s)",
+                (event.time, event.action, encode(event.details).decode()),
+            )
+
+    def events(self) -> list[Event]:
+        """What was done to the log, the first one first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {_MS.format('time')}, action, details::text FROM tabserve.events "  # noqa: S608 - our own text
+                "ORDER BY number".encode()
+            ).fetchall()
+        return [Event(from_milliseconds(t), a, msgspec.json.decode(d)) for t, a, d in rows]
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        connection, self._connection = self._connection, None
+        self._days.clear()
+        if connection is not None:
+            connection.close()
+
+    def _make_days(self, connection: Connection, days: set[int]) -> None:
+        if missing := days - self._days:
+            dates = [_FIRST_DAY + timedelta(day) for day in missing]
+            postgres_schema.make_partitions(connection, dates)
+            self._days |= missing
+
+    def _source(self, connection: Connection) -> str:
+        # Read through the view that hides subjects, unless this role may see them.
+        if self._sees_all is None:
+            row = connection.execute(
+                "SELECT has_table_privilege('tabserve.predictions', 'SELECT')"
+            ).fetchone()
+            self._sees_all = row is not None and bool(row[0])
+        return "tabserve.predictions" if self._sees_all else "tabserve.drift_predictions"
+
+    def _stream(self, condition: str, parameters: Sequence[object]) -> Iterator[Record]:
+        with self._reading() as connection:
+            statement = self._select(connection, condition)
+        return map(postgres_rows.to_record, self._rows(statement, parameters))
+
+    def _select(self, connection: Connection, condition: str) -> bytes:
+        source = self._source(connection)
+        columns = postgres_rows.selected(sees_all=bool(self._sees_all))
+        return f"SELECT {columns} FROM {source} WHERE {condition} ORDER BY time, id".encode()  # noqa: S608 - our own text
+
+    def _rows(self, statement: bytes, parameters: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        # On a connection of its own: what is written meanwhile is committed at once.
+        with self._alone() as connection:
+            connection.execute("SET statement_timeout = 0")
+            with (
+                connection.transaction(),
+                closing(connection.cursor("records", binary=True)) as cursor,
+            ):
+                cursor.itersize = _ROWS_AT_ONCE
+                cursor.execute(statement, parameters)
+                yield from cursor
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        with (
+            postgres_session.naming_errors(),
+            closing(postgres_session.connect(self._parameters)) as connection,
+        ):
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._working(None) as connection, connection.transaction():
+            connection.execute("SET LOCAL statement_timeout = 0")
+            yield connection
+
+    @contextmanager
+    def _working(self, seconds: float | None = PATIENCE_SECONDS) -> Iterator[Connection]:
+        try:
+            with postgres_session.naming_errors():
+                connection = self._connection
+                if connection is None or not postgres_session.is_usable(connection):
+                    self.close()
+                    connection = postgres_session.connect(self._parameters)
+                    self._connection = connection
+                with postgres_session.limit(connection, seconds):
+                    yield connection
+        except RowsRefused:
+            # The server has said no and waits for the next statement.
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+
+def _copy(connection: Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+    with connection.cursor() as cursor, cursor.copy(_COPY.format(table).encode()) as copy:
+        copy.set_types(postgres_rows.COPY_TYPES)
+        write_row = copy.write_row
+        try:
+            for row in rows:
+                write_row(row)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise RowsRefused(f"a record cannot be encoded: {type(error).__name__}") from None
+
+
+def _key(prediction_id: str) -> tuple[datetime, str] | None:
+    # What is no id of ours cannot be stored.
+    try:
+        return time_of(prediction_id), prediction_id
+    except ValueError:
+        return None
+
+
+def _outcome(row: Sequence[Any]) -> Outcome:
+    prediction_id, outcome, revision, received_ms, request_id = row
+    return Outcome(prediction_id, outcome, revision, from_milliseconds(received_ms), request_id)
