@@ -1,4 +1,4 @@
-"""The command line: `tabserve train`, `import`, `diff`."""
+"""The command line: bring a model in, and work with the log of what it answered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ from bentos.errors import TabserveError
 class LazyGroup(click.Group):
     """Imports a command's module when it is called: most need what others do not."""
 
-    lazy: ClassVar = {"train": ("bentos.training.command", "train")}
+    # The commands of the log share their modules' names.
+    lazy: ClassVar = {"train": ("bentos.training.command", "train")} | {
+        name: (f"bentos.audit.{name}", name)
+        for name in (
+            "export",
+            "forget",
+            "migrate",
+            "performance",
+            "records",
+            "replay",
+            "retention",
+        )
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *self.lazy])

@@ -30,7 +30,8 @@ def test_help() -> None:
     """The help lists every command, those that need an extra included."""
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("import", "diff", "train"):
+    log = ("export", "forget", "migrate", "performance", "records", "replay", "retention")
+    for command in ("import", "diff", "train", *log):
         assert f"  {command} " in result.output
 
 

@@ -1,0 +1,26 @@
+"""`tabserve migrate`: the schema brought up to date by whoever owns it."""
+
+from __future__ import annotations
+
+import click
+
+from bentos.audit.opened import open_owned, store_option
+from bentos.errors import TabserveError
+
+
+@click.command()
+@store_option
+def migrate(url: str | None) -> None:
+    """Make the log's schema, or bring it up to date; run it as the log's owner.
+
+    Any number may run at once: one does the work, the others wait and find it done.
+    """
+    try:
+        store = open_owned(url)
+        try:
+            store.prepare()
+        finally:
+            store.close()
+    except TabserveError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo("the log's schema is up to date")

@@ -1,0 +1,173 @@
+"""The log as a command opens it: from the option or the settings, with one line for what fails."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bentos import contract, settings
+from bentos.contract import Contract
+from bentos.errors import ConfigurationError, StoreDown, TabserveError
+from bentos.records.record import Environment, Outcome, Record, Registration, Window
+from bentos.records.store import NONE, Store, open_store
+from bentos.settings import Settings
+
+Item = TypeVar("Item")
+
+store_option = click.option(
+    "--store", "url", metavar="URL", help="The log; by default that of TABSERVE_STORE_URL."
+)
+
+
+class OpenedLog:
+    """An open log, and the settings it was found with.
+
+    Two connections: records stream over one while everything else is looked up over the
+    other, as not every store can do both over one.
+    """
+
+    def __init__(self, store: Store, second: Store, chosen: Settings) -> None:
+        self.store = store
+        self._second = second
+        self.settings = chosen
+        self._streams: list[Generator[Any, None, None]] = []
+        self._registrations: dict[tuple[str, str], Registration | None] = {}
+        self._contracts: dict[tuple[str, str], Contract | None] = {}
+
+    @property
+    def spool(self) -> Path:
+        """Where rows wait that are not in the store yet."""
+        # Here: the recorder brings numpy with it.
+        from bentos.records.log import SPOOL
+
+        return self.settings.data_dir / SPOOL
+
+    def read(self, window: Window) -> Iterator[Record]:
+        """The records of a window by id, streaming."""
+        return self._follow(self.store.read(window))
+
+    def of_subject(self, tokens: list[str]) -> Iterator[Record]:
+        """The records of one subject by id, streaming."""
+        return self._follow(self.store.of_subject(tokens))
+
+    def outcomes(self, window: Window) -> Iterator[Outcome]:
+        """The last outcomes of a window's predictions by id, beside `read`."""
+        return self._follow(self._second.outcomes(window))
+
+    def revisions(self, prediction_id: str) -> list[Outcome]:
+        """Every revision of one prediction's outcome, beside any stream of records."""
+        return self._second.revisions(prediction_id)
+
+    def environment(self, environment_id: str) -> Environment | None:
+        """What was registered under an environment's id."""
+        return self._second.environment(environment_id)
+
+    def close(self) -> None:
+        """End what still streams, then let go of the log."""
+        for stream in self._streams:
+            stream.close()
+        self.store.close()
+        self._second.close()
+
+    def _follow(self, stream: Iterator[Item]) -> Iterator[Item]:
+        followed = _follow(stream)
+        self._streams.append(followed)
+        return followed
+
+    def registration(self, model: str, version: str) -> Registration | None:
+        """What was registered of a model version, looked up once."""
+        key = (model, version)
+        if key not in self._registrations:
+            found = self._second.registration(model, version)
+            # The sample of training rows is megabytes that no command here needs.
+            self._registrations[key] = None if found is None else _without_reference(found)
+        return self._registrations[key]
+
+    def contract(self, model: str, version: str) -> Contract | None:
+        """The contract of a model version; None where it was never registered."""
+        key = (model, version)
+        if key not in self._contracts:
+            found = self.registration(model, version)
+            self._contracts[key] = None if found is None else _read_contract(found)
+        return self._contracts[key]
+
+
+@contextmanager
+def open_log(url: str | None) -> Iterator[OpenedLog]:
+    """Open the log that an option or the settings name.
+
+    Whatever tabserve raises on purpose, here or in the body, ends the command with one
+    line and exit code 1.
+    """
+    try:
+        chosen = settings.read()
+        url = url or chosen.store_url.get_secret_value()
+        _require(url, chosen.data_dir)
+        store, second = _open(url, chosen), _open(url, chosen)
+        log = OpenedLog(store, second, chosen)
+        try:
+            store.prepare()
+            yield log
+        finally:
+            log.close()
+    except TabserveError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _follow(stream: Iterator[Item]) -> Generator[Item, None, None]:
+    yield from stream
+
+
+def open_owned(url: str | None) -> Store:
+    """Make the store that an option or the settings name, there or not. Raises TabserveError."""
+    chosen = settings.read()
+    return _open(url or chosen.store_url.get_secret_value(), chosen)
+
+
+def _open(url: str, chosen: Settings) -> Store:
+    if url == NONE:
+        raise ConfigurationError(
+            "there is no log: TABSERVE_STORE_URL is none; name one with --store"
+        )
+    try:
+        return open_store(url, chosen.data_dir)
+    except ModuleNotFoundError as error:
+        extra = "parquet" if url.startswith("parquet:") else "mlflow"
+        raise ConfigurationError(
+            f"this log needs {error.name}: pip install 'tabserve[{extra}]'"
+        ) from None
+
+
+def _require(url: str, data_dir: Path) -> None:
+    # SQLite would make an empty log where the name is misspelt, and find nothing in it.
+    if url.startswith("sqlite:///"):
+        path = Path(url.removeprefix("sqlite:///") or data_dir / "records.db")
+        if not path.is_file():
+            raise StoreDown(
+                f"there is no log {path.name} at that place: a service makes it when it starts, "
+                "or `tabserve migrate`"
+            )
+
+
+def _without_reference(found: Registration) -> Registration:
+    return Registration(
+        found.model,
+        found.version,
+        found.contract,
+        found.document,
+        found.digest,
+        found.mlflow_run_id,
+    )
+
+
+def _read_contract(found: Registration) -> Contract:
+    try:
+        return contract.load(bytes(found.document))
+    except ValueError as error:
+        raise StoreDown(
+            f"{found.model}:{found.version} is registered with what is {error}"
+        ) from None

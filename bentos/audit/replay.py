@@ -1,0 +1,127 @@
+"""`tabserve replay`: recorded rows scored again, by the same model or by another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from bentos.audit.opened import open_log, store_option
+from bentos.audit.times import Moment
+
+if TYPE_CHECKING:
+    from bentos.audit.comparing import Comparison
+    from bentos.audit.shift import Shift
+    from bentos.audit.verifying import Verdict
+
+
+@click.command()
+@store_option
+@click.option(
+    "--since", type=Moment(), default="1h", show_default=True, help="From when on: ago, or a time."
+)
+@click.option("--until", type=Moment(), help="Up to when, in the same way.")
+@click.option("--model", "tag", help="Score with this model of the Bento store, NAME:TAG.")
+@click.option("--recorded", help="Only what this model answered, NAME or NAME:TAG.")
+@click.option("--segment", help="Show the shift by this feature: its values, or quartiles.")
+@click.option("--json", "is_json", is_flag=True, help="One JSON document.")
+def replay(
+    url: str | None,
+    since: datetime,
+    until: datetime | None,
+    tag: str | None,
+    recorded: str | None,
+    segment: str | None,
+    is_json: bool,
+) -> None:
+    """Score recorded rows again.
+
+    Without --model each row goes to the model version that answered it: exit 0 if every
+    score and label is the recorded one to the last bit, else exit 1, and what changed.
+    With --model: how scores and decisions would shift.
+    """
+    if segment is not None and tag is None:
+        raise click.UsageError("--segment goes with --model")
+    # Here, so that the list of commands needs neither BentoML nor numpy.
+    import msgspec
+
+    from bentos.audit import comparing, verifying
+    from bentos.audit.records import make_window
+
+    model, _, version = (recorded or "").partition(":")
+    window = make_window(since, until, model or None, version or None)
+    is_good = True
+    with open_log(url) as log:
+        found: Comparison | list[Verdict]
+        if tag is None:
+            found = verifying.verify(log, window)
+            is_good = all(verdict.is_same for verdict in found)
+            lines = _verdicts(found)
+        else:
+            found = comparing.compare(log, window, tag, segment)
+            lines = _comparison(found)
+    if is_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+    else:
+        click.echo("\n".join(lines))
+    if not is_good:
+        raise click.exceptions.Exit(1)
+
+
+def _verdicts(verdicts: list[Verdict]) -> Iterator[str]:
+    if not verdicts:
+        yield "the log has no prediction in this window"
+    for one in verdicts:
+        yield f"{one.model}:{one.version}: {one.rows:,} rows"
+        if one.absent:
+            yield f"  not replayed: {one.absent}"
+            continue
+        yield f"  {one.equal:,} equal to the last bit, {one.different:,} different ({one.engine})"
+        if one.not_stored:
+            yield f"  {one.not_stored:,} not replayed: not all their features were stored"
+        if one.refused:
+            yield f"  {one.refused:,} not replayed: the contract refuses them now"
+        for change in one.changes:
+            yield f"  changed: {change}"
+        for different in one.differences:
+            yield f"  {different.id}: {different.recorded} then, {different.now} now"
+
+
+def _comparison(found: Comparison) -> Iterator[str]:
+    yield f"{found.model}:{found.version} ({found.engine}): {found.rows:,} recorded rows"
+    for reason, rows in found.incomparable.items():
+        yield f"  {rows:,} not compared: {reason}"
+    if found.refused_rows:
+        yield f"  {found.refused_rows:,} refused by its contract:"
+        for reason, rows in found.refused.items():
+            yield f"    {rows:,} {reason}"
+    yield f"  {found.scored:,} scored"
+    if found.outputs:
+        width = max(map(len, [*found.outputs, *found.segments])) + 2
+        yield _head(width)
+        for name, shift in found.outputs.items():
+            yield _row(name, width, shift)
+        if found.segments:
+            yield f"  by {found.segment_by}, {next(iter(found.outputs))}:"
+        for name, shift in found.segments.items():
+            yield _row(name, width, shift)
+    for flip, rows in found.flips.items():
+        yield f"  label {flip}: {rows:,} rows ({rows / found.scored:.2%})"
+
+
+def _head(width: int) -> str:
+    return (
+        f"  {'':{width}}{'rows':>9}{'KS':>8}{'mean then':>12}{'now':>12}{'change':>12}"
+        f"{'largest':>12}{'flipped':>9}"
+    )
+
+
+def _row(name: str, width: int, shift: Shift) -> str:
+    flipped = "" if shift.flipped is None else f"{shift.flipped:.2%}"
+    return (
+        f"  {name:{width}}{shift.rows:>9,}{shift.ks:>8.4f}{shift.mean_old:>12.6g}"
+        f"{shift.mean_new:>12.6g}{shift.mean_change:>12.4g}{shift.largest_change:>12.4g}"
+        f"{flipped:>9}"
+    ).rstrip()

@@ -1,0 +1,83 @@
+"""Recorded values scored again, on the way that requests take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import bentoml
+
+from bentos.contract import Contract
+from bentos.errors import Fault, TabserveError
+from bentos.loading import Served
+from bentos.records.record import Record, Value
+from bentos.scoring import Scored
+from bentos.settings import Settings
+from bentos.store import StoredModel, open_model
+from bentos.validation import EncodedRow
+
+
+class NoModel(TabserveError):
+    """A model version cannot be had here; the message says why."""
+
+
+def find_stored(tag: str) -> StoredModel:
+    """Read a model of the local Bento store. Raises NoModel, or IntegrityError."""
+    try:
+        found = bentoml.models.get(tag)
+    except (bentoml.exceptions.BentoMLException, ValueError):
+        raise NoModel(f"the local Bento store has no model {tag}") from None
+    return open_model(found)
+
+
+def open_served(tag: str, settings: Settings) -> Served:
+    """Make a model of the local Bento store ready to score, proved as for serving.
+
+    Raises NoModel, or IntegrityError.
+    """
+    served = Served(find_stored(tag), settings)
+    served.prove()
+    return served
+
+
+def encode_rows(
+    served: Served, rows: Sequence[Mapping[str, Value]]
+) -> list[EncodedRow | list[Fault]]:
+    """Validate rows of plain values: each encoded, or the list of its faults."""
+    encoded: list[EncodedRow | list[Fault]] = []
+    for values in rows:
+        row, faults = served.reader.validate(dict(values))
+        encoded.append(faults if row is None else row)
+    return encoded
+
+
+def score_rows(served: Served, rows: Sequence[Mapping[str, Value]]) -> list[Scored | list[Fault]]:
+    """Score rows of plain values: each scored, or the list of its faults."""
+    encoded = encode_rows(served, rows)
+    # An encoded row is a tuple, faults are a list.
+    good = [row for row in encoded if isinstance(row, tuple)]
+    scored = iter(served.scorer.score(good).scored if good else ())
+    return [next(scored) if isinstance(row, tuple) else row for row in encoded]
+
+
+def lacks(contract: Contract, values: Mapping[str, Value]) -> bool:
+    """Whether a record was stored without some feature.
+
+    The recorder writes every feature that it may store, missing values as null: one that
+    is not there at all was not on the list of features to store.
+    """
+    return not contract.positions.keys() <= values.keys()
+
+
+def by_version(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
+    """Records by model and version, in their order."""
+    found: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        found.setdefault((record.model, record.version), []).append(record)
+    return found
+
+
+def scores_by_class(contract: Contract, scored: Scored) -> dict[str, float] | None:
+    """The scores of a multiclass answer by class, as a record has them."""
+    if scored.scores is None:
+        return None
+    return dict(zip(map(str, contract.classes or ()), scored.scores, strict=True))

@@ -1,0 +1,42 @@
+"""`tabserve retention`: what is older than it may be goes, in whole days, and is noted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from bentos.audit.opened import open_log, store_option
+from bentos.audit.times import Duration, iso
+from bentos.records.record import Event, Window
+
+
+@click.command()
+@store_option
+@click.option(
+    "--keep", type=Duration(), required=True, help="How long records are kept: 180d, 26w."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would go, and drop nothing.")
+def retention(url: str | None, keep: timedelta, dry_run: bool) -> None:
+    """Drop the days that lie wholly before the time to keep, UTC, and their outcomes."""
+    if keep < timedelta(days=1):
+        # 180s is a slip of the finger for 180d, and what is dropped does not come back.
+        raise click.UsageError("--keep must be at least 1d: only whole days are dropped")
+    now = datetime.now(UTC)
+    try:
+        day = (now - keep).replace(hour=0, minute=0, second=0, microsecond=0)
+    except OverflowError:
+        raise click.UsageError("--keep goes back beyond the year 1") from None
+    with open_log(url) as log:
+        if dry_run:
+            window = Window(until=day)
+            dropped = {
+                "predictions": sum(version.rows for version in log.store.versions(window)),
+                "outcomes": sum(1 for _ in log.outcomes(window)),
+            }
+        else:
+            dropped = log.store.drop_before(day)
+            log.store.note(Event(now, "retention", {"before": iso(day), **dropped}))
+    verb = "would drop" if dry_run else "dropped"
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in dropped.items()) or "nothing"
+    click.echo(f"{verb} what is before {day:%Y-%m-%d} UTC: {counts}")
