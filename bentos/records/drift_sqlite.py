@@ -1,0 +1,140 @@
+"""Drift results in the SQLite file of the log, in two tables of their own."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from bentos.errors import StoreDown
+from bentos.records.drift import DriftResult, FeatureResult
+from bentos.records.record import from_milliseconds, milliseconds
+
+# How long a statement waits for another process that writes.
+_BUSY_SECONDS = 5.0
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS drift_runs (
+    run TEXT NOT NULL, time_ms INTEGER NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL,
+    outcome TEXT NOT NULL, reason TEXT NOT NULL,
+    since_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,
+    row_count INTEGER NOT NULL, sampled INTEGER NOT NULL, seed INTEGER NOT NULL,
+    signal INTEGER NOT NULL, retraining TEXT NOT NULL,
+    PRIMARY KEY (model, version, run)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS drift_features (
+    model TEXT NOT NULL, version TEXT NOT NULL, run TEXT NOT NULL,
+    place INTEGER NOT NULL, feature TEXT NOT NULL, kind TEXT NOT NULL, test TEXT NOT NULL,
+    statistic REAL, p_value REAL, effect REAL, drifted INTEGER NOT NULL, missing_rate REAL,
+    PRIMARY KEY (model, version, run, place)
+) STRICT, WITHOUT ROWID;
+"""
+_INSERT_RUN = f"INSERT INTO drift_runs VALUES ({', '.join('?' * 13)}) ON CONFLICT DO NOTHING"  # noqa: S608 - only question marks
+_INSERT_FEATURE = f"INSERT INTO drift_features VALUES ({', '.join('?' * 12)})"  # noqa: S608 - the same
+_LAST = """
+SELECT * FROM drift_runs WHERE model = ? AND version = ? ORDER BY time_ms DESC, run DESC LIMIT ?
+"""
+_FEATURES = """
+SELECT feature, kind, test, statistic, p_value, effect, drifted, missing_rate
+FROM drift_features WHERE model = ? AND version = ? AND run = ? ORDER BY place
+"""
+
+
+class SqliteDriftLog:
+    """Drift results in one file; each call is a connection and a transaction of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def prepare(self) -> None:
+        """Make the tables where they are missing. Raises StoreDown where there is no log."""
+        if not self._path.is_file():
+            # An empty file of ours would hide that the job looks in the wrong place.
+            raise StoreDown(f"there is no log at {self._path.name}: did the service write one?")
+        with self._working() as connection:
+            connection.executescript(_TABLES)
+
+    def write(self, result: DriftResult) -> None:
+        """Store one result; one that is stored already stays as it is."""
+        key = (result.model, result.version, result.run)
+        row = (
+            result.run,
+            milliseconds(result.time),
+            result.model,
+            result.version,
+            result.outcome,
+            result.reason,
+            milliseconds(result.since),
+            milliseconds(result.until),
+            result.rows,
+            result.sampled,
+            result.seed,
+            result.signal,
+            result.retraining,
+        )
+        features = [
+            (
+                *key,
+                place,
+                item.feature,
+                item.kind,
+                item.test,
+                item.statistic,
+                item.p_value,
+                item.effect,
+                item.drifted,
+                item.missing_rate,
+            )
+            for place, item in enumerate(result.features)
+        ]
+        with self._working() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            if connection.execute(_INSERT_RUN, row).rowcount:
+                connection.executemany(_INSERT_FEATURE, features)
+            connection.execute("COMMIT")
+
+    def last(self, model: str, version: str, count: int) -> list[DriftResult]:
+        """The last results of a version, the latest first, with their features."""
+        with self._working() as connection:
+            rows = connection.execute(_LAST, (model, version, count)).fetchall()
+            return [
+                _to_result(row, connection.execute(_FEATURES, (model, version, row[0])).fetchall())
+                for row in rows
+            ]
+
+    def close(self) -> None:
+        """Nothing is held between calls."""
+
+    @contextmanager
+    def _working(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(
+                sqlite3.connect(self._path, _BUSY_SECONDS, isolation_level=None)
+            ) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            # Not the message: a constraint's may quote a value.
+            name = getattr(error, "sqlite_errorname", type(error).__name__)
+            raise StoreDown(f"SQLite cannot work on {self._path.name}: {name}") from None
+
+
+def _to_result(row: tuple[Any, ...], features: list[tuple[Any, ...]]) -> DriftResult:
+    run, time, model, version, outcome, reason, since, until, rows, sampled, seed, *rule = row
+    return DriftResult(
+        run,
+        from_milliseconds(time),
+        model,
+        version,
+        outcome,
+        reason,
+        from_milliseconds(since),
+        from_milliseconds(until),
+        rows,
+        sampled,
+        seed,
+        bool(rule[0]),
+        rule[1],
+        tuple(FeatureResult(*item[:6], bool(item[6]), item[7]) for item in features),
+    )

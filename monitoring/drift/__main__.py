@@ -1,0 +1,44 @@
+"""`python -m monitoring.drift`: one run, and what it tells whom.
+
+Exits 0 where every version was compared, drift or not; 1 where one could not be, or the log
+could not be read or written; 2 for a wrong setting; 3 for drift, if asked to.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from time import perf_counter
+from uuid import uuid4
+
+from monitoring.drift.settings import SettingsError, read
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run once, and give the exit code."""
+    started = perf_counter()
+    try:
+        settings = read(arguments, environment)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+    # Ten seconds of imports: a wrong setting is said before.
+    from monitoring.drift import job, publish
+
+    now, name = datetime.now(UTC), str(uuid4())
+    done = job.work(settings, now, name)
+    publish.tell(done, settings, perf_counter() - started)
+    outcomes = [item.entry.outcome for item in done]
+    if "failed" in outcomes:
+        return 1
+    return 3 if settings.fail_on_drift and "drift" in outcomes else 0
+
+
+if __name__ == "__main__":
+    # The working folder holds the packages; `-m` puts it on the path by itself.
+    raise SystemExit(main(sys.argv[1:], os.environ))

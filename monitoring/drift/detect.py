@@ -1,0 +1,233 @@
+"""One window against one reference: every test, one verdict.
+
+Pure: rows in, findings out. No I/O, no clock, no globals; the same rows and seed give the
+same findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from monitoring.drift import joint, marginal, performance, scores
+from monitoring.drift.decide import StatisticError, decide
+from monitoring.drift.findings import (
+    Check,
+    FeatureFinding,
+    Findings,
+    Performance,
+    ScoreFinding,
+)
+from monitoring.drift.limits import SHARES, Limits
+from monitoring.drift.sample import Sample, SampleError, kind_of, share_out, write_category
+
+if TYPE_CHECKING:
+    from bentos.contract import Contract, Feature
+
+_NOT_RECORDED = "not recorded: the log keeps no values of it"
+
+# A text column may have a category for each row: the joint test takes the most frequent.
+_MOST_COLUMNS = 30
+
+
+def compare(
+    reference: Sample,
+    window: Sample,
+    contract: Contract,
+    *,
+    limits: Limits,
+    seed: int,
+    importance: Mapping[str, float] | None = None,
+    outcomes: Mapping[str, str] | None = None,
+    training: Mapping[str, float] | None = None,
+) -> Findings:
+    """Compare a window with its reference.
+
+    `importance`: gain by feature. `outcomes`: what turned out to be true, by the id of the
+    prediction. `training`: metrics of training by name.
+    Raises StatisticError where a test gives no number, SampleError where an outcome is of
+    no class.
+    """
+    for side, rows in (("window", len(window)), ("reference", len(reference))):
+        if rows < limits.min_rows:
+            return Findings(
+                outcome="insufficient_data",
+                reason=f"{rows} rows in the {side}, {limits.min_rows} are needed",
+            )
+    features = _compare_features(reference, window, contract, limits, importance or {})
+    together = _compare_jointly(reference, window, contract, limits, seed)
+    scored = _compare_scores(reference, window, contract, limits)
+    labelled = _compare_outcomes(window, contract, outcomes or {}, training or {}, limits, seed)
+    reasons = [
+        *(f"{item.name} ({', '.join(item.reasons)})" for item in features if item.drifted),
+        *(["features together (mmd)"] if together is not None and together.drifted else []),
+        *(["scores"] if scored.drifted else []),
+        *(["performance"] if labelled is not None and labelled.drifted else []),
+    ]
+    return Findings(
+        outcome="drift" if reasons else "no_drift",
+        reason="; ".join(reasons),
+        features=features,
+        joint=together,
+        score=scored,
+        performance=labelled,
+    )
+
+
+def _compare_features(
+    reference: Sample,
+    window: Sample,
+    contract: Contract,
+    limits: Limits,
+    importance: Mapping[str, float],
+) -> list[FeatureFinding]:
+    found = [
+        _check_feature(feature, reference.features, window.features, limits)
+        for feature in contract.features
+    ]
+    # One family: false discoveries are controlled across features and their tests.
+    decided = iter(
+        decide([check for checks in found for check in checks], limits.alpha, SHARES["features"])
+    )
+    shares = share_out(importance, contract)
+    return [
+        _describe(feature, [next(decided) for _ in checks], reference, window, shares)
+        for feature, checks in zip(contract.features, found, strict=True)
+    ]
+
+
+def _check_feature(
+    feature: Feature, reference: pd.DataFrame, window: pd.DataFrame, limits: Limits
+) -> list[Check]:
+    is_numeric = kind_of(feature) == "numeric"
+    if feature.name not in window:
+        return [Check("ks" if is_numeric else "chi_square", note=_NOT_RECORDED)]
+    before, after = reference[feature.name].to_numpy(), window[feature.name].to_numpy()
+    try:
+        if is_numeric:
+            return marginal.compare_numbers(before, after, limits)
+        return marginal.compare_categories(before, after, _categories(feature), limits)
+    except ValueError as error:
+        raise StatisticError(f"feature {feature.name!r} cannot be tested: {error}") from error
+
+
+def _describe(
+    feature: Feature,
+    checks: list[Check],
+    reference: Sample,
+    window: Sample,
+    shares: Mapping[str, float],
+) -> FeatureFinding:
+    first, *others = checks
+    column = window.features.get(feature.name)
+    return FeatureFinding(
+        name=feature.name,
+        kind=kind_of(feature),
+        importance=shares[feature.name],
+        test=first.name,
+        statistic=first.statistic,
+        p_value=first.p_value,
+        effect=first.effect,
+        drifted=any(check.drifted for check in checks),
+        reasons=[check.name for check in checks if check.drifted],
+        missing_rate=None if column is None else float(column.isna().mean()),
+        reference_missing_rate=float(reference.features[feature.name].isna().mean()),
+        outside_share=others[-1].statistic if others else None,
+        note=first.note,
+        checks=checks,
+    )
+
+
+def _compare_jointly(
+    reference: Sample, window: Sample, contract: Contract, limits: Limits, seed: int
+) -> Check | None:
+    names = [name for name in contract.names if name in window.features]
+    if not names:
+        return None
+    before, after = joint.encode(
+        reference.features[names],
+        window.features[names],
+        {
+            feature.name: _columns_of(feature, reference.features[feature.name])
+            for feature in contract.features
+            if kind_of(feature) == "categorical"
+        },
+    )
+    check = joint.compare(before, after, limits, seed)
+    return decide([check], limits.alpha, SHARES["joint"])[0]
+
+
+def _compare_scores(
+    reference: Sample, window: Sample, contract: Contract, limits: Limits
+) -> ScoreFinding:
+    threshold = None
+    if contract.task == "binary":
+        # As the service decides where training chose none.
+        threshold = 0.5 if contract.threshold is None else contract.threshold
+    checks = decide(
+        scores.compare(reference.scores, window.scores, threshold, limits),
+        limits.alpha,
+        SHARES["scores"],
+    )
+    return ScoreFinding(
+        drifted=any(check.drifted for check in checks),
+        checks=checks,
+        means={str(name): float(value) for name, value in window.scores.mean().items()},
+        reference_means={
+            str(name): float(value) for name, value in reference.scores.mean().items()
+        },
+    )
+
+
+def _compare_outcomes(
+    window: Sample,
+    contract: Contract,
+    outcomes: Mapping[str, str],
+    training: Mapping[str, float],
+    limits: Limits,
+    seed: int,
+) -> Performance | None:
+    places = np.array(
+        [place for place, name in enumerate(window.ids) if name in outcomes], dtype=np.intp
+    )
+    if not len(places):
+        return None
+    if len(places) < limits.min_labels:
+        note = f"{len(places)} labels, {limits.min_labels} are needed"
+        return Performance(False, len(places), [], {}, note)
+    texts = [outcomes[window.ids[place]] for place in places]
+    scored = window.scores.to_numpy()[places]
+    classes = [str(name) for name in contract.classes or ()]
+    if classes and not set(texts) <= set(classes):
+        raise SampleError("an outcome is none of the model's classes")
+    if contract.task == "binary":
+        truth = np.array([text == classes[1] for text in texts])
+        found = performance.compare_binary(truth, scored[:, 0], training, limits, seed)
+    elif contract.task == "multiclass":
+        found = performance.compare_classes(texts, scored, classes, training, limits, seed)
+    else:
+        try:
+            numbers = np.array([float(text) for text in texts])
+        except ValueError:
+            raise SampleError("an outcome is no number") from None
+        found = performance.compare_numbers(numbers, scored[:, 0], training, limits, seed)
+    checks = decide(found[0], limits.alpha, SHARES["performance"])
+    note = "" if checks else "training logged none of the metrics that are compared"
+    drifted = any(check.drifted for check in checks)
+    return Performance(drifted, len(places), checks, found[1], note)
+
+
+def _categories(feature: Feature) -> list[str] | None:
+    if feature.kind == "boolean":
+        return ["false", "true"]
+    if feature.categories is None:
+        return None
+    return [str(write_category(category)) for category in feature.categories]
+
+
+def _columns_of(feature: Feature, reference: pd.Series) -> list[str]:
+    frequent = reference.value_counts().index[:_MOST_COLUMNS].tolist()
+    return sorted(str(name) for name in frequent)

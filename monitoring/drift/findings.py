@@ -1,0 +1,156 @@
+"""What a comparison found, as plain data: the shapes of the JSON report."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, get_args
+
+import msgspec
+
+Outcome = Literal["drift", "no_drift", "insufficient_data", "failed"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+# How each check is read: closed, as it becomes a label of metrics.
+CheckName = Literal[
+    "ks",
+    "chi_square",
+    "missing_rate",
+    "unseen_categories",
+    "out_of_range",
+    "mmd",
+    "score_ks",
+    "score_psi",
+    "decision_rate",
+    "decision_chi_square",
+    "roc_auc",
+    "brier",
+    "accuracy",
+    "log_loss",
+    "mae",
+    "rmse",
+]
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One test.
+
+    `statistic`, `effect`: in the unit of the test (see `monitoring/README.md`). `p_value`:
+    of this test alone. `adjusted`: the p-value after false-discovery control, to be compared
+    with the level of the run. `threshold`: the effect that sampling alone reaches with the
+    probability of that level, where a formula gives it. `of`: the class, where a check is
+    made for each. `note`: why there is no statistic.
+    """
+
+    name: CheckName
+    statistic: float | None = None
+    p_value: float | None = None
+    effect: float | None = None
+    min_effect: float = 0.0
+    adjusted: float | None = None
+    threshold: float | None = None
+    drifted: bool = False
+    of: str = ""
+    note: str = ""
+
+
+class FeatureFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature.
+
+    `test`, `statistic`, `p_value`, `effect` are of the comparison of its distribution;
+    `drifted` and `reasons` are of all its checks. `importance`: its share of the model's
+    gain, in [0, 1]. Rates are shares of rows, in [0, 1].
+    """
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    importance: float
+    test: CheckName
+    statistic: float | None
+    p_value: float | None
+    effect: float | None
+    drifted: bool
+    reasons: list[CheckName]
+    missing_rate: float | None
+    reference_missing_rate: float
+    outside_share: float | None
+    note: str
+    checks: list[Check]
+
+
+class Span(msgspec.Struct, frozen=True):
+    """A window of time: from `since` on, before `until`, UTC."""
+
+    since: datetime
+    until: datetime
+
+
+class ScoreFinding(msgspec.Struct, frozen=True):
+    """The scores: all checks, and the mean of each side by class (`""` for a single score)."""
+
+    drifted: bool
+    checks: list[Check]
+    means: dict[str, float]
+    reference_means: dict[str, float]
+
+
+class Performance(msgspec.Struct, frozen=True):
+    """What the labels say: each metric now (`statistic`) beside its training value."""
+
+    drifted: bool
+    labels: int
+    checks: list[Check]
+    training: dict[str, float]
+    note: str = ""
+
+
+class Retraining(msgspec.Struct, frozen=True):
+    """Whether the rule for retraining holds.
+
+    `signal`: this run's part of it. `runs`: so many runs in a row had it, this one included.
+    """
+
+    needed: bool = False
+    signal: bool = False
+    runs: int = 0
+    reason: str = ""
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `detect.compare` says of one sample against one reference."""
+
+    outcome: Outcome
+    reason: str
+    features: list[FeatureFinding] = []
+    joint: Check | None = None
+    score: ScoreFinding | None = None
+    performance: Performance | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One model version in one run: an entry of the JSON report.
+
+    `rows`: predictions in the window; `sampled`: how many of them were compared, picked with
+    `seed`. `model` and `version` are None where the window, or the run, had none to name.
+    """
+
+    model: str | None
+    version: str | None
+    outcome: Outcome
+    reason: str
+    rows: int
+    sampled: int
+    reference_rows: int
+    window: Span
+    run: str
+    seed: int
+    alpha: float
+    score: ScoreFinding | None = None
+    joint: Check | None = None
+    performance: Performance | None = None
+    retraining: Retraining = Retraining()
+    features: list[FeatureFinding] = []
+
+
+def dump(entries: list[Entry]) -> bytes:
+    """Write entries as JSON."""
+    return msgspec.json.format(msgspec.json.encode(entries), indent=2) + b"\n"

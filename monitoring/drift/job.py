@@ -1,0 +1,241 @@
+"""One run: a window of the log, version by version, each against its own reference.
+
+This module reads the log and writes down what was found; what happened is decided in
+`detect`, and who hears of it in `__main__`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from bentos import contract as contracts
+from bentos.contract import Contract
+from bentos.errors import TabserveError
+from bentos.records.drift import DriftLog, DriftResult, FeatureResult, open_drift_log
+from bentos.records.record import Outcome, Record, Registration, Version, Window
+from bentos.records.store import open_store
+from monitoring.drift import detect, retraining
+from monitoring.drift.decide import StatisticError
+from monitoring.drift.findings import Entry, Findings, Retraining, Span
+from monitoring.drift.sample import Sample, SampleError, read_records, read_reference
+from monitoring.drift.settings import Settings
+
+LOGGER = logging.getLogger("tabserve.drift")
+
+
+class Log(Protocol):
+    """What a run needs of the prediction log (`bentos.records.store`)."""
+
+    def versions(self, window: Window) -> list[Version]: ...
+
+    def sample(self, window: Window, rows: int, seed: int) -> list[Record]: ...
+
+    def registration(self, model: str, version: str) -> Registration | None: ...
+
+    def outcomes(self, window: Window) -> Iterator[Outcome]: ...
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One version of a run: what was found, and the rows that the report draws.
+
+    `previous`: the outcome of the run before, None where there was none. `importance`:
+    gain by feature.
+    """
+
+    entry: Entry
+    previous: str | None = None
+    contract: Contract | None = None
+    reference: Sample | None = None
+    window: Sample | None = None
+
+
+class CannotCompare(Exception):
+    """A version cannot be compared; the message says why, and what to do."""
+
+
+def work(settings: Settings, now: datetime, name: str) -> list[Compared]:
+    """Do one run. A log that cannot be used is an outcome, `failed`, and not an exception."""
+    try:
+        log = open_store(settings.store, settings.data_dir)
+        results = open_drift_log(settings.store, settings.data_dir)
+        try:
+            # The results first: they do not make a log where there is none.
+            results.prepare()
+            log.prepare()
+            return run(log, results, settings, now, name)
+        finally:
+            log.close()
+            results.close()
+    except TabserveError as error:
+        return [fail(settings, now, name, str(error))]
+    except Exception as error:
+        # Whatever it is, somebody must hear of it: not only whoever reads the log.
+        LOGGER.exception("the run broke")
+        return [fail(settings, now, name, f"the run broke: {type(error).__name__}")]
+
+
+def run(
+    log: Log, results: DriftLog, settings: Settings, now: datetime, name: str
+) -> list[Compared]:
+    """Compare every version of the window, and write each result down.
+
+    `now`: the end of the window where the settings name none. `name`: id of the run.
+    Raises StoreDown where the log cannot be read or written.
+    """
+    until = settings.until or now
+    window = Window(until - settings.window, until, settings.model or None)
+    span = Span(window.since, window.until)
+    compared = []
+    for (model, version), parts in _group(log.versions(window)).items():
+        mine = msgspec.structs.replace(window, model=model, version=version)
+        past = results.last(model, version, max(1, settings.retraining_runs - 1))
+        found = _compare_version(log, mine, parts, settings)
+        ruling = retraining.judge(
+            found.findings,
+            past,
+            importance=settings.retraining_importance,
+            runs=settings.retraining_runs,
+        )
+        entry = _describe(found, parts, ruling, span, settings, name)
+        results.write(_to_result(entry, now))
+        previous = past[0].outcome if past else None
+        compared.append(Compared(entry, previous, found.contract, found.reference, found.window))
+    if not compared:
+        nothing = Findings(outcome="insufficient_data", reason="no predictions in the window")
+        entry = _describe(_Found(nothing), [], Retraining(), span, settings, name)
+        compared.append(Compared(entry))
+    return compared
+
+
+def fail(settings: Settings, now: datetime, name: str, reason: str) -> Compared:
+    """What a run comes to that could not read the log at all."""
+    until = settings.until or now
+    found = _Found(Findings(outcome="failed", reason=reason))
+    span = Span(until - settings.window, until)
+    return Compared(_describe(found, [], Retraining(), span, settings, name))
+
+
+@dataclass(frozen=True)
+class _Found:
+    findings: Findings
+    contract: Contract | None = None
+    reference: Sample | None = None
+    window: Sample | None = None
+
+
+def _compare_version(
+    log: Log, window: Window, parts: Sequence[Version], settings: Settings
+) -> _Found:
+    try:
+        return _compare(log, window, parts, settings)
+    except (CannotCompare, SampleError, StatisticError) as error:
+        return _Found(Findings(outcome="failed", reason=str(error)))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # A mistake of ours with one version must not keep the others from being compared.
+        LOGGER.exception("%s %s: the comparison broke", window.model, window.version)
+        return _Found(
+            Findings(outcome="failed", reason=f"the comparison broke: {type(error).__name__}")
+        )
+
+
+def _compare(log: Log, window: Window, parts: Sequence[Version], settings: Settings) -> _Found:
+    registration = log.registration(str(window.model), str(window.version))
+    if registration is None:
+        raise CannotCompare("the version is not registered in the log: serve it once with this log")
+    if any(part.contract != registration.contract for part in parts):
+        raise CannotCompare("predictions were made under another contract than the registered one")
+    if registration.reference is None:
+        raise CannotCompare("the version has no reference: log the model with a reference.parquet")
+    try:
+        contract = contracts.load(bytes(registration.document))
+    except ValueError as error:
+        raise CannotCompare(str(error)) from None
+    reference = read_reference(registration.reference, contract)
+    records = log.sample(window, settings.sample_rows, settings.seed)
+    sample = read_records(records, contract)
+    ids = set(sample.ids)
+    findings = detect.compare(
+        reference,
+        sample,
+        contract,
+        limits=settings.limits,
+        seed=settings.seed,
+        importance=registration.importance,
+        outcomes={item.id: item.outcome for item in log.outcomes(window) if item.id in ids},
+        training=registration.metrics,
+    )
+    return _Found(findings, contract, reference, sample)
+
+
+def _group(versions: Sequence[Version]) -> dict[tuple[str, str], list[Version]]:
+    groups: dict[tuple[str, str], list[Version]] = {}
+    for version in versions:
+        groups.setdefault((version.model, version.version), []).append(version)
+    return groups
+
+
+def _describe(
+    found: _Found,
+    parts: Sequence[Version],
+    ruling: Retraining,
+    span: Span,
+    settings: Settings,
+    name: str,
+) -> Entry:
+    findings = found.findings
+    return Entry(
+        model=parts[0].model if parts else None,
+        version=parts[0].version if parts else None,
+        outcome=findings.outcome,
+        reason=findings.reason,
+        rows=sum(part.rows for part in parts),
+        sampled=0 if found.window is None else len(found.window),
+        reference_rows=0 if found.reference is None else len(found.reference),
+        window=span,
+        run=name,
+        seed=settings.seed,
+        alpha=settings.limits.alpha,
+        score=findings.score,
+        joint=findings.joint,
+        performance=findings.performance,
+        retraining=ruling,
+        features=findings.features,
+    )
+
+
+def _to_result(entry: Entry, now: datetime) -> DriftResult:
+    return DriftResult(
+        run=entry.run,
+        time=now,
+        model=str(entry.model),
+        version=str(entry.version),
+        outcome=entry.outcome,
+        reason=entry.reason,
+        since=entry.window.since,
+        until=entry.window.until,
+        rows=entry.rows,
+        sampled=entry.sampled,
+        seed=entry.seed,
+        signal=entry.retraining.signal,
+        retraining=entry.retraining.reason if entry.retraining.needed else "",
+        features=tuple(
+            FeatureResult(
+                item.name,
+                item.kind,
+                item.test,
+                item.statistic,
+                item.p_value,
+                item.effect,
+                item.drifted,
+                item.missing_rate,
+            )
+            for item in entry.features
+        ),
+    )

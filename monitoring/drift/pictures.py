@@ -1,0 +1,114 @@
+"""Pictures of reference against window, as inline SVG: no file, no script, no other host.
+
+Bars are the reference, the line is the window; both are shares of the values present.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+_WIDTH, _HEIGHT, _FOOT = 360, 120, 16
+
+# As many bars as are told apart at this width, and categories whose names fit.
+_BINS = 30
+_BARS = 12
+_NAME_CHARACTERS = 14
+
+_REST = "all others"
+
+
+def draw_numbers(reference: NDArray[np.float64], window: NDArray[np.float64]) -> str:
+    """Two histograms over the middle 98 % of both sides; what is beyond is in the last bars."""
+    before, after = (side[~np.isnan(side)] for side in (reference, window))
+    both = np.concatenate([before, after])
+    if not len(both):
+        return ""
+    low, high = np.quantile(both, [0.01, 0.99])
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, _BINS + 1)
+    shares = [
+        np.histogram(np.clip(side, low, high), edges)[0] / max(1, len(side))
+        for side in (before, after)
+    ]
+    return _draw(
+        shares[0].tolist(), shares[1].tolist(), [(0, f"{low:.6g}"), (_BINS, f"{high:.6g}")]
+    )
+
+
+def draw_categories(reference: Sequence[str | None], window: Sequence[str | None]) -> str:
+    """A bar a category, the most frequent ones of both sides; the others in one bar."""
+    counts = [Counter(value for value in side if value is not None) for side in (reference, window)]
+    totals = [max(1, sum(side.values())) for side in counts]
+    names = [
+        name
+        for name, _ in sorted(
+            (
+                (name, counts[0][name] / totals[0] + counts[1][name] / totals[1])
+                for name in counts[0].keys() | counts[1].keys()
+            ),
+            key=lambda item: (-item[1], item[0]),
+        )
+    ]
+    if not names:
+        return ""
+    shown = names if len(names) <= _BARS else names[: _BARS - 1]
+    shares = [
+        [side[name] / total for name in shown] for side, total in zip(counts, totals, strict=True)
+    ]
+    labels = list(shown)
+    if len(names) > len(shown):
+        labels.append(_REST)
+        for side in shares:
+            side.append(max(0.0, 1.0 - sum(side)))
+    most = max(4, min(_NAME_CHARACTERS, _WIDTH // len(labels) // 6))
+    texts = [label if len(label) <= most else label[: most - 1] + "…" for label in labels]
+    return _draw(shares[0], shares[1], [(place + 0.5, text) for place, text in enumerate(texts)])
+
+
+def draw(reference: pd.Series, window: pd.Series) -> str:
+    """The picture that fits the column; empty where neither side has a value."""
+    if reference.dtype == np.float64:
+        return draw_numbers(reference.to_numpy(), window.to_numpy())
+    return draw_categories(reference.tolist(), window.tolist())
+
+
+def _draw(
+    reference: Sequence[float], window: Sequence[float], labels: Sequence[tuple[float, str]]
+) -> str:
+    top = max(*reference, *window) or 1.0
+    step = _WIDTH / len(reference)
+
+    def height(share: float) -> float:
+        return round((1.0 - share / top) * _HEIGHT, 1)
+
+    bars = "".join(
+        f'<rect x="{place * step + 0.5:.1f}" y="{height(share)}" width="{step - 1:.1f}" '
+        f'height="{_HEIGHT - height(share):.1f}"/>'
+        for place, share in enumerate(reference)
+        if share > 0
+    )
+    line = " ".join(
+        f"{place * step:.1f},{height(share)} {(place + 1) * step:.1f},{height(share)}"
+        for place, share in enumerate(window)
+    )
+    texts = "".join(
+        f'<text x="{place * step:.1f}" y="{_HEIGHT + _FOOT - 4}" '
+        f'text-anchor="{_anchor(place, len(reference))}">{html.escape(text)}</text>'
+        for place, text in labels
+    )
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + _FOOT}" role="img" '
+        'aria-label="reference as bars, window as a line">'
+        f'{bars}<polyline points="{line}"/>{texts}</svg>'
+    )
+
+
+def _anchor(place: float, last: int) -> str:
+    return "start" if place == 0 else "end" if place == last else "middle"

@@ -1,0 +1,200 @@
+"""What Prometheus sees: every metric of the job, and how it gets to the Pushgateway.
+
+Two kinds of groups, both stable, as a Pushgateway never forgets one by itself:
+
+- `{job, model}`: the results, replaced as a whole (PUT), so that a version or a feature that
+  is no more goes away;
+- `{job}`: the state of the run, written even where it failed (POST), so that the time of the
+  last success stays while runs fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, pushadd_to_gateway
+
+from monitoring.drift.findings import OUTCOMES, Check, Entry, Outcome
+
+JOB = "tabserve_drift"
+
+_VERSION = ("version",)
+_FEATURE = ("version", "feature")
+_CHECK = ("version", "check", "class")
+
+# Name: labels and help. All are gauges, in base units; `model` and `job` come from the group.
+RESULTS: dict[str, tuple[tuple[str, ...], str]] = {
+    "tabserve_drift_outcome": (
+        ("version", "outcome"),
+        "1 for what the last run said of a version, 0 for the other outcomes.",
+    ),
+    "tabserve_drift_rows": (_VERSION, "Predictions in the window."),
+    "tabserve_drift_sampled_rows": (_VERSION, "Predictions that were compared."),
+    "tabserve_drift_reference_rows": (_VERSION, "Rows of the reference."),
+    "tabserve_drift_window_start_timestamp_seconds": (_VERSION, "Start of the window."),
+    "tabserve_drift_window_end_timestamp_seconds": (_VERSION, "End of the window."),
+    "tabserve_drift_feature_drifted": (_FEATURE, "1 where a feature drifted, by any test."),
+    "tabserve_drift_feature_statistic": (
+        _FEATURE,
+        "Statistic of a feature's distribution: KS distance, or chi-square.",
+    ),
+    "tabserve_drift_feature_p_value": (_FEATURE, "Its p-value, of this test alone."),
+    "tabserve_drift_feature_effect": (
+        _FEATURE,
+        "Size of a feature's change, 0 to 1: KS distance, or Cramér's V.",
+    ),
+    "tabserve_drift_feature_missing_ratio": (_FEATURE, "Rows without a value."),
+    "tabserve_drift_feature_outside_ratio": (
+        _FEATURE,
+        "Values out of the reference's range, or of a category that training never saw.",
+    ),
+    "tabserve_drift_feature_importance_ratio": (_FEATURE, "Share of the model's importance."),
+    "tabserve_drift_check_drifted": (
+        _CHECK,
+        "1 where scores, performance or all features together drifted, by check.",
+    ),
+    "tabserve_drift_check_statistic": (_CHECK, "Statistic of such a check."),
+    "tabserve_drift_check_p_value": (_CHECK, "Its p-value, of this check alone."),
+    "tabserve_drift_check_effect": (_CHECK, "Its effect size."),
+    "tabserve_drift_retraining_needed": (_VERSION, "1 where the rule for retraining holds."),
+}
+
+RUN: dict[str, tuple[tuple[str, ...], str]] = {
+    "tabserve_drift_run_outcome": (
+        ("outcome",),
+        "1 for the outcome of the last run over all versions, 0 for the others.",
+    ),
+    "tabserve_drift_run_versions": (("outcome",), "Versions of the last run, by outcome."),
+    "tabserve_drift_run_timestamp_seconds": ((), "When the last run ended."),
+    "tabserve_drift_run_duration_seconds": ((), "How long the last run took."),
+    "tabserve_drift_run_last_success_timestamp_seconds": (
+        (),
+        "When a run last compared every version in its window.",
+    ),
+}
+
+
+class PushFailed(Exception):
+    """The Pushgateway did not take it; the message says why."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole run. `ended`: seconds since 1970; `duration_seconds` includes the imports."""
+
+    outcome: Outcome
+    versions: tuple[Outcome, ...]
+    ended: float
+    duration_seconds: float
+
+
+def summarise(outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome for all versions: the one that most asks for a person."""
+    worst: tuple[Outcome, ...] = ("failed", "drift", "insufficient_data")
+    return next((outcome for outcome in worst if outcome in outcomes), "no_drift")
+
+
+def push_results(
+    gateway: str, model: str, entries: Sequence[Entry], timeout_seconds: float
+) -> None:
+    """Replace the results of one model. Raises PushFailed."""
+    registry = collect_results(entries)
+    try:
+        push_to_gateway(
+            gateway, JOB, registry, grouping_key={"model": model}, timeout=timeout_seconds
+        )
+    except (OSError, ValueError) as error:
+        raise PushFailed(_say(error)) from None
+
+
+def push_run(gateway: str, run: Run, timeout_seconds: float) -> None:
+    """Write the state of the run. Raises PushFailed."""
+    try:
+        pushadd_to_gateway(gateway, JOB, collect_run(run), timeout=timeout_seconds)
+    except (OSError, ValueError) as error:
+        raise PushFailed(_say(error)) from None
+
+
+def collect_results(entries: Sequence[Entry]) -> CollectorRegistry:
+    """The metrics of one model's versions."""
+    registry, gauges = _make(RESULTS)
+    for entry in entries:
+        version = str(entry.version)
+
+        def tell(name: str, value: float, version: str = version) -> None:
+            gauges[f"tabserve_drift_{name}"].labels(version).set(value)
+
+        for outcome in OUTCOMES:
+            gauges["tabserve_drift_outcome"].labels(version, outcome).set(outcome == entry.outcome)
+        tell("rows", entry.rows)
+        tell("sampled_rows", entry.sampled)
+        tell("reference_rows", entry.reference_rows)
+        tell("window_start_timestamp_seconds", entry.window.since.timestamp())
+        tell("window_end_timestamp_seconds", entry.window.until.timestamp())
+        tell("retraining_needed", entry.retraining.needed)
+        for feature in entry.features:
+            for name, value in (
+                ("drifted", float(feature.drifted)),
+                ("statistic", feature.statistic),
+                ("p_value", feature.p_value),
+                ("effect", feature.effect),
+                ("missing_ratio", feature.missing_rate),
+                ("outside_ratio", feature.outside_share),
+                ("importance_ratio", feature.importance),
+            ):
+                # What could not be measured has no sample: 0 would be a value.
+                if value is not None:
+                    gauge = gauges[f"tabserve_drift_feature_{name}"]
+                    gauge.labels(version, feature.name).set(value)
+        for check in _checks(entry):
+            for name, value in (
+                ("drifted", float(check.drifted)),
+                ("statistic", check.statistic),
+                ("p_value", check.p_value),
+                ("effect", check.effect),
+            ):
+                if value is not None:
+                    gauge = gauges[f"tabserve_drift_check_{name}"]
+                    gauge.labels(version, check.name, check.of).set(value)
+    return registry
+
+
+def collect_run(run: Run) -> CollectorRegistry:
+    """The metrics of the run; the last success only where it is one."""
+    is_success = run.outcome != "failed"
+    registry, gauges = _make(
+        {name: shape for name, shape in RUN.items() if is_success or "success" not in name}
+    )
+    for outcome in OUTCOMES:
+        gauges["tabserve_drift_run_outcome"].labels(outcome).set(outcome == run.outcome)
+        gauges["tabserve_drift_run_versions"].labels(outcome).set(run.versions.count(outcome))
+    gauges["tabserve_drift_run_timestamp_seconds"].set(run.ended)
+    gauges["tabserve_drift_run_duration_seconds"].set(run.duration_seconds)
+    if is_success:
+        gauges["tabserve_drift_run_last_success_timestamp_seconds"].set(run.ended)
+    return registry
+
+
+def _make(
+    shapes: dict[str, tuple[tuple[str, ...], str]],
+) -> tuple[CollectorRegistry, dict[str, Gauge]]:
+    registry = CollectorRegistry()
+    return registry, {
+        name: Gauge(name, about, labels, registry=registry)
+        for name, (labels, about) in shapes.items()
+    }
+
+
+def _checks(entry: Entry) -> list[Check]:
+    checks = [] if entry.score is None else list(entry.score.checks)
+    if entry.joint is not None:
+        checks.append(entry.joint)
+    if entry.performance is not None:
+        checks += entry.performance.checks
+    return checks
+
+
+def _say(error: Exception) -> str:
+    # A URL may hold a password, and urllib's texts do not repeat it.
+    return str(error) or type(error).__name__

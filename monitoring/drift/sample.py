@@ -1,0 +1,187 @@
+"""A sample of rows, as every test sees it: typed by the contract, bound by name.
+
+Numbers are float64 with NaN for missing; everything else is text with None for missing, so
+that a category compares equal whether it came from Parquet or from JSON.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bentos.contract import Contract, Feature
+    from bentos.records.record import Record
+
+# The reference's columns of scores (`bentos.bundle`, which writes it, needs numpy 2's world).
+SCORE_PREFIX = "__score__"
+
+# Stands for a category whose text was not kept: the service scored it as missing, and said so.
+UNSEEN = "(not a training category)"
+
+_UNKNOWN_CATEGORY = "unknown_category"
+
+
+class SampleError(Exception):
+    """Rows are not what the contract says; the message names the feature, and no value."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of one side.
+
+    `features`: shape (n, features), by name; a column that was not recorded is absent.
+    `scores`: float64, shape (n, scores): one column named "", or one for each class.
+    `ids`: of the predictions, empty for a reference.
+    """
+
+    features: pd.DataFrame
+    scores: pd.DataFrame
+    ids: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, positions: NDArray[np.intp]) -> Sample:
+        """The rows at these positions, in this order; repeated ones are repeated."""
+        return Sample(
+            self.features.iloc[positions].reset_index(drop=True),
+            self.scores.iloc[positions].reset_index(drop=True),
+            tuple(self.ids[position] for position in positions) if self.ids else (),
+        )
+
+
+def kind_of(feature: Feature) -> Literal["numeric", "categorical"]:
+    """Which family of tests a feature gets."""
+    return "numeric" if feature.kind in ("float", "integer") else "categorical"
+
+
+def write_category(value: object) -> str | None:
+    """A category's one text: the number 1 is the same as 1.0, and missing is None."""
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return None
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def read_reference(data: bytes, contract: Contract) -> Sample:
+    """Read the reference that travels with a version (`bentos.bundle`).
+
+    Raises SampleError where its columns are not those of the contract: it is another model's.
+    """
+    try:
+        frame = pd.read_parquet(io.BytesIO(data))
+    except (OSError, ValueError) as error:
+        raise SampleError(f"the reference cannot be read: {type(error).__name__}") from None
+    score_columns = [name for name in frame.columns if str(name).startswith(SCORE_PREFIX)]
+    names = [str(name) for name in frame.columns if name not in score_columns]
+    missing = [name for name in contract.names if name not in names]
+    extra = [name for name in names if name not in contract.positions]
+    if missing or extra:
+        raise SampleError(
+            f"the reference is of another contract: it lacks {missing or 'nothing'}, "
+            f"and has besides {extra or 'nothing'}"
+        )
+    classes = [str(name)[len(SCORE_PREFIX) :] for name in score_columns]
+    if classes != _score_names(contract):
+        raise SampleError("the reference is of another contract: its scores are of other classes")
+    scores = frame[score_columns].astype(np.float64).set_axis(classes, axis=1)
+    _check_scores(scores)
+    columns = {
+        feature.name: _read_column(feature, frame[feature.name].tolist())
+        for feature in contract.features
+    }
+    return Sample(pd.DataFrame(columns), scores)
+
+
+def read_records(records: Sequence[Record], contract: Contract) -> Sample:
+    """Read predictions of one version. Raises SampleError for what breaks the contract."""
+    rows = [record.values for record in records]
+    unseen = [
+        {_last(warned.pointer) for warned in record.warnings if warned.code == _UNKNOWN_CATEGORY}
+        if record.warnings
+        else ()
+        for record in records
+    ]
+    strangers = {name for row in rows for name in row if name not in contract.positions}
+    if strangers:
+        raise SampleError(
+            f"the log has features that the contract does not: {sorted(strangers)[:5]}"
+        )
+    columns: dict[str, NDArray[np.float64] | NDArray[np.object_]] = {}
+    for feature in contract.features:
+        name = feature.name
+        # `null` is recorded for a missing value; a key that no row has was not to be stored.
+        if not any(name in row for row in rows):
+            continue
+        values = [
+            UNSEEN if name in stranger else row.get(name)
+            for row, stranger in zip(rows, unseen, strict=True)
+        ]
+        columns[name] = _read_column(feature, values)
+    names = _score_names(contract)
+    scores = pd.DataFrame(
+        {name: [_read_score(record, name) for record in records] for name in names},
+        dtype=np.float64,
+    )
+    _check_scores(scores)
+    return Sample(
+        pd.DataFrame(columns, index=range(len(rows))), scores, tuple(r.id for r in records)
+    )
+
+
+def share_out(importance: Mapping[str, float], contract: Contract) -> dict[str, float]:
+    """Each feature's share of the model's gain; equal shares where nothing is known."""
+    gains = {name: max(0.0, importance.get(name, 0.0)) for name in contract.names}
+    total = sum(gains.values())
+    if total <= 0:
+        return {name: 1.0 / len(gains) for name in gains}
+    return {name: gain / total for name, gain in gains.items()}
+
+
+def _score_names(contract: Contract) -> list[str]:
+    if contract.task == "multiclass" and contract.classes is not None:
+        return [str(name) for name in contract.classes]
+    return [""]
+
+
+def _read_score(record: Record, name: str) -> float:
+    value = record.score if name == "" else (record.scores or {}).get(name)
+    return np.nan if value is None else value
+
+
+def _check_scores(scores: pd.DataFrame) -> None:
+    if not np.isfinite(scores.to_numpy()).all():
+        raise SampleError("a score is missing or not finite")
+
+
+def _read_column(
+    feature: Feature, values: Iterable[object]
+) -> NDArray[np.float64] | NDArray[np.object_]:
+    if kind_of(feature) == "categorical":
+        texts = [write_category(value) for value in values]
+        column = np.empty(len(texts), dtype=object)
+        column[:] = texts
+        return column
+    try:
+        numbers = pd.Series(list(values), dtype=object).astype(np.float64).to_numpy()
+    except (TypeError, ValueError):
+        raise SampleError(f"feature {feature.name!r} has values that are no numbers") from None
+    if np.isinf(numbers).any():
+        raise SampleError(f"feature {feature.name!r} has infinite values")
+    return numbers
+
+
+def _last(pointer: str) -> str:
+    # RFC 6901, section 4.
+    return pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
