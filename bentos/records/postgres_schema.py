@@ -12,7 +12,7 @@ from psycopg import errors
 
 from bentos.errors import StoreDown
 from bentos.logs import LOGGER
-from bentos.records.postgres_session import PATIENCE_SECONDS, Connection, limit
+from bentos.records.postgres_session import Connection, limit
 
 # How many days ahead of today partitions are made at the start.
 DAYS_AHEAD = 7
@@ -56,7 +56,7 @@ def bring_up_to_date(connection: Connection) -> None:
     change it.
     """
     migrations = read_migrations()
-    with limit(connection, PATIENCE_SECONDS):
+    with limit(connection):
         number = _read_number(connection)
     if number > len(migrations):
         raise StoreDown(
@@ -70,7 +70,7 @@ def bring_up_to_date(connection: Connection) -> None:
 def make_ahead(connection: Connection) -> None:
     """Make the partitions of the coming days, where this role and this server can."""
     today = datetime.now(UTC).date()
-    with limit(connection, PATIENCE_SECONDS):
+    with limit(connection):
         if _read_one(connection, _CAN_MAKE):
             days = [today + timedelta(count) for count in range(DAYS_AHEAD + 1)]
             make_partitions(connection, days)

@@ -35,8 +35,8 @@ _DEFAULTS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
-_SETUP = f"""
-SET statement_timeout = '{STATEMENT_SECONDS}s';
+_SETUP = """
+SET statement_timeout = '{}s';
 SET timezone = 'UTC';
 SET client_min_messages = 'warning';
 """
@@ -63,8 +63,8 @@ def connect(parameters: dict[str, Any]) -> Connection:
         **parameters, autocommit=True, prepare_threshold=None, client_encoding="utf8"
     )
     try:
-        with limit(connection, PATIENCE_SECONDS):
-            connection.execute(_SETUP)
+        with limit(connection):
+            connection.execute(_SETUP.format(STATEMENT_SECONDS).encode())
         info = connection.info
         if info.server_version < _LEAST_VERSION:
             raise StoreDown("the log needs PostgreSQL 14 or newer")
@@ -87,11 +87,8 @@ def is_usable(connection: Connection) -> bool:
 
 
 @contextmanager
-def limit(connection: Connection, seconds: float | None) -> Iterator[None]:
-    """Cut the connection where what is done takes longer; it then fails as any lost one."""
-    if seconds is None:
-        yield
-        return
+def limit(connection: Connection) -> Iterator[None]:
+    """Cut the connection after `PATIENCE_SECONDS`; what is done fails as on any lost one."""
     lock, is_over = Lock(), False
 
     def cut() -> None:
@@ -104,7 +101,7 @@ def limit(connection: Connection, seconds: float | None) -> Iterator[None]:
                 ):
                     line.shutdown(socket.SHUT_RDWR)
 
-    timer = Timer(seconds, cut)
+    timer = Timer(PATIENCE_SECONDS, cut)
     timer.daemon = True
     timer.start()
     try:

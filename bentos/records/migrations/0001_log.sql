@@ -81,9 +81,13 @@ BEGIN
         FOREACH parent IN ARRAY ARRAY['predictions', 'outcomes'] LOOP
             name := parent || '_' || to_char(day, 'YYYYMMDD');
             CONTINUE WHEN to_regclass('tabserve.' || name) IS NOT NULL;
-            -- Who comes second waits here, and then finds it made.
+            -- Who comes second waits here, and then finds it made. By a query: to_regclass would
+            -- answer from the session's cache, to which a lock of this kind brings no news.
             PERFORM pg_advisory_xact_lock(hashtextextended('tabserve.make_partitions', 0));
-            CONTINUE WHEN to_regclass('tabserve.' || name) IS NOT NULL;
+            CONTINUE WHEN EXISTS (
+                SELECT FROM pg_class AS made
+                WHERE made.relnamespace = 'tabserve'::regnamespace AND made.relname = name
+            );
             -- CREATE TABLE ... PARTITION OF would wait for every reader of the log.
             EXECUTE format(
                 'CREATE TABLE tabserve.%I (LIKE tabserve.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
