@@ -85,14 +85,14 @@ class _Comparer:
             if reason:
                 self._incomparable[reason] += 1
             else:
-                alike.append((record, record.values))
-        results = rescoring.score_rows(self._served, [values for _, values in alike])
-        for (record, values), result in zip(alike, results, strict=True):
+                alike.append(record)
+        for record, result in zip(alike, rescoring.score_rows(self._served, alike), strict=True):
             if isinstance(result, list):
                 self._found.refused_rows += 1
                 self._refused.update(set(map(_reason, result)))
                 continue
-            segment = None if self._segment_by is None else values.get(self._segment_by.name)
+            by = self._segment_by
+            segment = None if by is None else record.values.get(by.name)
             self._found.scored += 1
             label = None if result.label is None else str(result.label)
             flipped = None if label is None else label != record.label

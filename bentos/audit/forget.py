@@ -18,9 +18,9 @@ from bentos.records.record import Event
 _PASSES = 10
 
 _OUT_OF_REACH = (
-    "not reached from here: backups, replicas that lag, archived write-ahead logs, files made "
-    "with `tabserve records` or `tabserve export`, and rows under keys that are no longer in "
-    "TABSERVE_SUBJECT_KEYS"
+    "not reached from here: backups, replicas that lag, archived write-ahead logs, spools on other "
+    "machines, files made with `tabserve records` or `tabserve export`, training data, and rows "
+    "under keys that are no longer in TABSERVE_SUBJECT_KEYS"
 )
 
 

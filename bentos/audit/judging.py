@@ -122,16 +122,12 @@ def _judge_binary(
         )
     ]
     found.estimated_on_labelled = _numbers(estimate.estimate_binary(score, choice))
-    found.calibration_p_values = estimate.check_calibration(score, outcome)
-    if min(found.calibration_p_values.values()) < _BROKEN:
-        found.notes.append(
-            "the scores are not calibrated on the rows with outcomes: do not trust the estimate"
-        )
+    _check_calibration(found, score, outcome)
     rest = np.delete(scores, known)
     if len(rest):
         found.notes.append(
-            f"mean score {score.mean():.4f} with outcomes, {rest.mean():.4f} without: "
-            "far apart, outcomes are not missing at random"
+            f"mean score {score.mean():.4f} with outcomes, {rest.mean():.4f} without; "
+            "were they far apart, outcomes would not be missing at random"
         )
 
 
@@ -150,6 +146,18 @@ def _judge_multiclass(
         resamples,
     )
     found.estimated_on_labelled = _numbers(estimate.estimate_multiclass(score, choice))
+    # Of the class decided for: its score is the chance that the decision was right.
+    _check_calibration(
+        found, score[np.arange(len(choice)), choice], (choice == outcome).astype(np.float64)
+    )
+
+
+def _check_calibration(found: Judgement, chances: Floats, happened: Floats) -> None:
+    found.calibration_p_values = estimate.check_calibration(chances, happened)
+    if min(found.calibration_p_values.values()) < _BROKEN:
+        found.notes.append(
+            "the scores are not calibrated on the rows with outcomes: do not trust the estimate"
+        )
 
 
 def _measure(measure: bootstrap.Measure, rows: int, resamples: int) -> dict[str, Figure]:

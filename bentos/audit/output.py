@@ -24,11 +24,21 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
     """Open a file, or standard output where there is none.
 
     A file is written beside its place and renamed when the body is done; nobody but its
-    owner may read it. What fails leaves what was there before.
+    owner may read it. What fails leaves what was there before. What is there and is no
+    file, a pipe or a device, is written to and never replaced.
     """
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
+        return
+    # A link stays one: what it leads to is replaced.
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        try:
+            with path.open("wb") as file:
+                yield file
+        except OSError as error:
+            raise click.ClickException(f"{path.name} cannot be written: {error.strerror}") from None
         return
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -59,9 +59,8 @@ class Reasoner:
         served = self._served
         if served is None:
             return [_unavailable(self.why_not) for _ in records]
-        values = [record.values for record in records]
-        encoded = rescoring.encode_rows(served, values)
-        is_whole = [not rescoring.lacks(served.contract, one) for one in values]
+        encoded = rescoring.encode_rows(served, records)
+        is_whole = [not rescoring.lacks(served.contract, record) for record in records]
         good = [row for row, whole in zip(encoded, is_whole, strict=True) if whole]
         rows = [row for row in good if isinstance(row, tuple)]
         explained = iter(self._contributions(served, rows) if rows else ())

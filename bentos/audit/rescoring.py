@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import bentoml
 
 from bentos.contract import Contract
-from bentos.errors import Fault, TabserveError
+from bentos.errors import Fault, Problem, TabserveError
 from bentos.loading import Served
-from bentos.records.record import Record, Value
+from bentos.records.record import Record
 from bentos.scoring import Scored
 from bentos.settings import Settings
 from bentos.store import StoredModel, open_model
@@ -39,33 +39,35 @@ def open_served(tag: str, settings: Settings) -> Served:
     return served
 
 
-def encode_rows(
-    served: Served, rows: Sequence[Mapping[str, Value]]
-) -> list[EncodedRow | list[Fault]]:
-    """Validate rows of plain values: each encoded, or the list of its faults."""
-    encoded: list[EncodedRow | list[Fault]] = []
-    for values in rows:
-        row, faults = served.reader.validate(dict(values))
-        encoded.append(faults if row is None else row)
-    return encoded
+def encode_rows(served: Served, records: Sequence[Record]) -> list[EncodedRow | list[Fault]]:
+    """Read recorded features as a request's body: each encoded, or the list of its faults."""
+    return [_encode(served, record) for record in records]
 
 
-def score_rows(served: Served, rows: Sequence[Mapping[str, Value]]) -> list[Scored | list[Fault]]:
-    """Score rows of plain values: each scored, or the list of its faults."""
-    encoded = encode_rows(served, rows)
+def score_rows(served: Served, records: Sequence[Record]) -> list[Scored | list[Fault]]:
+    """Score recorded features: each scored, or the list of its faults."""
+    encoded = encode_rows(served, records)
     # An encoded row is a tuple, faults are a list.
     good = [row for row in encoded if isinstance(row, tuple)]
     scored = iter(served.scorer.score(good).scored if good else ())
     return [next(scored) if isinstance(row, tuple) else row for row in encoded]
 
 
-def lacks(contract: Contract, values: Mapping[str, Value]) -> bool:
+def _encode(served: Served, record: Record) -> EncodedRow | list[Fault]:
+    try:
+        row, _ = served.reader.read_row(bytes(record.features))
+    except Problem as problem:
+        return list(problem.faults) or [Fault("", "malformed", problem.detail)]
+    return row
+
+
+def lacks(contract: Contract, record: Record) -> bool:
     """Whether a record was stored without some feature.
 
     The recorder writes every feature that it may store, missing values as null: one that
     is not there at all was not on the list of features to store.
     """
-    return not contract.positions.keys() <= values.keys()
+    return not contract.positions.keys() <= record.values.keys()
 
 
 def by_version(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:

@@ -85,15 +85,9 @@ class _Verifier:
             return
         for record in records:
             self._compare_surroundings(record)
-        whole = []
-        for record in records:
-            values = record.values
-            if rescoring.lacks(served.contract, values):
-                verdict.not_stored += 1
-            else:
-                whole.append((record, values))
-        results = rescoring.score_rows(served, [values for _, values in whole])
-        for (record, _), result in zip(whole, results, strict=True):
+        whole = [record for record in records if not rescoring.lacks(served.contract, record)]
+        verdict.not_stored += len(records) - len(whole)
+        for record, result in zip(whole, rescoring.score_rows(served, whole), strict=True):
             if isinstance(result, list):
                 verdict.refused += 1
                 continue

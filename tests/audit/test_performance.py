@@ -8,13 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn import metrics
 
 from bentos.loading import Served
-from bentos.records.record import Record
-from tests.audit.logged import NOW, answer, run, store_of, succeed, write
+from bentos.records.record import Environment, Record
+from tests.audit.logged import NOW, answer, make_id, run, store_of, succeed, write
 
 Rows = list[dict[str, object]]
 
@@ -114,7 +115,73 @@ def test_multiclass(log: Path, served: dict[str, Served], rows: Rows) -> None:
         }
     )
     assert found["estimated"]["accuracy"] == pytest.approx(figures["accuracy"], abs=0.05)
+    assert min(found["calibration_p_values"].values()) > 0.01
     assert "log_loss" in succeed("performance")
+
+
+def test_too_few_of_several_classes(log: Path, served: dict[str, Served], rows: Rows) -> None:
+    """Each class needs its share of outcomes."""
+    records = answer(served["multiclass"], rows)
+    write(log, served["multiclass"], records)
+    label(log, records, lambda *_: "high")
+    assert report()["too_few"].startswith("0 rows turned out to be low")
+
+
+def test_outcomes_that_are_no_number(log: Path, served: dict[str, Served], rows: Rows) -> None:
+    """Text and infinity are no outcome of a regression."""
+    records = answer(served["regression"], rows[:60])
+    write(log, served["regression"], records)
+    label(log, records, lambda _, chance: "much" if chance < 0.5 else "inf")
+    found = report()
+    assert found["labelled"] == 0
+    assert "60 outcomes are no finite number, and count as unknown" in found["notes"]
+
+
+def test_rows_of_another_shape(binary: list[Record], log: Path) -> None:
+    """Rows whose score or label the contract does not have are counted, not measured."""
+    changes: list[dict[str, str | None]] = [{"score": None}, {"label": "maybe"}, {"label": None}]
+    wrong = [
+        msgspec.structs.replace(binary[number], id=make_id(NOW, number), **change)
+        for number, change in enumerate(changes)
+    ]
+    store = store_of(log)
+    store.write(wrong, is_retry=False)
+    store.close()
+    found = report()
+    assert found["rows"] == 600
+    assert "3 rows have no score or label of this contract" in found["notes"]
+
+
+def test_two_thresholds(binary: list[Record], log: Path) -> None:
+    """Decisions are those that were answered, whatever the threshold was."""
+    store = store_of(log)
+    store.write(
+        [msgspec.structs.replace(binary[0], id=make_id(NOW), threshold=0.7)], is_retry=False
+    )
+    store.close()
+    found = report()
+    assert found["thresholds"] == [0.4, 0.7]
+    assert any("more than one threshold" in note for note in found["notes"])
+
+
+def test_nothing_was_flagged(binary: list[Record], log: Path) -> None:
+    """Precision of a model that flags nobody is undefined, not zero."""
+    store = store_of(log)
+    none = [
+        msgspec.structs.replace(record, id=make_id(NOW, number), version="v2", label="0")
+        for number, record in enumerate(binary)
+    ]
+    registration = store.registration(binary[0].model, binary[0].version)
+    assert registration is not None
+    store.register(
+        msgspec.structs.replace(registration, version="v2"), Environment("e", msgspec.Raw(b"{}"))
+    )
+    store.write(none, is_retry=False)
+    store.close()
+    label(log, none, by_score)
+    arguments = ("--version", "v2")
+    assert report(*arguments)["measured"]["precision"] == {"value": None, "low": None, "high": None}
+    assert "precision          undefined" in succeed("performance", *arguments)
 
 
 def test_regression(log: Path, served: dict[str, Served], rows: Rows) -> None:
