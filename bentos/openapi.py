@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bentos import openapi_feedback
 from bentos.contract import INTEGER_LIMITS, Category, Contract, Feature
 from bentos.errors import PROBLEMS
 
@@ -42,13 +43,26 @@ def document(
         {"instances": [example]},
         ("invalid-features", "overloaded", "not-ready", "timeout"),
     )
+    feedback = _operation(
+        "feedback",
+        "Report outcomes",
+        "Tell what turned out to be true of predictions, by their ids: one, or a list. An "
+        "outcome that is sent again changes nothing; another one is kept as a new revision.",
+        "Outcomes",
+        "FeedbackAnswer",
+        openapi_feedback.example(contract),
+        ("invalid-outcome", "unknown-prediction", "no-log", "log-down", "overloaded", "timeout"),
+        "202",
+    )
+    predict["parameters"] = [openapi_feedback.SUBJECT]
     batch["parameters"] = [
+        openapi_feedback.SUBJECT,
         {
             "name": "on_error",
             "in": "query",
             "description": "What to do with a row that has faults.",
             "schema": {"type": "string", "enum": ["row", "reject"], "default": "row"},
-        }
+        },
     ]
     return {
         "openapi": "3.0.3",
@@ -69,6 +83,7 @@ def document(
         "paths": {
             "/v1/predict": {"post": predict},
             "/v1/predict/batch": {"post": batch},
+            "/v1/feedback": {"post": feedback},
             "/v1/model": {"get": _plain("model", "Scoring", "What is served", _JSON)},
             "/livez": {"get": _plain("livez", "Operation", "Is the process alive", "text/plain")},
             "/healthz": {"get": _plain("healthz", "Operation", "The same as livez", "text/plain")},
@@ -96,6 +111,7 @@ def document(
                     },
                 },
                 **_answers(contract),
+                **openapi_feedback.schemas(contract, max_rows),
                 **_FAULTS,
             }
         },
@@ -291,6 +307,7 @@ def _operation(
     answer: str,
     example: object,
     problems: tuple[str, ...],
+    success: str = "200",
 ) -> dict[str, object]:
     always = ("malformed", "bad-query", "request-timeout", "too-large", "unsupported-media-type")
     return {
@@ -303,8 +320,8 @@ def _operation(
             "content": {_JSON: {"schema": _ref(body), "example": example}},
         },
         "responses": {
-            "200": {
-                "description": "Scored",
+            success: {
+                "description": "Scored" if success == "200" else "Recorded",
                 "content": {_JSON: {"schema": _ref(answer)}},
             },
             **_problems((*always, *problems)),
