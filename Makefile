@@ -24,6 +24,8 @@ HOST ?= 127.0.0.1
 PLAN ?= smoke
 MODEL ?= credit-default:latest
 override QUICK := $(if $(QUICK),--quick --output .tabserve/quick)
+# What a Bento carries beyond the base: `make lock BENTO_EXTRAS=parquet`.
+BENTO_EXTRAS ?=
 LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo serve train test lint format lock clean
@@ -95,7 +97,7 @@ format: setup ## Rewrite the code in the project's style.
 
 .PHONY: .requirements
 .requirements:
-	@$(UV) export --quiet --frozen --no-dev --no-emit-project --no-header
+	@$(UV) export --quiet --frozen --no-dev --no-emit-project --no-header $(addprefix --extra ,$(BENTO_EXTRAS))
 
 lock: | $(UV) ## Lock the dependencies anew, and what the Bento installs.
 	$(UV) lock

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loadtests import processes, store
 from loadtests.peers import environments
-from loadtests.peers.catalogue import OWN, ROOT, Peer, Site
+from loadtests.peers.catalogue import ROOT, Peer, Site
 
 # Longer than the slowest peer (MLflow, a good ten seconds on one core) by far.
 _READY_SECONDS = 120.0
@@ -44,7 +44,6 @@ def launched(
     ServerFailed, OSError.
     """
     environments.ensure(peer.environment)
-    is_ours = peer.environment == OWN and peer.name == US
     with tempfile.TemporaryDirectory(prefix="tabserve-load-") as name:
         work = Path(name)
         site = Site(free_port(), store.find(tag) / store.EXPORTED, work, peer.python)
@@ -55,7 +54,7 @@ def launched(
             "TABSERVE_WORKERS": str(workers),
             # Some servers call their own tools by name.
             "PATH": f"{peer.python.parent}{os.pathsep}{os.environ['PATH']}",
-            **({} if is_ours else {"PYTHONPATH": str(ROOT)}),
+            **({"TABSERVE_DATA_DIR": name} if peer.is_project else {"PYTHONPATH": str(ROOT)}),
             **peer.variables,
             **(settings or {}),
         }
@@ -74,7 +73,7 @@ def launched(
             cores=cores,
             log=work / "server.log",
             environment=variables,
-            folder=ROOT if is_ours else work,
+            folder=ROOT if peer.is_project else work,
         ) as server:
             server.wait_ready(f"http://127.0.0.1:{site.port}{peer.ready}", _READY_SECONDS)
             yield Launched(site, server, time.perf_counter() - started)

@@ -240,7 +240,9 @@ def _is_higher(ratio: float) -> bool:
 def _lost(measured: Measurements, peers: Sequence[str]) -> list[str]:
     """List every load and value where a server that does the work is better than tabserve."""
     rows = []
-    rivals = [name for name in peers if name != US and BY_NAME[name].scores is not None]
+    rivals = [
+        name for name in peers if not BY_NAME[name].is_project and BY_NAME[name].scores is not None
+    ]
     loads = dict.fromkeys((point.kind, point.connections) for point in measured.points)
     for kind, connections in loads:
         for name in rivals:

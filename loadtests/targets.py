@@ -26,8 +26,10 @@ class Target:
     form: str = "{:.2f}"
 
 
-def _ratio(value: str, other: str, kind: str, connections: int) -> Callable[[Measurements], Found]:
-    return lambda measured: measured.ratio(value, "tabserve", other, kind, connections)
+def _ratio(
+    value: str, other: str, kind: str, connections: int, us: str = "tabserve"
+) -> Callable[[Measurements], Found]:
+    return lambda measured: measured.ratio(value, us, other, kind, connections)
 
 
 def _tail(connections: int) -> Callable[[Measurements], Found]:
@@ -108,6 +110,16 @@ TARGETS = (
         "stretch: at least 0.45 of the same uvicorn doing nothing",
         _ratio("per_second", "floor", "row", 32),
         at_least=0.45,
+    ),
+    Target(
+        "one row, 32 connections: with every answer logged at least 0.85 of without",
+        _ratio("per_second", "tabserve", "row", 32, us="tabserve-log"),
+        at_least=0.85,
+    ),
+    Target(
+        "1,000 rows a request: with every answer logged at least 0.85 of without",
+        _ratio("per_second", "tabserve", "batch", 1, us="tabserve-log"),
+        at_least=0.85,
     ),
     Target("32 connections: p99 at most 2 times p50", _tail(32), at_most=2.0),
     Target(

@@ -56,6 +56,8 @@ class Peer:
     batch_scores: Callable[[Any], list[float]] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Site], list[str]] | None = None
+    # Whether it is the project itself, run from its folder.
+    is_project: bool = False
 
     @property
     def python(self) -> Path:
@@ -153,11 +155,13 @@ def _predictions(answer: Any) -> list[float]:
     return [prediction["score"] for prediction in answer["predictions"]]
 
 
+_QUIET = {"TABSERVE_ACCESS_LOG": "false", "TABSERVE_LOG_LEVEL": "warning"}
+
 PEERS: tuple[Peer, ...] = (
     Peer(
         name="tabserve",
         title="tabserve",
-        note="validates, ids, labels, warnings, metrics by stage; access log off as everywhere",
+        note="validates, ids, labels, warnings, metrics by stage; no access log, no prediction log",
         environment=OWN,
         command=_bentoml("."),
         ready="/readyz",
@@ -167,7 +171,24 @@ PEERS: tuple[Peer, ...] = (
         batch_path="/v1/predict/batch",
         batch_body=_instances,
         batch_scores=_predictions,
-        variables={"TABSERVE_ACCESS_LOG": "false", "TABSERVE_LOG_LEVEL": "warning"},
+        variables={**_QUIET, "TABSERVE_STORE_URL": "none"},
+        is_project=True,
+    ),
+    Peer(
+        name="tabserve-log",
+        title="tabserve, every answer in the prediction log (SQLite)",
+        note="as above, and each row with its features recorded, on the same core",
+        environment=OWN,
+        command=_bentoml("."),
+        ready="/readyz",
+        path="/v1/predict",
+        body=_one,
+        scores=lambda answer: [answer["score"]],
+        batch_path="/v1/predict/batch",
+        batch_body=_instances,
+        batch_scores=_predictions,
+        variables={**_QUIET, "TABSERVE_STORE_URL": "sqlite:///"},
+        is_project=True,
     ),
     Peer(
         name="fastapi",
