@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
@@ -44,10 +45,15 @@ class Answer:
 
 
 class App:
-    """One configuration of the service, for tests that are not coroutines."""
+    """One configuration of the service, for tests that are not coroutines.
 
-    def __init__(self, asgi: Any) -> None:
-        self._asgi = asgi
+    `module`: `service.py` as it was imported. `data`: its data directory.
+    """
+
+    def __init__(self, module: Any, data: Path) -> None:
+        self.module = module
+        self.data = data
+        self._asgi = module.TabularModel.to_asgi()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="service")
         self._thread.start()
@@ -180,9 +186,19 @@ class App:
 
 @contextlib.contextmanager
 def serving(tag: str, **settings: object) -> Iterator[App]:
-    """Run `service.py` on a model; `max_rows=5` is `TABSERVE_MAX_ROWS=5`."""
-    wanted = {f"TABSERVE_{name.upper()}": str(value) for name, value in settings.items()}
-    wanted["TABSERVE_MODEL"] = tag
+    """Run `service.py` on a model; `max_rows=5` is `TABSERVE_MAX_ROWS=5`.
+
+    Its prediction log is in a folder of its own, unless the settings say otherwise.
+    """
+    with tempfile.TemporaryDirectory(prefix="tabserve-data-") as folder:
+        wanted = {"TABSERVE_MODEL": tag, "TABSERVE_DATA_DIR": folder}
+        wanted |= {f"TABSERVE_{name.upper()}": str(value) for name, value in settings.items()}
+        with _started(wanted) as app:
+            yield app
+
+
+@contextlib.contextmanager
+def _started(wanted: dict[str, str]) -> Iterator[App]:
     # `service.py` reads its settings when it is imported: each time under another name.
     name = f"service_under_test_{next(_numbers)}"
     spec = importlib.util.spec_from_file_location(name, ROOT / "service.py")
@@ -198,7 +214,7 @@ def serving(tag: str, **settings: object) -> Iterator[App]:
     finally:
         for variable in wanted:
             del os.environ[variable]
-    app = App(module.TabularModel.to_asgi())
+    app = App(module, Path(wanted["TABSERVE_DATA_DIR"]))
     try:
         yield app
     finally:

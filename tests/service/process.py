@@ -35,6 +35,7 @@ class Server:
     ) -> None:
         self.port = free_port()
         self.log = folder / "log.txt"
+        self.data = folder / "data"
         # Short: a socket's path has at most 107 characters.
         self.scratch = Path(tempfile.mkdtemp(prefix="ts-"))
         arguments = ["serve", *target, "--host", "127.0.0.1", "--port", str(self.port)]
@@ -42,7 +43,12 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bentoml", *arguments],
                 cwd=working_dir,
-                env={**os.environ, "TMPDIR": str(self.scratch), **environment},
+                env={
+                    **os.environ,
+                    "TMPDIR": str(self.scratch),
+                    "TABSERVE_DATA_DIR": str(self.data),
+                    **environment,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -56,7 +56,7 @@ def test_contents(built: bentoml.Bento) -> None:
     assert found - {"bentofile.yaml", "pyproject.toml", "README.md"} == wanted
     for part in ("tests", "training", "intake", "k8s", "monitoring", "loadtests", ".tabserve"):
         assert not [name for name in found if part in name]
-    assert {Path(name).suffix for name in found} <= {".py", ".yaml", ".toml", ".md"}
+    assert {Path(name).suffix for name in found} <= {".py", ".sql", ".yaml", ".toml", ".md"}
 
 
 def test_model_is_fixed(built: bentoml.Bento, quick: dict[str, str]) -> None:

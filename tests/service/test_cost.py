@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import MutableMapping
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -13,6 +14,7 @@ import bentoml
 from bentos import store
 from bentos.api import Api
 from bentos.metrics import Metrics
+from bentos.records.log import Log
 from bentos.routes import Routes
 from bentos.settings import Settings
 
@@ -61,14 +63,15 @@ async def time_of(routes: Routes, method: str, path: str, body: bytes) -> float:
 
 
 async def test_scoring_costs_a_few_times_an_answer(
-    quick: dict[str, str], rows: list[dict[str, Any]]
+    quick: dict[str, str], rows: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     """A scored row costs a small multiple of a route that does nothing, in the same process."""
 
     async def nothing(*_: Any) -> None:
         raise AssertionError("not a route of ours")
 
-    api = Api(Settings(access_log=False), Metrics())  # type: ignore[call-arg]  # has defaults
+    settings = Settings(access_log=False, data_dir=tmp_path)  # type: ignore[call-arg]  # has defaults
+    api = Api(settings, Metrics(), Log(settings))
     api.load(lambda: store.open_model(bentoml.models.get(quick["binary"])))
     api.readiness.start()
     while not api.readiness.is_ready:

@@ -222,8 +222,8 @@ def test_openapi(app: App) -> None:
     assert row["properties"]["grade"]["enum"] == [3, 5, 7, None]
     assert row["properties"]["is_member"]["type"] == "boolean"
     assert "Money, in euro" in row["properties"]["amount"]["description"]
-    paths = {"/v1/predict", "/v1/predict/batch", "/v1/model", "/livez", "/readyz", "/healthz"}
-    assert paths | {"/metrics"} == document["paths"].keys()
+    paths = {"/v1/predict", "/v1/predict/batch", "/v1/feedback", "/v1/model", "/metrics"}
+    assert paths | {"/livez", "/readyz", "/healthz"} == document["paths"].keys()
 
 
 def test_openapi_example(app: App) -> None:
