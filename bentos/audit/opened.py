@@ -133,13 +133,7 @@ def _open(url: str, chosen: Settings) -> Store:
         raise ConfigurationError(
             "there is no log: TABSERVE_STORE_URL is none; name one with --store"
         )
-    try:
-        return open_store(url, chosen.data_dir)
-    except ModuleNotFoundError as error:
-        extra = "parquet" if url.startswith("parquet:") else "mlflow"
-        raise ConfigurationError(
-            f"this log needs {error.name}: pip install 'tabserve[{extra}]'"
-        ) from None
+    return open_store(url, chosen.data_dir)
 
 
 def _require(url: str, data_dir: Path) -> None:

@@ -257,6 +257,15 @@ def test_a_feature_beyond_the_contract(log: Path, served: dict[str, Served], row
     assert not Path("out.csv").exists()
 
 
+def test_without_pyarrow(binary: list[Record], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where pyarrow is not installed, the command names the extra that has it."""
+    # None in sys.modules is Python's own way to say that a module cannot be imported.
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    result = run("records", "--format", "parquet", "--output", "out.parquet")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "pip install 'tabserve[parquet]'" in result.stderr
+
+
 # ---- outcomes
 
 

@@ -335,6 +335,17 @@ def test_incomparable(
     assert "  0 scored" in text
 
 
+def test_rows_without_values(
+    recorded: list[Record], log: Path, served: dict[str, Served], rows: Rows
+) -> None:
+    """Rows that lack a feature in the log are refused, and the feature is named."""
+    listed = answer(served["binary"], rows[:3], start=NOW - timedelta(minutes=5), listed=["amount"])
+    write(log, served["binary"], listed)
+    found = json.loads(succeed("replay", "--json", "--model", tag_of(served["binary"])))
+    assert (found["scored"], found["refused_rows"]) == (600, 3)
+    assert found["refused"]["missing /count"] == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
