@@ -27,7 +27,7 @@ from bentos.records.spool import Segment, Served, Spool, SpoolFull
 from bentos.records.store import Store
 from bentos.records.subject import Keys
 from bentos.scoring import Scored
-from bentos.validation import EncodedRow
+from bentos.validation import EncodedRow, EncodedValue
 
 FLUSH_ROWS = 512
 FLUSH_SECONDS = 0.25
@@ -81,8 +81,8 @@ class Features:
             if listed is None or feature.name in listed
         ]
         self._positions = [position for position, _ in stored]
-        self._categories: list[tuple[int, tuple[Category, ...]]] = [
-            (place, feature.categories)
+        self._categories = [
+            (place, _by_code(feature.categories))
             for place, (_, feature) in enumerate(stored)
             if feature.categories is not None
         ]
@@ -98,13 +98,9 @@ class Features:
 
     def write(self, row: EncodedRow) -> msgspec.Raw:
         """Write one encoded row."""
-        values: list[object] = (
-            list(row) if self._is_whole else [row[position] for position in self._positions]
-        )
-        for place, categories in self._categories:
-            code = values[place]
-            if code is not None:
-                values[place] = categories[int(code)]  # type: ignore[call-overload]  # a code is a whole float
+        values = list(row) if self._is_whole else [row[position] for position in self._positions]
+        for place, names in self._categories:
+            values[place] = names[values[place]]
         return msgspec.Raw(self._encode(self._type(*values)))
 
 
@@ -145,7 +141,8 @@ class Recorder:
         self._flushed = 0
         self._wake = threading.Event()
         self._is_stopping = False
-        self._is_spooling = True
+        # Without a spool there is nothing to tell.
+        self._is_spooling = spool_bytes > 0
         self._thread = threading.Thread(target=self._run, name="tabserve-flusher", daemon=True)
 
     def start(self) -> None:
@@ -213,7 +210,8 @@ class Recorder:
                 answered = self._buffer.popleft()
                 rows += len(answered.ids)
                 try:
-                    records.extend(self._records(answered))
+                    # Whole or not at all: what fails is counted whole.
+                    records += list(self._records(answered))
                 except Exception as error:
                     self._drop("failed", len(answered.ids))
                     LOGGER.error("an answer could not be recorded", exc_info=error)
@@ -288,6 +286,13 @@ class Recorder:
             self._has_told = True
             LOGGER.warning("X-Subject is not stored: TABSERVE_SUBJECT_KEYS has no key")
         return None, None
+
+
+def _by_code(categories: Sequence[Category]) -> dict[EncodedValue, Category | None]:
+    # A code as an encoded row has it: the place as a float, None for missing.
+    names: dict[EncodedValue, Category | None] = {None: None}
+    names.update((float(code), category) for code, category in enumerate(categories))
+    return names
 
 
 def _note(warnings: Sequence[Warned]) -> tuple[Noted, ...]:

@@ -422,7 +422,7 @@ def _to_row(record: Record, source: int) -> tuple[object, ...]:
         record.id,
         record.request_id,
         source,
-        bytes(record.features).decode(),
+        str(record.features, "utf-8"),
         record.score,
         None if record.scores is None else encode(record.scores).decode(),
         record.label,
