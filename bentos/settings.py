@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from bentos.errors import ConfigurationError
 
 PREFIX = "TABSERVE_"
+# The drift job's own: it may share an environment or a `.env` with the service.
+_OF_OTHERS = f"{PREFIX}DRIFT_"
 
 
 class Settings(BaseSettings):
@@ -135,7 +137,11 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     known = {variable(field) for field in Settings.model_fields}
     # Names are read without regard to case, as pydantic-settings does.
     names = {name.upper() for name in (*environment, *dotenv_values(".env"))}
-    unknown = [name for name in names if name.startswith(PREFIX) and name not in known]
+    unknown = [
+        name
+        for name in names
+        if name.startswith(PREFIX) and not name.startswith(_OF_OTHERS) and name not in known
+    ]
     if unknown:
         raise ConfigurationError("; ".join(_unknown(unknown, known)))
     try:

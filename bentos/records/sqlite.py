@@ -330,7 +330,8 @@ class SqliteStore:
             try:
                 yield connection
             finally:
-                if connection.in_transaction:
+                # A stream may be left when the store is closed already.
+                if connection is self._connection and connection.in_transaction:
                     connection.execute("ROLLBACK")
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError) as error:
             raise RowsRefused(f"SQLite refuses a row: {_name(error)}") from None
