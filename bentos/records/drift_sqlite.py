@@ -136,5 +136,12 @@ def _to_result(row: tuple[Any, ...], features: list[tuple[Any, ...]]) -> DriftRe
         seed,
         bool(rule[0]),
         rule[1],
-        tuple(FeatureResult(*item[:6], bool(item[6]), item[7]) for item in features),
+        tuple(_to_feature(*item) for item in features),
+    )
+
+
+def _to_feature(feature: str, kind: str, test: str, *numbers: Any) -> FeatureResult:
+    statistic, p_value, effect, drifted, missing_rate = numbers
+    return FeatureResult(
+        feature, kind, test, statistic, p_value, effect, bool(drifted), missing_rate
     )

@@ -14,6 +14,7 @@ from alibi_detect.cd import ChiSquareDrift, FETDrift, KSDrift
 from numpy.typing import NDArray
 from scipy.stats import betabinom
 
+from monitoring.drift.decide import StatisticError
 from monitoring.drift.findings import Check, CheckName
 from monitoring.drift.limits import MIN_PRESENT, Limits
 
@@ -66,6 +67,9 @@ def compare_distributions(
     distribution functions, in [0, 1]. Conservative where values are tied."""
     if min(len(reference), len(window)) < MIN_PRESENT:
         return Check(name, min_effect=least, note=_TOO_FEW)
+    if not (np.isfinite(reference).all() and np.isfinite(window).all()):
+        # They would be sorted to the end and counted as large values.
+        raise StatisticError(f"{name}: values that are not finite cannot be compared")
     sides = reference.reshape(-1, 1), window.reshape(-1, 1)
     p_value, distance = KSDrift(sides[0]).feature_score(*sides)
     return Check(name, float(distance[0]), float(p_value[0]), float(distance[0]), least)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -88,7 +89,7 @@ def window(contract: Contract) -> Sample:
     return read_reference(to_parquet(make_frame(2_000, seed=2)), contract)
 
 
-def change(sample: Sample, **columns: object) -> Sample:
+def change(sample: Sample, **columns: Any) -> Sample:
     """The same rows with other columns."""
     return replace(sample, features=sample.features.assign(**columns))
 

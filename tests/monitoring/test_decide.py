@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -40,8 +41,7 @@ def test_significant_and_small_is_no_drift() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
 def test_what_is_no_number_is_an_error(field: str, value: float | None) -> None:
     """A NaN compares as "no drift"; so it never gets as far as a comparison."""
-    numbers: dict[str, float | None] = {"statistic": 0.1, "p_value": 0.5, "effect": 0.1}
-    check = Check("ks", **{**numbers, field: value})
+    check = msgspec.structs.replace(Check("ks", 0.1, 0.5, 0.1), **{field: value})
     with pytest.raises(StatisticError, match="gave no number"):
         decide([check], 0.05, 1.0)
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from alibi_detect.cd import MMDDrift
+from numpy.typing import NDArray
 
 from monitoring.drift import joint
 from monitoring.drift.limits import Limits
@@ -14,7 +15,7 @@ from monitoring.drift.limits import Limits
 LIMITS = Limits(joint_rows=400, permutations=199)
 
 
-def pair(rows: int, correlation: float, seed: int) -> np.ndarray:
+def pair(rows: int, correlation: float, seed: int) -> NDArray[np.float32]:
     random = np.random.default_rng(seed)
     cover = [[1.0, correlation], [correlation, 1.0]]
     return random.multivariate_normal([0.0, 0.0], cover, rows).astype(np.float32)
@@ -36,7 +37,7 @@ def test_the_statistic_is_alibis() -> None:
 
 def test_the_p_value_is_never_zero() -> None:
     """However far apart: one in B + 1 is the least that B permutations can say."""
-    check = joint.compare(pair(300, 0.0, 1), pair(300, 0.0, 2) + 5.0, LIMITS, seed=1)
+    check = joint.compare(pair(300, 0.0, 1), pair(300, 0.0, 2) + np.float32(5), LIMITS, seed=1)
     assert check.p_value == 1.0 / 200.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, ks_2samp
 
 from monitoring.drift.findings import Check
@@ -13,11 +14,11 @@ from monitoring.drift.marginal import compare_categories, compare_counts, compar
 LIMITS = Limits()
 
 
-def numbers(rows: int, seed: int, shift: float = 0.0) -> np.ndarray:
+def numbers(rows: int, seed: int, shift: float = 0.0) -> NDArray[np.float64]:
     return np.random.default_rng(seed).normal(shift, 1.0, rows)
 
 
-def texts(values: list[str | None]) -> np.ndarray:
+def texts(values: list[str | None]) -> NDArray[np.object_]:
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column

@@ -1,0 +1,110 @@
+"""Drift results are kept beside the log, in every store alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bentos.errors import ConfigurationError, StoreDown
+from bentos.records.drift import DriftLog, DriftResult, FeatureResult, open_drift_log
+from bentos.records.store import Store
+from tests.records.predictions import DAY, NOON
+
+FEATURES = (
+    FeatureResult("age", "numeric", "ks", 0.1 + 0.2, 5e-324, 0.3, True, 0.0),
+    FeatureResult("region", "categorical", "chi_square", None, None, None, False, None),
+)
+RESULT = DriftResult(
+    "run-1", NOON, "credit", "1", "drift", "age (ks)", NOON - DAY, NOON, 1_000_000, 20_000, 1,
+    True, "the scores drifted, 3 of 3 runs in a row", FEATURES,
+)  # fmt: skip
+
+
+def later(hours: int, **changes: object) -> DriftResult:
+    """Another run, some hours later."""
+    time = NOON + timedelta(hours=hours)
+    return msgspec.structs.replace(RESULT, run=f"run-{hours + 1}", time=time, **changes)
+
+
+@pytest.fixture
+def results(url: str, store: Store) -> Iterator[DriftLog]:
+    """The results beside an empty log of each kind."""
+    log = open_drift_log(url)
+    log.prepare()
+    yield log
+    log.close()
+
+
+def test_a_result_comes_back_as_it_was(results: DriftLog) -> None:
+    """Every field and feature comes back, numbers to the last bit and missing ones as missing."""
+    results.write(RESULT)
+    assert results.last("credit", "1", 5) == [RESULT]
+
+
+def test_the_latest_come_first(results: DriftLog) -> None:
+    """The last results of one version are given, the latest first, and no other's."""
+    for hours in (1, 3, 0, 2):
+        results.write(later(hours))
+    results.write(later(9, version="2"))
+    results.write(later(9, model="other"))
+    assert results.last("credit", "1", 2) == [later(3), later(2)]
+    assert results.last("credit", "3", 2) == []
+
+
+def test_a_run_is_stored_once(results: DriftLog) -> None:
+    """Writing a run of a version again changes nothing; it may have several versions."""
+    results.write(RESULT)
+    results.write(msgspec.structs.replace(RESULT, outcome="no_drift"))
+    results.write(msgspec.structs.replace(RESULT, version="2"))
+    assert results.last("credit", "1", 5) == [RESULT]
+    assert results.last("credit", "2", 5) == [msgspec.structs.replace(RESULT, version="2")]
+
+
+def test_preparing_twice_changes_nothing(url: str, results: DriftLog) -> None:
+    """Each run of the job prepares anew."""
+    results.write(RESULT)
+    again = open_drift_log(url)
+    again.prepare()
+    assert again.last("credit", "1", 5) == [RESULT]
+
+
+@pytest.mark.parametrize("kind", ["sqlite:///{}/none.db", "parquet:{}/none"])
+def test_no_log_is_made_where_there_is_none(kind: str, tmp_path: Path) -> None:
+    """A job that looks in the wrong place is told so, and leaves nothing there."""
+    with pytest.raises(StoreDown, match="there is no log"):
+        open_drift_log(kind.format(tmp_path)).prepare()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_url_is_refused() -> None:
+    """The error says what a URL may be, and repeats nothing of it."""
+    with pytest.raises(ConfigurationError, match="no place for them") as caught:
+        open_drift_log("mysql://user:secret@host/log")
+    assert "secret" not in str(caught.value)
+
+
+def test_the_job_needs_no_more_than_its_role(
+    make_url: Callable[[str], str], open_log: Callable[[str], Store]
+) -> None:
+    """A member of tabserve_drift reads and adds results, and can change none."""
+    import psycopg
+
+    url = make_url("postgresql")
+    open_log(url)
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("SET ROLE tabserve_drift")
+        owner.execute("SELECT * FROM tabserve.drift_runs")
+        owner.execute(
+            "INSERT INTO tabserve.drift_runs SELECT 'r', now(), 'm', 'v', 'drift', '', now(), "
+            "now(), 1, 1, 1, true, ''"
+        )
+        for statement in (
+            "UPDATE tabserve.drift_runs SET run = ''",
+            "TRUNCATE tabserve.drift_runs",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                owner.execute(statement)
