@@ -1,4 +1,4 @@
-"""`make demo`: from data to answers in one go, then everything is stopped again.
+"""`make demo`: from data to answers to drift in one go, then everything is stopped again.
 
 Uses only what a user has: the command line, `bentoml serve`, HTTP. Anything that fails
 ends it with one line and a non-zero exit code.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -19,7 +20,10 @@ from pathlib import Path
 
 import click
 import httpx
+import numpy as np
 import pandas as pd
+
+from bentos.training.data import Dataset, load_reference
 
 NAME = "credit-default"
 # Loading LightGBM, BentoML and, for the proof with its own loader, MLflow takes some
@@ -33,12 +37,20 @@ SHOWN_METRICS = (
     "tabserve_rows_total",
     "tabserve_labels_total",
     "tabserve_batch_rows_count",
+    "tabserve_log_rows",
 )
+
+# A log of the demo's own, so that each starts with an empty one and can be looked at after.
+LOG = Path(".tabserve") / "demo.db"
+
+ORDINARY_ROWS = 4000
+CHANGED_ROWS = 6000
+_ROWS_A_REQUEST = 1000
 
 
 def step(number: int, what: str) -> None:
     """Announce a step."""
-    click.secho(f"\n[{number}/5] {what}", bold=True)
+    click.secho(f"\n[{number}/7] {what}", bold=True)
 
 
 def run(*arguments: str) -> None:
@@ -162,11 +174,47 @@ def talk(client: httpx.Client, rows: Sequence[dict[str, object]]) -> None:
         },
         200,
     )
-    answer = client.post("/v1/predict/batch", json={"instances": list(rows)})
-    answer.raise_for_status()
-    labels = [prediction["label"] for prediction in answer.json()["predictions"]]
-    click.echo(f"\n{len(labels)} real rows in one batch: {sum(labels)} predicted to default")
-    click.echo(f"Server-Timing: {answer.headers['server-timing']}")
+
+
+def send(client: httpx.Client, features: pd.DataFrame) -> list[str]:
+    """Score many rows in large batches; gives the ids of their predictions."""
+    predictions: list[dict[str, object]] = []
+    for start in range(0, len(features), _ROWS_A_REQUEST):
+        part = rows_of(features.iloc[start : start + _ROWS_A_REQUEST])
+        answer = client.post("/v1/predict/batch", json={"instances": part})
+        predictions += answer.raise_for_status().json()["predictions"]
+    positives = sum(prediction["label"] == 1 for prediction in predictions)
+    click.echo(f"{len(predictions):,} real rows in batches: {positives:,} predicted to default")
+    click.echo(f"Server-Timing of the last: {answer.headers['server-timing']}")
+    return [str(prediction["id"]) for prediction in predictions]
+
+
+def follow_up(client: httpx.Client, ids: Sequence[str], labels: Sequence[object]) -> None:
+    """Report what became of every other prediction, and read the log back."""
+    known = [
+        {"id": name, "outcome": label} for name, label in zip(ids[::2], labels[::2], strict=True)
+    ]
+    answer = client.post("/v1/feedback", json=known).raise_for_status()
+    recorded = sum(one.get("status") == "recorded" for one in answer.json()["results"])
+    click.echo(f"POST /v1/feedback -> {answer.status_code}, {recorded:,} outcomes recorded")
+    run("tabserve", "records", "--id", ids[0])
+    run("tabserve", "performance", "--since", "1h")
+    run("tabserve", "replay", "--since", "1h")
+
+
+def change(features: pd.DataFrame) -> pd.DataFrame:
+    """Make the same people poorer, and some of their bills unknown: what drift looks like."""
+    changed = features.copy()
+    changed["limit_balance"] *= 0.6
+    changed.loc[changed.index[::8], "bill_amount_sep"] = np.nan
+    return changed
+
+
+def look_for_drift(job: str) -> None:
+    """Run the drift job as given: it reads the log of this demo."""
+    click.echo(f"$ {job}")
+    if subprocess.run(shlex.split(job), check=False).returncode != 0:  # noqa: S603 - given by the Makefile
+        raise click.ClickException("the drift job failed: its last lines say why")
 
 
 def report(client: httpx.Client) -> None:
@@ -184,10 +232,18 @@ def report(client: httpx.Client) -> None:
             click.echo(line)
 
 
+def pick(dataset: Dataset) -> tuple[Dataset, Dataset]:
+    """Pick rows for ordinary and for changed traffic, the same in every demo."""
+    order = np.random.default_rng(11).permutation(len(dataset.features))
+    ordinary, changed = order[:ORDINARY_ROWS], order[ORDINARY_ROWS:][:CHANGED_ROWS]
+    return dataset.take(ordinary), dataset.take(changed)
+
+
 @click.command()
 @click.option("--prepare", is_flag=True, help="Only make sure that there is a model to serve.")
-def main(prepare: bool) -> None:
-    """Train, import, serve, score real rows, stop."""
+@click.option("--job", help="Drift job to run after ordinary and after changed traffic.")
+def main(prepare: bool, job: str | None) -> None:
+    """Train, import, serve, score real rows, read the log, look for drift, stop."""
     if prepare and is_imported():
         return
     begin = time.monotonic()
@@ -199,16 +255,26 @@ def main(prepare: bool) -> None:
     run("tabserve", "import", f"models:/{NAME}@champion")
     if prepare:
         return
-    from bentos.training.data import load_reference
-
-    # The last rows of the file; the demo shows answers, it measures nothing.
-    rows = rows_of(load_reference().features.tail(1000))
-    step(3, "serve it")
     os.environ["TABSERVE_MODEL"] = f"{NAME}:latest"
+    os.environ["TABSERVE_STORE_URL"] = f"sqlite:///{LOG}"
+    for old in LOG.parent.glob(f"{LOG.name}*"):
+        old.unlink()
+    ordinary, changed = pick(load_reference())
+    step(3, "serve it")
     with service(free_port()) as client:
         step(4, "score real rows over HTTP, good and bad")
-        talk(client, rows)
-        step(5, "what is served, and how it went")
+        talk(client, rows_of(ordinary.features.head(2)))
+        ids = send(client, ordinary.features)
+        step(5, "outcomes come back; the prediction log is read, judged, replayed")
+        follow_up(client, ids, ordinary.labels.tolist())
+        step(6, "look for drift after ordinary traffic, and after changed traffic")
+        if job is None:
+            click.echo("no drift job was given: `make demo` gives one")
+        else:
+            look_for_drift(job)
+            send(client, change(changed.features))
+            look_for_drift(job)
+        step(7, "what is served, and how it went")
         report(client)
     click.secho(
         f"\neverything worked and is stopped again ({time.monotonic() - begin:.0f} s)", fg="green"
@@ -216,7 +282,7 @@ def main(prepare: bool) -> None:
     click.echo(
         "next:\n"
         "  make serve                 the same service on http://127.0.0.1:3000 (Swagger page)\n"
-        "  uv run tabserve --help     train on your data, import your model, compare contracts\n"
+        "  uv run tabserve --help     train on your data, import your model, read the log\n"
         "  uv run mlflow ui --backend-store-uri sqlite:///.tabserve/mlflow.db\n"
         "                             runs, pictures and the model card\n"
         "  ARCHITECTURE.md            how it is built"

@@ -46,12 +46,14 @@ def test_demo_talks_to_the_service(
     client: httpx.Client, reference: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The demo's good rows are scored, its bad ones refused, and it says what is served."""
-    demo.talk(client, demo.rows_of(reference.features.tail(50)))
+    demo.talk(client, demo.rows_of(reference.features.tail(2)))
+    ids = demo.send(client, demo.change(reference.features.tail(50)))
     demo.report(client)
     shown = capsys.readouterr().out
     assert "POST /v1/predict -> 200" in shown
     assert "POST /v1/predict -> 422" in shown
-    assert "50 real rows in one batch" in shown
+    assert "50 real rows in batches" in shown
+    assert len(set(ids)) == 50
     assert 'tabserve_rows_total{outcome="rejected"} 1.0' in shown
 
 
