@@ -276,6 +276,13 @@ class Api:
             raise Problem(
                 "log-down", "nothing was recorded: send it again later", headers=RETRY_AFTER
             ) from None
+        except TimeoutError:
+            # The store may still be at it; what it has already, it leaves as it is.
+            raise Problem(
+                "timeout",
+                "the outcomes may be recorded or not: send them again, that changes nothing",
+                headers=RETRY_AFTER,
+            ) from None
 
     # ---- one request from end to end
 
@@ -322,7 +329,7 @@ class Api:
                 self.metrics.observe_shed("memory")
             reply = _problem_reply(problem, request)
         except TimeoutError:
-            late = Problem("timeout", "the rows were not scored in time", headers=RETRY_AFTER)
+            late = Problem("timeout", "no answer was ready in time", headers=RETRY_AFTER)
             reply = _problem_reply(late, request)
         except ClientGone:
             self.finish(route, request, _CLIENT_GONE, perf_counter())

@@ -6,6 +6,9 @@ its place and does not keep the others out.
 
 from __future__ import annotations
 
+import json
+import math
+
 import msgspec
 
 from bentos.contract import Category, Contract
@@ -54,7 +57,7 @@ def write(given: Given, contract: Contract | None) -> str | None:
     value, classes = given.value, None if contract is None else contract.classes
     place = f"{given.pointer}/outcome"
     if contract is None:
-        return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        return value if isinstance(value, str) else json.dumps(value)
     if classes is None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             given.faults.append(Fault(place, "wrong_type", "must be a JSON number"))
@@ -107,7 +110,7 @@ def _read_id(given: Given, value: object) -> None:
 
 def _read_outcome(given: Given, value: object) -> None:
     place = f"{given.pointer}/outcome"
-    if value is NOT_FINITE:
+    if value is NOT_FINITE or (isinstance(value, int | float) and not _is_finite(value)):
         given.faults.append(Fault(place, "not_finite", "must be a finite number"))
     elif isinstance(value, str) and not _is_storable(value):
         given.faults.append(Fault(place, "malformed", "is not text that can be stored"))
@@ -116,6 +119,14 @@ def _read_outcome(given: Given, value: object) -> None:
     else:
         detail = "must be a class of the model, or a number for a regression"
         given.faults.append(Fault(place, "wrong_type", detail))
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        # An integer that no float64 can hold.
+        return False
 
 
 def _is_storable(text: str) -> bool:

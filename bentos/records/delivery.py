@@ -12,7 +12,7 @@ from typing import Literal
 from bentos.errors import RowsRefused, StoreDown
 from bentos.logs import LOGGER
 from bentos.records.record import Record
-from bentos.records.spool import Segment, Spool
+from bentos.records.spool import Segment, Spool, tell_unreadable
 from bentos.records.store import Store
 
 DropReason = Literal["buffer_full", "spool_full", "refused", "stopped", "failed"]
@@ -57,6 +57,8 @@ class Delivery:
         self._segments: deque[Segment] = deque()
         self._changed = threading.Condition()
         self._rows_in_memory = 0
+        # Rows that are not in the store yet. A number of its own: many are looked at often.
+        self.rows = 0
         self._store: Store | None = None
         self._registered: set[tuple[str, str, str]] = set()
         self._until: float | None = None
@@ -66,11 +68,6 @@ class Delivery:
     def start(self) -> None:
         """Begin, with what dead workers left."""
         self._thread.start()
-
-    @property
-    def rows(self) -> int:
-        """Rows that are not in the store yet."""
-        return sum(segment.rows for segment in list(self._segments))
 
     @property
     def first_id(self) -> str | None:
@@ -90,6 +87,7 @@ class Delivery:
             else:
                 segment.records = None
             self._segments.append(segment)
+            self.rows += segment.rows
             self._changed.notify()
         return True
 
@@ -146,9 +144,10 @@ class Delivery:
             LOGGER.error(f"the spool cannot be read: {error.strerror}")
             return
         if orphans:
+            rows = sum(segment.rows for segment in orphans)
             with self._changed:
                 self._segments.extendleft(reversed(orphans))
-            rows = sum(segment.rows for segment in orphans)
+                self.rows += rows
             LOGGER.info("rows of an earlier start are delivered", extra={"fields": {"rows": rows}})
 
     def _connect(self) -> Store:
@@ -186,7 +185,7 @@ class Delivery:
             if store.gather_seconds and self._segments:
                 ends = monotonic() + store.gather_seconds
                 while self._until is None and (left := ends - monotonic()) > 0:
-                    if sum(segment.rows for segment in self._segments) >= store.most_rows:
+                    if self.rows >= store.most_rows:
                         break
                     self._changed.wait(left)
             taken: list[Segment] = []
@@ -215,45 +214,55 @@ class Delivery:
         for segment in segments:
             segment.is_retry = True
         started = perf_counter()
-        written = self._write(store, records, is_retry=is_retry)
+        refused = self._write(store, records, is_retry=is_retry)
         self._counts.write_seconds.append(perf_counter() - started)
-        self._counts.written += written
+        self._counts.written += len(records) - len(refused)
+        self._counts.dropped["refused"] += len(refused)
+        for name, reason in refused:
+            fields = {"id": name, "reason": reason}
+            LOGGER.error("the prediction log refuses a row", extra={"fields": fields})
         with self._changed:
             for segment in segments:
                 self._segments.popleft()
+                self.rows -= segment.rows
                 if segment.records is not None:
                     self._rows_in_memory -= segment.rows
         for segment in segments:
             self._spool.remove(segment)
 
-    def _write(self, store: Store, records: Sequence[Record], *, is_retry: bool) -> int:
-        # Halves of what is refused, down to the rows that are at fault.
+    def _write(
+        self, store: Store, records: Sequence[Record], *, is_retry: bool
+    ) -> list[tuple[str, str]]:
+        # Halves of what is refused, down to the rows that are at fault: their ids, and why.
+        # Counted by the caller: all is tried again where the store goes down in the middle.
         try:
             if records:
                 store.write(records, is_retry=is_retry)
-            return len(records)
+            return []
         except RowsRefused as error:
             middle = len(records) // 2
-            if middle:
-                return self._write(store, records[:middle], is_retry=True) + self._write(
-                    store, records[middle:], is_retry=True
-                )
-            self._counts.dropped["refused"] += 1
-            fields = {"id": records[0].id, "reason": str(error)}
-            LOGGER.error("the prediction log refuses a row", extra={"fields": fields})
-            return 0
+            if not middle:
+                return [(records[0].id, str(error))]
+            return self._write(store, records[:middle], is_retry=True) + self._write(
+                store, records[middle:], is_retry=True
+            )
 
     def _records(self, segment: Segment) -> Sequence[Record]:
         if segment.records is not None or segment.path is None:
             return segment.records or ()
         try:
             return self._spool.read(segment.path)
-        except (FileNotFoundError, ValueError) as error:
-            # Someone emptied the spool, or wrote into it: the rows are gone, the rest goes on.
-            self._counts.dropped["failed"] += segment.rows
-            segment.rows = 0
-            LOGGER.error(f"a segment of the spool cannot be read: {type(error).__name__}")
-            return ()
+        except FileNotFoundError:
+            LOGGER.error("a segment of the spool is gone: someone emptied it")
+            self._spool.remove(segment)
+        except (OSError, ValueError) as error:
+            # It stays for the next start; the rows behind it must not wait for that.
+            tell_unreadable(segment.path, error)
+        self._counts.dropped["failed"] += segment.rows
+        with self._changed:
+            self.rows -= segment.rows
+        segment.records, segment.rows, segment.path = (), 0, None
+        return ()
 
     def _report(self, error: Exception) -> None:
         if isinstance(error, StoreDown):

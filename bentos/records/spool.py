@@ -26,6 +26,7 @@ from bentos.records.record import (
     Environment,
     Record,
     Registration,
+    check_id,
     decode_lines,
     encode,
     encode_lines,
@@ -84,6 +85,9 @@ class Spool:
         self._served = served
         self._folder: Path | None = None
         self._locks: dict[Path, int] = {}
+        # Segments that are left in each folder taken over: after an outage there may be more
+        # files than can be listed again for each of them.
+        self._left: dict[Path, int] = {}
         self._guard = threading.Lock()
         self._size = 0
         self._number = 0
@@ -96,13 +100,14 @@ class Spool:
     def adopt(self) -> list[Segment]:
         """Take over what dead workers left, oldest first.
 
-        A folder whose rows cannot be read is left where it is, and logged. Raises OSError.
+        What cannot be read is left where it is, and logged. Raises OSError.
         """
         segments: list[Segment] = []
         if not self._root.is_dir():
             return segments
         for folder in sorted(path for path in self._root.iterdir() if path.is_dir()):
-            if folder == self._folder or not self._lock(folder):
+            # Without that file it is being made at this moment, and its lock may be free.
+            if not (folder / _SERVED).exists() or not self._lock(folder):
                 continue
             paths = sorted(folder.glob("*.jsonl"))
             if not paths:
@@ -110,15 +115,19 @@ class Spool:
                 continue
             try:
                 served = msgspec.json.decode((folder / _SERVED).read_bytes(), type=Served)
-                found = [_orphan(path, served) for path in paths]
             except (OSError, ValueError) as error:
-                # Not ours to throw away: whoever reads the log line can look.
-                LOGGER.error(f"the spool {folder.name} cannot be read: {type(error).__name__}")
+                tell_unreadable(folder, error)
                 os.close(self._locks.pop(folder))
                 continue
-            for segment in found:
+            self._left[folder] = len(paths)
+            for path in paths:
+                try:
+                    segment = _orphan(path, served)
+                except (OSError, ValueError) as error:
+                    tell_unreadable(path, error)
+                    continue
                 self._grow(segment.size)
-            segments += found
+                segments.append(segment)
         return segments
 
     def write(self, records: Sequence[Record]) -> tuple[Path, int]:
@@ -137,6 +146,9 @@ class Spool:
         except OSError:
             with suppress(OSError):
                 part.unlink()
+            if not folder.is_dir():
+                # Someone emptied the spool: the next rows get another folder.
+                self._folder = None
             raise
         self._grow(len(data))
         return path, len(data)
@@ -153,8 +165,10 @@ class Spool:
             segment.path.unlink()
         self._grow(-segment.size)
         folder = segment.path.parent
-        if folder != self._folder and not any(folder.glob("*.jsonl")):
-            self._leave(folder)
+        if folder in self._left:
+            self._left[folder] -= 1
+            if not self._left[folder]:
+                self._leave(folder)
 
     def close(self) -> None:
         """Let go of all folders; those with no segment left are removed."""
@@ -176,7 +190,8 @@ class Spool:
         folder.mkdir(mode=0o700)
         try:
             self._lock(folder)
-            (folder / _SERVED).write_bytes(encode(self._served))
+            with open(folder / _SERVED, "wb", opener=_private) as file:
+                file.write(encode(self._served))
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -205,6 +220,12 @@ class Spool:
             os.close(self._locks.pop(folder))
 
 
+def tell_unreadable(path: Path, error: Exception) -> None:
+    """Log that rows are left where they are: they are not ours to throw away."""
+    place = f"{path.parent.name}/{path.name}"
+    LOGGER.error(f"a part of the spool cannot be read, it stays: {place}: {type(error).__name__}")
+
+
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
@@ -213,6 +234,8 @@ def _orphan(path: Path, served: Served) -> Segment:
     data = path.read_bytes()
     lines = [line for line in data.splitlines() if line.strip()]
     first = msgspec.json.decode(lines[0], type=Record).id if lines else ""
+    if first:
+        check_id(first)
     return Segment(
         None,
         rows=len(lines),
@@ -237,7 +260,12 @@ def blank(root: Path, tokens: Sequence[str]) -> int:
     """
     count = 0
     for path, lines in _of_subject(root, tokens):
-        with path.open("r+b") as file:
+        try:
+            file = path.open("r+b")
+        except FileNotFoundError:
+            # Delivered in the meantime.
+            continue
+        with file:
             for start, end in lines:
                 file.seek(start)
                 file.write(b" " * (end - start))

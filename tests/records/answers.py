@@ -1,0 +1,183 @@
+"""Answers on their way into the log, and stores with faults, for the tests of that way."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import msgspec
+from uuid_utils import uuid7
+
+from bentos.contract import Contract, Feature, dump
+from bentos.errors import StoreDown
+from bentos.logs import LOGGER
+from bentos.records.record import Environment, Record, Registration, Window
+from bentos.records.recorder import Answered
+from bentos.records.spool import Served
+from bentos.records.sqlite import SqliteStore
+from bentos.scoring import Scored
+from bentos.validation import EncodedRow
+
+PATIENCE_SECONDS = 60.0
+
+CONTRACT = Contract(
+    features=(
+        Feature("amount", "float", "double"),
+        Feature("colour", "category", "string", categories=("blue", "green", "red")),
+    ),
+    task="binary",
+    engine="booster",
+    classes=(0, 1),
+    threshold=0.4,
+)
+ROW: EncodedRow = (1.5, 1.0)
+STORED_ROW = b'{"amount":1.5,"colour":"green"}'
+
+
+def served(contract: Contract = CONTRACT, version: str = "1") -> Served:
+    """A model version and an environment, as a worker knows them."""
+    registration = Registration(
+        "credit", version, contract.hash, msgspec.Raw(dump(contract)), "sha256:0"
+    )
+    return Served(registration, Environment("e", msgspec.Raw(b"{}")))
+
+
+SERVED = served()
+
+
+def answered(rows: int = 1, subject: str | None = None) -> Answered:
+    """The rows of one request, scored at this moment."""
+    return Answered(
+        "request-1",
+        [str(uuid7()) for _ in range(rows)],
+        [ROW] * rows,
+        [Scored(0.5, None, 1)] * rows,
+        subject,
+    )
+
+
+def read_log(path: Path) -> list[Record]:
+    """Everything that a SQLite log holds; nothing where there is no log yet."""
+    if not path.is_file():
+        return []
+    with closing(SqliteStore(path)) as store:
+        try:
+            return list(store.read(Window()))
+        except StoreDown:
+            # Its tables are being made.
+            return []
+
+
+def ids_of(records: Sequence[Record]) -> list[str]:
+    """The ids of records, in their order."""
+    return [record.id for record in records]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def bytes_below(folder: Path) -> bytes:
+    """All that the files below a folder hold."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@contextmanager
+def listening() -> Iterator[list[logging.LogRecord]]:
+    """What is logged meanwhile, whatever a service in this process has set up."""
+    heard: list[logging.LogRecord] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record)
+
+    ear, level = Ear(), LOGGER.level
+    LOGGER.addHandler(ear)
+    LOGGER.setLevel(logging.DEBUG)
+    try:
+        yield heard
+    finally:
+        LOGGER.removeHandler(ear)
+        LOGGER.setLevel(level)
+
+
+def messages(heard: Sequence[logging.LogRecord], level: int = logging.WARNING) -> list[str]:
+    """The messages from a level on."""
+    return [record.getMessage() for record in heard if record.levelno >= level]
+
+
+@contextmanager
+def down(path: Path) -> Iterator[None]:
+    """A SQLite log that cannot be opened: a folder is where its file should be."""
+    path.mkdir(parents=True)
+    yield
+    path.rmdir()
+
+
+@contextmanager
+def broken(path: Path) -> Iterator[None]:
+    """A SQLite log that is there and cannot be written: its table has another name."""
+    with closing(sqlite3.connect(path, timeout=PATIENCE_SECONDS)) as connection:
+        connection.execute("ALTER TABLE scored RENAME TO elsewhere")
+        yield
+        connection.execute("ALTER TABLE elsewhere RENAME TO scored")
+
+
+class Watched:
+    """Makes SQLite stores that note what is asked of them, and may be down or hang.
+
+    `calls`: `prepare`, `register`, or the ids of a write with whether it was a retry.
+    """
+
+    def __init__(self, path: Path, *, gather_seconds: float = 0.0, most_rows: int = 4096) -> None:
+        self.path = path
+        self.gather_seconds = gather_seconds
+        self.most_rows = most_rows
+        self.calls: list[str | tuple[list[str], bool]] = []
+        self.is_down = False
+        # Cleared, it holds up every write.
+        self.may_write = threading.Event()
+        self.may_write.set()
+
+    def __call__(self) -> SqliteStore:
+        return _WatchedStore(self)
+
+    @property
+    def writes(self) -> list[tuple[list[str], bool]]:
+        """The ids of each write, and whether it was a retry."""
+        return [call for call in self.calls if not isinstance(call, str)]
+
+
+class _WatchedStore(SqliteStore):
+    def __init__(self, watched: Watched) -> None:
+        super().__init__(watched.path)
+        self._watched = watched
+        self.gather_seconds = watched.gather_seconds
+        self.most_rows = watched.most_rows
+
+    def _note(self, call: str | tuple[list[str], bool]) -> None:
+        self._watched.calls.append(call)
+        if self._watched.is_down:
+            raise StoreDown("switched off")
+
+    def prepare(self) -> None:
+        self._note("prepare")
+        super().prepare()
+
+    def register(self, registration: Registration, environment: Environment) -> None:
+        self._note("register")
+        super().register(registration, environment)
+
+    def write(self, records: Sequence[Record], *, is_retry: bool) -> None:
+        self._note((ids_of(records), is_retry))
+        self._watched.may_write.wait()
+        super().write(records, is_retry=is_retry)
