@@ -59,9 +59,15 @@ def connect(parameters: dict[str, Any]) -> Connection:
     """Connect; every statement is a transaction of its own unless one is opened."""
     # Prepared statements would keep plans for partitions of yesterday, and break behind a
     # pooler that hands out another connection for each transaction.
-    connection: Connection = psycopg.connect(
-        **parameters, autocommit=True, prepare_threshold=None, client_encoding="utf8"
-    )
+    try:
+        connection: Connection = psycopg.connect(
+            **parameters, autocommit=True, prepare_threshold=None, client_encoding="utf8"
+        )
+    except psycopg.Error as error:
+        # libpq's text has host and user in it.
+        raise StoreDown(
+            f"PostgreSQL cannot be reached, or does not let us in: {_name(error)}"
+        ) from None
     try:
         with limit(connection):
             connection.execute(_SETUP.format(STATEMENT_SECONDS).encode())

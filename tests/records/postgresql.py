@@ -22,6 +22,13 @@ from tests.service.process import PATIENCE_SECONDS, free_port, is_alive
 _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
+    # In the folder, which is removed at the end even after a `kill -9`.
+    "dynamic_shared_memory_type": "mmap",
+    # Few files of the write-ahead log, used again and again: less for a slow disk to take.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "min_wal_size": "32MB",
+    "max_wal_size": "64MB",
     "listen_addresses": "127.0.0.1",
     "max_connections": "60",
 }
@@ -34,7 +41,7 @@ class Server:
         self._programs = find_programs()
         # Short: a socket's path has at most 107 characters. Not pytest's folder: PostgreSQL
         # refuses to run as root, and nobody else may enter that one.
-        self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=_roomy_memory()))
         self._account = _account()
         if self._account is not None:
             os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
@@ -103,7 +110,8 @@ class Server:
 
     def close(self) -> None:
         """End it and leave nothing behind."""
-        self.stop()
+        # At once (`immediate`): nothing of it is kept, so nothing need be written.
+        self._end(signal.SIGQUIT)
         shutil.rmtree(self.folder)
 
     def _end(self, how: signal.Signals) -> None:
@@ -143,6 +151,14 @@ def find_programs() -> Path:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def _roomy_memory() -> Path | None:
+    # A gigabyte that nobody keeps: a slow disk took a minute to forget it again.
+    memory = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder there that only we may enter
+    if memory.is_dir() and shutil.disk_usage(memory).free > 4 * 2**30:
+        return memory
+    return None
 
 
 def _account() -> pwd.struct_passwd | None:

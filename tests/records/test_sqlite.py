@@ -1,0 +1,206 @@
+"""The log in SQLite: one file, and what may happen to it."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bentos.errors import RowsRefused, StoreDown
+from bentos.records import sqlite
+from bentos.records.sqlite import SqliteStore
+from tests.records.predictions import ALL, DAY, NOON, by_id, minutes, record
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the log is."""
+    return tmp_path / "records.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    """An empty log."""
+    store = SqliteStore(path)
+    store.prepare()
+    yield store
+    store.close()
+
+
+def bytes_of(path: Path) -> bytes:
+    """All that is on disk of a log."""
+    return b"".join(part.read_bytes() for part in sorted(path.parent.glob(f"{path.name}*")))
+
+
+def test_the_file_is_for_its_owner_only(store: SqliteStore, path: Path) -> None:
+    """What people sent is nobody else's on this machine, nor are the files beside it."""
+    store.write(minutes(1), is_retry=False)
+    for part in path.parent.glob(f"{path.name}*"):
+        assert stat.S_IMODE(part.stat().st_mode) == 0o600, part.name
+
+
+def test_readers_do_not_wait_for_writers(store: SqliteStore, path: Path) -> None:
+    """While somebody writes, the log can be read as it was."""
+    stored = minutes(3)
+    store.write(stored, is_retry=False)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert list(store.read(ALL)) == stored
+        other.execute("ROLLBACK")
+
+
+def test_a_locked_file_is_waited_for_and_then_down(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process that writes for too long costs a retry, not a row."""
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.2)
+    store.close()
+    stored = minutes(3)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for is_retry in (False, True):
+            with pytest.raises(StoreDown, match="SQLITE_BUSY"):
+                store.write(stored, is_retry=is_retry)
+        other.execute("ROLLBACK")
+    store.write(stored, is_retry=True)
+    assert list(store.read(ALL)) == stored
+
+
+def test_a_full_disk_stores_all_of_a_write_or_nothing(store: SqliteStore, path: Path) -> None:
+    """Where no page is left the store is down, and has room again when there is some."""
+    first = minutes(10)
+    store.write(first, is_retry=False)
+    # The limit is one of the connection, so it is set on the store's own; a failure makes
+    # a new one, which has none.
+    connection = store._connection
+    assert connection is not None
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    later = minutes(500, NOON + DAY)
+    with pytest.raises(StoreDown, match="SQLITE_FULL"):
+        store.write(later, is_retry=False)
+    assert list(store.read(ALL)) == first
+    store.write(later, is_retry=True)
+    assert list(store.read(ALL)) == first + later
+
+
+def test_a_file_that_is_no_database(path: Path) -> None:
+    """Something else in its place is left as it is."""
+    path.write_bytes(b"this was never a database " * 400)
+    before = path.read_bytes()
+    with closing(SqliteStore(path)) as store:
+        with pytest.raises(StoreDown, match="SQLITE_NOTADB"):
+            store.prepare()
+        with pytest.raises(StoreDown, match="SQLITE_NOTADB"):
+            store.write(minutes(1), is_retry=False)
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_file_never_reads_as_a_whole_one(store: SqliteStore, path: Path) -> None:
+    """Pages overwritten with noise end a read with an error, not with fewer rows."""
+    store.write(minutes(3000), is_retry=False)
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[4096 * 20 : 4096 * 60] = bytes(number % 251 for number in range(4096 * 40))
+    path.write_bytes(content)
+    with pytest.raises(StoreDown, match="SQLITE_CORRUPT"):
+        list(store.read(ALL))
+
+
+def test_a_file_that_was_removed_is_made_again(store: SqliteStore, path: Path) -> None:
+    """A log deleted under a running service is an empty one after the next start."""
+    store.write(minutes(3), is_retry=False)
+    store.close()
+    for part in path.parent.glob(f"{path.name}*"):
+        part.unlink()
+    with pytest.raises(StoreDown):
+        store.write(minutes(1), is_retry=False)
+    store.prepare()
+    store.write(minutes(1), is_retry=False)
+    assert len(list(store.read(ALL))) == 1
+
+
+def test_a_newer_schema_is_left_alone(store: SqliteStore, path: Path) -> None:
+    """A log that a newer tabserve made is not written with an older one's ideas."""
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreDown, match="the log has schema 99"):
+        store.prepare()
+
+
+def test_a_failing_migration_leaves_nothing(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Migrations are one transaction: after a failure the schema is as it was."""
+    known = sqlite._MIGRATIONS
+    broken = "CREATE TABLE extra (x); SELECT * FROM nothing;"
+    monkeypatch.setattr(sqlite, "_MIGRATIONS", (*known, broken))
+    with pytest.raises(StoreDown):
+        store.prepare()
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA user_version").fetchone() == (len(known),)
+        assert other.execute("SELECT 1 FROM sqlite_master WHERE name = 'extra'").fetchall() == []
+    monkeypatch.setattr(sqlite, "_MIGRATIONS", (*known, "CREATE TABLE extra (x);"))
+    store.prepare()
+
+
+@pytest.mark.parametrize("changes", [{"label": "half \ud83d"}, {"decode_us": 2**63}])
+def test_what_can_never_be_stored_is_refused(store: SqliteStore, changes: dict[str, Any]) -> None:
+    """One bad record refuses its write, says no value of it, and leaves the store usable."""
+    good = minutes(3)
+    with pytest.raises(RowsRefused) as raised:
+        store.write([*good, record(**changes)], is_retry=False)
+    assert "half" not in str(raised.value)
+    assert list(store.read(ALL)) == []
+    store.write(good, is_retry=True)
+    assert list(store.read(ALL)) == good
+
+
+def test_an_erased_subject_leaves_the_file(store: SqliteStore, path: Path) -> None:
+    """After an erasure no byte of what was stored about a subject is in any of its files."""
+    secret = msgspec.Raw(b'{"note":"a-word-that-nobody-else-has"}')
+    others = minutes(50)
+    mine = minutes(50, subject="mine" * 8, features=secret)
+    for one, other in zip(mine, others, strict=True):
+        store.write([one, other], is_retry=False)
+    assert b"nobody-else" in bytes_of(path)
+    store.forget(["mine" * 8], NOON + DAY)
+    left = bytes_of(path)
+    assert b"nobody-else" not in left
+    assert all(one.id.encode() not in left for one in mine)
+    assert list(store.read(ALL)) == by_id(others)
+
+
+def test_an_erasure_while_somebody_reads(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader in the middle of the log does not stop an erasure."""
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.2)
+    store.close()
+    store.write(minutes(500, subject="mine"), is_retry=False)
+    with closing(SqliteStore(path)) as other:
+        stream = other.read(ALL)
+        next(stream)
+        assert store.forget(["mine"], NOON + DAY)["predictions"] == 500
+        assert len(list(stream)) == 499
+    assert list(store.read(ALL)) == []
+
+
+def test_many_rows_in_bounded_memory(store: SqliteStore, path: Path) -> None:
+    """Rows are streamed: a read holds as little of 50,000 as of a few."""
+    for part in range(10):
+        store.write(minutes(5000, NOON + 10 * part * DAY), is_retry=False)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in store.read(ALL)) == 50_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
