@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,12 +16,14 @@ from monitoring.drift.limits import Limits
 from monitoring.drift.sample import Sample, SampleError, read_reference
 from tests.monitoring.conftest import IMPORTANCE, QUICK, ROWS, change, make_frame, to_parquet
 
+Compare = Callable[..., Findings]
+
 # Many comparisons: the multivariate test, which takes most of the time, on few rows.
 SMALL = Limits(joint_rows=200, permutations=199)
 
 
 @pytest.fixture
-def compare(reference: Sample, contract: Contract):  # type: ignore[no-untyped-def]  # a closure
+def compare(reference: Sample, contract: Contract) -> Compare:
     """Compare a window with the reference."""
 
     def run(window: Sample, **options: object) -> Findings:
@@ -38,7 +41,7 @@ def drifted(findings: Findings) -> dict[str, list[str]]:
     return {item.name: list(item.reasons) for item in findings.features if item.drifted}
 
 
-def test_other_rows_of_the_same_population_are_no_drift(compare, window: Sample) -> None:
+def test_other_rows_of_the_same_population_are_no_drift(compare: Compare, window: Sample) -> None:
     """Nothing drifted, nothing is reported, and every test was made."""
     findings = compare(window)
     assert (findings.outcome, findings.reason) == ("no_drift", "")
@@ -52,12 +55,12 @@ def test_other_rows_of_the_same_population_are_no_drift(compare, window: Sample)
     }  # fmt: skip
 
 
-def test_the_same_rows_and_seed_give_the_same_findings(compare, window: Sample) -> None:
+def test_the_same_rows_and_seed_give_the_same_findings(compare: Compare, window: Sample) -> None:
     """Nothing but the rows and the seed decides."""
     assert compare(window) == compare(window)
 
 
-def test_a_shift_of_one_feature_is_found_there(compare, window: Sample) -> None:
+def test_a_shift_of_one_feature_is_found_there(compare: Compare, window: Sample) -> None:
     """0.2 standard deviations at 2,000 rows, and the other features stay as they are."""
     age = window.features["age"]
     findings = compare(change(window, age=age + 0.2 * age.std()))
@@ -66,7 +69,7 @@ def test_a_shift_of_one_feature_is_found_there(compare, window: Sample) -> None:
     assert "age (ks)" in findings.reason
 
 
-def test_missing_values_are_reported_as_such(compare, window: Sample) -> None:
+def test_missing_values_are_reported_as_such(compare: Compare, window: Sample) -> None:
     """From none to 10 % in one feature: its missing rate drifted, its values did not."""
     income = window.features["income"].where(np.arange(len(window)) % 10 > 0)
     findings = compare(change(window, income=income))
@@ -75,7 +78,7 @@ def test_missing_values_are_reported_as_such(compare, window: Sample) -> None:
     assert feature(findings, "income").reference_missing_rate == 0.0
 
 
-def test_an_all_missing_feature_is_reported_as_missing(compare, window: Sample) -> None:
+def test_an_all_missing_feature_is_reported_as_missing(compare: Compare, window: Sample) -> None:
     """No value is left to compare: the distribution's test says so, the missing rate tells."""
     for name, missing in (("income", np.nan), ("region", None)):
         findings = compare(change(window, **{name: [missing] * len(window)}))
@@ -84,7 +87,9 @@ def test_an_all_missing_feature_is_reported_as_missing(compare, window: Sample) 
         assert "fewer than" in feature(findings, name).note
 
 
-def test_a_constant_feature_is_no_obstacle(reference: Sample, window: Sample, contract) -> None:
+def test_a_constant_feature_is_no_obstacle(
+    reference: Sample, window: Sample, contract: Contract
+) -> None:
     """Constant on both sides is no drift; constant in the window alone is."""
     constants = {"age": 40.0, "region": "north"}
     same = detect.compare(
@@ -95,7 +100,7 @@ def test_a_constant_feature_is_no_obstacle(reference: Sample, window: Sample, co
     assert drifted(other) == {"age": ["ks"], "region": ["chi_square"]}
 
 
-def test_a_category_never_seen_is_reported(compare, window: Sample) -> None:
+def test_a_category_never_seen_is_reported(compare: Compare, window: Sample) -> None:
     """Its share is told, and it is drift from the least share on."""
     region = window.features["region"].where(np.arange(len(window)) % 20 > 0, "east")
     findings = compare(change(window, region=region))
@@ -103,7 +108,7 @@ def test_a_category_never_seen_is_reported(compare, window: Sample) -> None:
     assert feature(findings, "region").outside_share == pytest.approx(0.05)
 
 
-def test_a_broken_correlation_is_seen_by_mmd_alone(compare, window: Sample) -> None:
+def test_a_broken_correlation_is_seen_by_mmd_alone(compare: Compare, window: Sample) -> None:
     """Income shuffled among the rows: every marginal is untouched, and KS sees nothing."""
     shuffled = np.random.default_rng(3).permutation(window.features["income"].to_numpy())
     findings = compare(change(window, income=shuffled))
@@ -113,7 +118,7 @@ def test_a_broken_correlation_is_seen_by_mmd_alone(compare, window: Sample) -> N
     assert findings.reason == "features together (mmd)"
 
 
-def test_drift_of_the_scores_is_told(compare, window: Sample) -> None:
+def test_drift_of_the_scores_is_told(compare: Compare, window: Sample) -> None:
     """Scores that moved are found by KS, PSI and the decision rate, and no feature is blamed."""
     findings = compare(replace(window, scores=window.scores * 0.7))
     assert drifted(findings) == {}
@@ -124,7 +129,7 @@ def test_drift_of_the_scores_is_told(compare, window: Sample) -> None:
     assert findings.reason == "scores"
 
 
-def test_a_feature_that_is_not_recorded_is_not_compared(compare, window: Sample) -> None:
+def test_a_feature_that_is_not_recorded_is_not_compared(compare: Compare, window: Sample) -> None:
     """It is no drift and not missing: the findings say that the log does not keep it."""
     findings = compare(replace(window, features=window.features.drop(columns=["age"])))
     assert findings.outcome == "no_drift"
@@ -132,7 +137,7 @@ def test_a_feature_that_is_not_recorded_is_not_compared(compare, window: Sample)
     assert "not recorded" in feature(findings, "age").note
 
 
-def test_nothing_recorded_but_scores_still_compares_them(compare, window: Sample) -> None:
+def test_nothing_recorded_but_scores_still_compares_them(compare: Compare, window: Sample) -> None:
     """A log without features has its scores."""
     findings = compare(replace(window, features=window.features[[]]))
     assert findings.outcome == "no_drift"
@@ -140,7 +145,7 @@ def test_nothing_recorded_but_scores_still_compares_them(compare, window: Sample
 
 
 @pytest.mark.parametrize("rows", [0, 499])
-def test_few_rows_are_no_verdict(compare, window: Sample, rows: int) -> None:
+def test_few_rows_are_no_verdict(compare: Compare, window: Sample, rows: int) -> None:
     """Below the least number of rows nothing is tested, and it is not "no drift"."""
     findings = compare(window.take(np.arange(rows)))
     assert findings.outcome == "insufficient_data"
@@ -148,7 +153,9 @@ def test_few_rows_are_no_verdict(compare, window: Sample, rows: int) -> None:
     assert findings.features == []
 
 
-def test_a_small_reference_is_no_verdict(reference: Sample, window: Sample, contract) -> None:
+def test_a_small_reference_is_no_verdict(
+    reference: Sample, window: Sample, contract: Contract
+) -> None:
     """The same for the reference."""
     findings = detect.compare(
         reference.take(np.arange(100)), window, contract, limits=QUICK, seed=1
@@ -158,7 +165,9 @@ def test_a_small_reference_is_no_verdict(reference: Sample, window: Sample, cont
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_score_that_is_no_number_is_an_error(compare, window: Sample, value: float) -> None:
+def test_a_score_that_is_no_number_is_an_error(
+    compare: Compare, window: Sample, value: float
+) -> None:
     """KS would sort it to the end and give a number: the comparison fails instead."""
     scores = window.scores.copy()
     scores.iloc[0] = value
@@ -166,7 +175,7 @@ def test_a_score_that_is_no_number_is_an_error(compare, window: Sample, value: f
         compare(replace(window, scores=scores))
 
 
-def test_performance_is_compared_where_labels_exist(compare, window: Sample) -> None:
+def test_performance_is_compared_where_labels_exist(compare: Compare, window: Sample) -> None:
     """Labels that fit the scores are as good as training; labels at random are a loss."""
     random = np.random.default_rng(5)
     ids = tuple(str(place) for place in range(len(window)))
@@ -192,14 +201,14 @@ def test_performance_is_compared_where_labels_exist(compare, window: Sample) -> 
     assert "training logged none" in unmeasured.performance.note
 
 
-def test_an_outcome_of_no_class_is_an_error(compare, window: Sample) -> None:
+def test_an_outcome_of_no_class_is_an_error(compare: Compare, window: Sample) -> None:
     """A label that the model does not know makes the comparison fail."""
     ids = tuple(str(place) for place in range(len(window)))
     with pytest.raises(SampleError, match="none of the model's classes"):
         compare(replace(window, ids=ids), outcomes=dict.fromkeys(ids, "2"))
 
 
-def test_large_windows_do_not_make_small_shifts_drift(compare, contract: Contract) -> None:
+def test_large_windows_do_not_make_small_shifts_drift(compare: Compare, contract: Contract) -> None:
     """0.03 standard deviations at 50,000 rows is certain, and too little to matter."""
     window = read_reference(to_parquet(make_frame(50_000, seed=7)), contract)
     age = window.features["age"]
@@ -224,7 +233,7 @@ def test_runs_hold_their_level(reference: Sample, contract: Contract) -> None:
     assert alarms <= 7
 
 
-def test_power_of_a_small_shift(compare, contract: Contract) -> None:
+def test_power_of_a_small_shift(compare: Compare, contract: Contract) -> None:
     """0.2 standard deviations at 2,000 rows are found in at least 18 of 20 windows."""
     found = 0
     for seed in range(20):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ def numbers(rows: int, seed: int, shift: float = 0.0) -> NDArray[np.float64]:
     return np.random.default_rng(seed).normal(shift, 1.0, rows)
 
 
-def texts(values: list[str | None]) -> NDArray[np.object_]:
+def texts(values: Sequence[str | None]) -> NDArray[np.object_]:
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column

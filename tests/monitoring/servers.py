@@ -1,0 +1,78 @@
+"""Programs that the tests start on loopback, and end by their own process."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], ready: str, log: Path) -> Iterator[None]:
+    """Run a program until it answers at `ready`, and end it afterwards."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                get(ready)
+                break
+            except OSError:
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def get(url: str) -> str:
+    """The body of an answer."""
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - on loopback
+        return str(answer.read().decode())
+
+
+class Annotations:
+    """Stands in for Grafana's annotation route, and for nothing else of Grafana."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[str, str | None, bytes]] = []
+        self.status = 200
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                owner.received.append((self.path, self.headers["Authorization"], body))
+                self.send_response(owner.status)
+                self.end_headers()
+                self.wfile.write(b'{"id": 1, "message": "Annotation added"}')
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Say nothing."""
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

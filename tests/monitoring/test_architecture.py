@@ -1,0 +1,56 @@
+"""Rules of the package, as a failing check."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "monitoring" / "drift"
+MODULES = sorted(PACKAGE.glob("*.py"))
+
+# What `detect` and all that it imports of ours may not touch.
+IMPURE = {
+    "asyncio", "datetime", "io", "logging", "os", "pathlib", "prometheus_client", "random",
+    "socket", "subprocess", "sys", "time", "urllib",
+}  # fmt: skip
+PURE = ("decide", "detect", "joint", "limits", "marginal", "performance", "retraining", "scores")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file names in an import, wherever it stands."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{name.name}" for name in node.names} | {str(node.module)}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.stem))
+def test_only_the_log_and_the_contract_are_taken_from_the_service(path: Path) -> None:
+    """Of `bentos`: `records`, `contract`, `errors`, and nothing that needs its environment."""
+    allowed = ("bentos", "bentos.contract", "bentos.errors", "bentos.records")
+    for name in imports(path):
+        if name.startswith("bentos"):
+            assert name in allowed or name.startswith(tuple(f"{item}." for item in allowed[1:]))
+        assert not name.startswith(("bentoml", "loadtests", "service", "tests"))
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_the_tests_are_pure(name: str) -> None:
+    """No I/O, no clock, no global generator: rows in, findings out."""
+    path = PACKAGE / f"{name}.py"
+    tops = {module.partition(".")[0] for module in imports(path)}
+    assert not tops & IMPURE
+    assert "np.random.seed" not in path.read_text()
+
+
+def test_only_push_names_metrics() -> None:
+    """One module knows what they are called."""
+    for path in MODULES:
+        if path.name != "push.py":
+            assert "prometheus_client" not in imports(path)
+            assert "tabserve_drift_" not in path.read_text()

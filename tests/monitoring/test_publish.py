@@ -1,0 +1,232 @@
+"""What a run tells: a real Pushgateway scraped by a real Prometheus, and annotations.
+
+Grafana is a small HTTP server that stands in for its annotation route alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+import pytest
+
+from monitoring.drift import job, publish, push
+from monitoring.drift.findings import OUTCOMES
+from monitoring.drift.settings import Settings
+from tests.monitoring.conftest import NOW, QUICK, Written, make_frame
+from tests.monitoring.servers import Annotations, free_port, get, running
+
+
+@pytest.fixture(scope="module")
+def gateway(need: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real Pushgateway."""
+    need("prometheus-pushgateway")
+    url = f"http://127.0.0.1:{free_port()}"
+    command = ["prometheus-pushgateway", f"--web.listen-address={url[7:]}"]
+    log = tmp_path_factory.mktemp("pushgateway") / "log"
+    with running(command, f"{url}/-/ready", log):
+        yield url
+
+
+@pytest.fixture
+def grafana() -> Iterator[Annotations]:
+    """The stand-in for Grafana's annotation route."""
+    server = Annotations()
+    yield server
+    server.close()
+
+
+def run(log: Written, name: str = "run-1", **options: object) -> list[str]:
+    """One run, told to whom the options name; gives the outcomes."""
+    settings = replace(Settings(store=log.url, limits=QUICK), **options)  # type: ignore[arg-type]  # its fields
+    done = job.work(settings, NOW, name)
+    publish.tell(done, settings, 1.5)
+    return [item.entry.outcome for item in done]
+
+
+def samples(gateway: str) -> dict[str, float]:
+    """Every sample of the Pushgateway, by name and labels."""
+    lines = [line for line in get(f"{gateway}/metrics").splitlines() if "tabserve_drift" in line]
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
+def find(gateway: str, name: str, **labels: str) -> float | None:
+    """The value of the one sample with that name and those labels."""
+    found = [
+        value
+        for sample, value in samples(gateway).items()
+        if sample.startswith(f"{name}{{") and all(f'{k}="{v}"' in sample for k, v in labels.items())
+    ]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def test_results_reach_the_gateway(log: Written, gateway: str) -> None:
+    """Features, checks, rows, window and outcome, in a group of job and model."""
+    frame = make_frame(1_000, seed=3)
+    frame["income"] *= 2.0
+    log.add(frame)
+    assert run(log, pushgateway=gateway) == ["drift"]
+    ours = {"job": "tabserve_drift", "model": "credit", "version": "v1"}
+    said = {
+        name: find(gateway, "tabserve_drift_outcome", **ours, outcome=name) for name in OUTCOMES
+    }
+    assert said == {"drift": 1, "no_drift": 0, "insufficient_data": 0, "failed": 0}
+    assert find(gateway, "tabserve_drift_rows", **ours) == 1_000
+    assert find(gateway, "tabserve_drift_window_end_timestamp_seconds", **ours) == NOW.timestamp()
+    assert find(gateway, "tabserve_drift_feature_drifted", **ours, feature="income") == 1
+    assert find(gateway, "tabserve_drift_feature_drifted", **ours, feature="owner") == 0
+    assert find(gateway, "tabserve_drift_check_p_value", **ours, check="mmd") == 1 / 200
+    assert find(gateway, "tabserve_drift_run_duration_seconds", job="tabserve_drift") == 1.5
+    # An instance label on a pushed metric would make a new series for every pod.
+    assert [name for name in samples(gateway) if 'instance=""' not in name] == []
+
+
+def test_a_new_run_replaces_the_old_one(log: Written, gateway: str) -> None:
+    """A version that is no more in the window goes away: one group a model, put as a whole."""
+    log.register("v2")
+    log.add(make_frame(600, seed=3), "v1")
+    run(log, "run-1", pushgateway=gateway)
+    log.store.drop_before(NOW.replace(year=2027))
+    log.add(make_frame(600, seed=4), "v2")
+    run(log, "run-2", pushgateway=gateway)
+    assert find(gateway, "tabserve_drift_rows", version="v1") is None
+    assert find(gateway, "tabserve_drift_rows", version="v2") == 600
+
+
+def test_a_failed_run_says_so_and_keeps_the_last_success(
+    log: Written, gateway: str, tmp_path: Path
+) -> None:
+    """The state of the run is written where there is no log to read; the last success stays."""
+    log.add(make_frame(600, seed=3))
+    run(log, pushgateway=gateway)
+    name = "tabserve_drift_run_last_success_timestamp_seconds"
+    success = find(gateway, name, job="tabserve_drift")
+    assert success is not None
+    assert success == pytest.approx(time.time(), abs=60)
+    time.sleep(0.01)
+    broken = replace(log, url=f"sqlite:///{tmp_path}/none/none.db")
+    assert run(broken, pushgateway=gateway) == ["failed"]
+    assert find(gateway, "tabserve_drift_run_outcome", outcome="failed") == 1
+    assert find(gateway, "tabserve_drift_run_outcome", outcome="no_drift") == 0
+    assert find(gateway, name, job="tabserve_drift") == success
+    ended = find(gateway, "tabserve_drift_run_timestamp_seconds", job="tabserve_drift")
+    assert ended is not None
+    assert ended > success
+
+
+def test_prometheus_has_what_was_pushed(
+    log: Written, gateway: str, need: Callable[[str], None], tmp_path: Path
+) -> None:
+    """A real Prometheus that scrapes the gateway answers for every metric of the job."""
+    need("prometheus")
+    log.add(make_frame(1_000, seed=3))
+    run(log, pushgateway=gateway)
+    url = f"http://127.0.0.1:{free_port()}"
+    config = tmp_path / "prometheus.yml"
+    config.write_text(
+        "scrape_configs:\n- job_name: pushgateway\n  honor_labels: true\n"
+        "  scrape_interval: 1s\n  scrape_timeout: 1s\n"
+        f"  static_configs: [{{targets: ['{gateway[7:]}']}}]\n"
+    )
+    command = [
+        "prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/data",
+        f"--web.listen-address={url[7:]}",
+    ]  # fmt: skip
+    with running(command, f"{url}/-/ready", tmp_path / "log"):
+        query = quote('{__name__=~"tabserve_drift_.+", job="tabserve_drift"}')
+        deadline = time.monotonic() + 30
+        names: set[str] = set()
+        while not names and time.monotonic() < deadline:
+            answer = json.loads(get(f"{url}/api/v1/query?query={query}"))
+            names = {item["metric"]["__name__"] for item in answer["data"]["result"]}
+            time.sleep(0.2)
+    assert names == push.RESULTS.keys() | push.RUN.keys()
+
+
+def test_an_annotation_marks_a_change_and_nothing_else(log: Written, grafana: Annotations) -> None:
+    """No drift, drift, drift, no drift: two marks, with the window, tags and a link."""
+    good, bad = make_frame(600, seed=3), make_frame(600, seed=4).assign(income=1.0)
+    options = {
+        "grafana": grafana.url,
+        "grafana_token": "hunter2",
+        "report_url": "https://host/r",
+        "report": Path(log.url[10:]).parent / "reports",
+    }
+    outcomes = []
+    for number, frame in enumerate((good, bad, bad, good)):
+        log.store.drop_before(NOW.replace(year=2027))
+        log.add(frame)
+        outcomes += run(log, f"run-{number}", **options)
+    assert outcomes == ["no_drift", "drift", "drift", "no_drift"]
+    assert len(grafana.received) == 2
+    path, authorization, body = grafana.received[0]
+    assert (path, authorization) == ("/api/annotations", "Bearer hunter2")
+    mark = msgspec.json.decode(body)
+    assert mark["tags"] == ["tabserve", "drift", "credit", "v1", "drift"]
+    assert mark["timeEnd"] == NOW.timestamp() * 1000
+    assert mark["timeEnd"] - mark["time"] == 24 * 3_600_000
+    assert 'href="https://host/r/credit-v1-20261121T120000Z.html"' in mark["text"]
+    assert "was no_drift" in mark["text"]
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_refusing_grafana_fails_nothing(
+    log: Written, grafana: Annotations, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run has its outcome, and says what was not told; the token is not in it."""
+    log.add(make_frame(600, seed=3).assign(income=1.0))
+    grafana.status = status
+    with caplog.at_level(logging.WARNING):
+        assert run(log, grafana=grafana.url, grafana_token="hunter2") == ["drift"]  # noqa: S106 - no real one
+    assert f"was not annotated: HTTP {status}" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_places_that_are_down_fail_nothing(
+    log: Written, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pushgateway and Grafana away, a folder that cannot be made: said, and nothing else."""
+    log.add(make_frame(600, seed=3).assign(income=1.0))
+    away = f"http://127.0.0.1:{free_port()}"
+    occupied = tmp_path / "file"
+    occupied.write_text("")
+    with caplog.at_level(logging.WARNING):
+        outcomes = run(
+            log, pushgateway=away, grafana=away, report=occupied / "x", json=occupied / "y"
+        )
+    assert outcomes == ["drift"]
+    for said in (
+        "the results of credit were not pushed",
+        "the state of the run was not pushed",
+        "was not annotated",
+        "a report could not be written",
+        "the results could not be written",
+    ):
+        assert said in caplog.text
+
+
+def test_files_are_written(log: Written, tmp_path: Path) -> None:
+    """JSON where it was asked for, and beside the reports, the same."""
+    log.add(make_frame(600, seed=3))
+    run(log, report=tmp_path / "reports", json=tmp_path / "deep" / "drift.json")
+    written = (tmp_path / "deep" / "drift.json").read_bytes()
+    assert written == (tmp_path / "reports" / "drift.json").read_bytes()
+    (entry,) = json.loads(written)
+    assert entry["outcome"] == "no_drift"
+    assert len(list((tmp_path / "reports").glob("*.html"))) == 1
+
+
+def test_the_run_is_as_bad_as_its_worst_version() -> None:
+    """Failed before drift before too little data before none."""
+    assert push.summarise(["no_drift", "drift", "failed"]) == "failed"
+    assert push.summarise(["insufficient_data", "drift"]) == "drift"
+    assert push.summarise(["no_drift", "insufficient_data"]) == "insufficient_data"
+    assert push.summarise(["no_drift"]) == "no_drift"

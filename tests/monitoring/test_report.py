@@ -1,0 +1,119 @@
+"""The report: one file, the most drifted first, and nothing unescaped."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitoring.drift import job, pictures, report
+from monitoring.drift.job import Compared
+from monitoring.drift.settings import Settings
+from tests.monitoring.conftest import NOW, QUICK, Written, make_frame
+
+
+@pytest.fixture
+def compared(log: Written) -> Compared:
+    """A version whose owner drifted much and whose income drifted less."""
+    frame = make_frame(1_500, seed=3)
+    frame["income"] *= 1.15
+    frame["owner"] = True
+    log.add(frame)
+    (item,) = job.work(Settings(store=log.url, limits=QUICK), NOW, "run-1")
+    return item
+
+
+class Tags(HTMLParser):
+    """Collects opened and closed tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += attrs
+        if tag not in ("meta",):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_a_report_is_one_file(compared: Compared, tmp_path: Path) -> None:
+    """No script, no link to another host, a picture a feature; well-formed."""
+    path = report.write(tmp_path / "new", compared.entry, compared.reference, compared.window)
+    text = path.read_text()
+    assert path.name == "credit-v1-20261121T120000Z.html"
+    assert "<script" not in text
+    assert not re.search(r"(src|href)=|url\(|@import|https?://", text)
+    # One for each feature, and one for the scores.
+    assert text.count("<svg") == 5
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == []
+
+
+def test_the_most_drifted_come_first(compared: Compared) -> None:
+    """Effect times importance: a little in what matters comes before much in what does not."""
+    names = [feature.name for feature in report.sort_features(compared.entry.features)]
+    assert names[:2] == ["income", "owner"]
+    drifted = [feature.drifted for feature in report.sort_features(compared.entry.features)]
+    assert drifted == sorted(drifted, reverse=True)
+
+
+def test_everything_is_escaped(compared: Compared) -> None:
+    """Names, categories and reasons are other people's text."""
+    hostile = "<img src=x onerror=alert(1)>\"'&"
+    features = [
+        msgspec.structs.replace(feature, name=hostile, note=hostile)
+        for feature in compared.entry.features
+    ]
+    entry = msgspec.structs.replace(
+        compared.entry, model=hostile, version=hostile, reason=hostile, features=features
+    )
+    text = report.render(entry, compared.reference, compared.window)
+    assert "<img" not in text
+    assert "&lt;img" in text
+    drawn = pictures.draw_categories(["<b>"] * 5, ["<script>"] * 5)
+    assert "<b>" not in drawn
+    assert "<script>" not in drawn
+
+
+def test_a_file_name_is_safe(compared: Compared) -> None:
+    """A model's name cannot lead out of the folder, and the link is the file's."""
+    entry = msgspec.structs.replace(compared.entry, model="../../etc/x", version="a b")
+    assert report.name_file(entry) == ".._.._etc_x-a_b-20261121T120000Z.html"
+    assert report.link("https://host/reports/", entry).startswith("https://host/reports/..")
+    assert report.link("", entry) == ""
+
+
+def test_an_outcome_without_rows_has_a_report(log: Written) -> None:
+    """A failed version has one that says why."""
+    log.add(make_frame(600, seed=1), "unknown")
+    (item,) = job.work(Settings(store=log.url, limits=QUICK), NOW, "run-1")
+    text = report.render(item.entry, item.reference, item.window)
+    assert "Could not be compared" in text
+    assert "not registered" in text
+
+
+def test_pictures_bear_every_column() -> None:
+    """Constants, missing values, no values, many categories: a picture or none, and no NaN."""
+    nothing = pd.Series([np.nan, np.nan])
+    assert pictures.draw(nothing, nothing) == ""
+    assert pictures.draw(pd.Series([None], dtype=object), pd.Series([None], dtype=object)) == ""
+    for column in (
+        pd.Series([1.0] * 5),
+        pd.Series([1.0, np.nan]),
+        pd.Series([f"category {place}" for place in range(100)]),
+    ):
+        drawn = pictures.draw(column, column)
+        assert "nan" not in drawn
+        assert drawn.count("<rect") <= 30
+    many = pictures.draw_categories([str(place) for place in range(100)], ["1"])
+    assert "all" in many

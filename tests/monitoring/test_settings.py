@@ -1,0 +1,102 @@
+"""Settings: one line for what is wrong, and no secret in it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitoring.drift.limits import SHARES, Limits
+from monitoring.drift.settings import Settings, SettingsError, list_options, read
+
+
+def test_the_command_line_wins() -> None:
+    """Command line, then environment, then default."""
+    environment = {"TABSERVE_DRIFT_WINDOW": "7d", "TABSERVE_DRIFT_MIN_ROWS": "700"}
+    settings = read(["--window", "90m"], environment)
+    assert settings.window == timedelta(minutes=90)
+    assert settings.limits == Limits(min_rows=700)
+    assert settings.seed == 1
+
+
+def test_every_setting_has_a_variable() -> None:
+    """Each option is read from the environment by its own name and type."""
+    samples = {
+        "str": ("text", "text"), "int": ("300", 300), "float": ("0.5", 0.5), "bool": ("yes", True),
+        "timedelta": ("2w", timedelta(weeks=2)), "Path": ("a/b", Path("a/b")),
+        "Path | None": ("a/b", Path("a/b")),
+        "datetime | None": ("2026-11-21T12:00:00+02:00", datetime(2026, 11, 21, 10, tzinfo=UTC)),
+    }  # fmt: skip
+    own = {"psi_bins": ("20", 20)}
+    for option in list_options():
+        text, value = own.get(option.name, samples[option.type])
+        if option.metadata.get("is_url"):
+            text = value = "https://host/path"
+        settings = read([], {option.variable: text})
+        owner = settings.limits if hasattr(Limits, option.name) else settings
+        assert getattr(owner, option.name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("WINDOW", "24", "must be a whole number and one of m, h, d, w, for example 24h"),
+        ("WINDOW", "0h", "must be a whole number and one of m, h, d, w, for example 24h"),
+        ("WINDOW", "99999999999d", "must be a whole number and one of m, h, d, w, for example 24h"),
+        ("UNTIL", "2026-11-21", "must be a time with a zone, for example 2026-01-31T00:00:00Z"),
+        ("MIN_ROWS", "many", "must be a whole number"),
+        ("MIN_ROWS", "99", "must be at least 100"),
+        ("ALPHA", "1", "must be more than 0 and less than 1"),
+        ("ALPHA", "nan", "must be more than 0 and less than 1"),
+        ("TIMEOUT_SECONDS", "inf", "must be more than 0"),
+        ("FAIL_ON_DRIFT", "perhaps", "must be true or false"),
+        ("PUSHGATEWAY", "ftp://host", "must be an http or https URL"),
+        ("GRAFANA", "http://", "must be an http or https URL"),
+        ("PERMUTATIONS", "10", "must be at least 199 and at most 100000"),
+    ],
+)
+def test_a_malformed_setting_is_one_clear_line(name: str, text: str, message: str) -> None:
+    """The line names the variable and what it must be."""
+    with pytest.raises(SettingsError) as caught:
+        read([], {f"TABSERVE_DRIFT_{name}": text})
+    assert str(caught.value) == f"TABSERVE_DRIFT_{name}: {message}"
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    """A misspelt variable would silently be a default: it is refused, and the near one named."""
+    with pytest.raises(SettingsError, match=r"TABSERVE_DRIFT_MINROWS, did you mean .*_MIN_ROWS\?"):
+        read([], {"TABSERVE_DRIFT_MINROWS": "1"})
+    with pytest.raises(SettingsError, match="unrecognized arguments: --bogus"):
+        read(["--bogus"], {})
+    with pytest.raises(SettingsError, match="--window: must be"):
+        read(["--window", "long"], {})
+
+
+def test_the_services_variable_names_the_log() -> None:
+    """Service and job agree on the log without a second variable; the job's own wins."""
+    assert read([], {"TABSERVE_STORE_URL": "sqlite:///a"}).store == "sqlite:///a"
+    both = {"TABSERVE_STORE_URL": "sqlite:///a", "TABSERVE_DRIFT_STORE": "sqlite:///b"}
+    assert read([], both).store == "sqlite:///b"
+    assert read([], {"TABSERVE_MAX_ROWS": "1"}) == Settings()
+
+
+def test_too_few_permutations_for_the_level_are_refused() -> None:
+    """A multivariate test that could never be significant is no test."""
+    with pytest.raises(SettingsError, match="could never report drift"):
+        read(["--alpha", "0.01", "--permutations", "199"], {})
+    assert read(["--alpha", "0.01"], {}).limits.permutations == 999
+
+
+def test_the_groups_share_the_level() -> None:
+    """The shares add up to the level of the run, and no more."""
+    assert sum(SHARES.values()) == pytest.approx(1.0)
+
+
+def test_secrets_are_not_shown() -> None:
+    """Token and URL are not in what a Settings prints, and the token is no option."""
+    settings = read([], {"TABSERVE_DRIFT_GRAFANA_TOKEN": "hunter2", "TABSERVE_DRIFT_STORE": "pw"})
+    assert "hunter2" not in repr(settings)
+    assert "'pw'" not in repr(settings)
+    with pytest.raises(SettingsError):
+        read(["--grafana-token", "hunter2"], {})
