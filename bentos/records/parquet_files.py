@@ -40,6 +40,9 @@ _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 
 _UNFINISHED = ".part"
 
+# More erasures than that do not begin within one write of a file.
+_TRIES = 5
+
 
 class Files:
     """The files under one location. Paths are relative to it, with slashes."""
@@ -118,25 +121,15 @@ class Files:
 
     def write(self, path: str, content: bytes | pa.Buffer) -> None:
         """Write a file or replace it."""
-        folder = path.rpartition("/")[0]
         with self.working() as system:
-            if self._is_local:
-                self._write_local(Path(self._at(path)), content)
-                return
-            if folder not in self._made:
-                system.makedirs(self._at(folder), exist_ok=True)
-                self._made.add(folder)
-            if self._is_whole:
-                system.pipe_file(self._at(path), bytes(content))
-                return
-            unfinished = self._at(f"{folder}/{_unfinished(path)}")
-            try:
-                system.pipe_file(unfinished, bytes(content))
-                system.mv(unfinished, self._at(path))
-            except BaseException:
-                with suppress(Exception):
-                    system.rm_file(unfinished)
-                raise
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    self._put(system, path, content)
+                    return
+                except FileNotFoundError:
+                    # An erasure removed what was not finished, or the folder is gone.
+                    if not tries_left:
+                        raise
 
     def remove(self, path: str) -> None:
         """Remove a file if it is there."""
@@ -152,7 +145,7 @@ class Files:
     def remove_unfinished(self, folder: str) -> None:
         """Remove what a process that died was writing, and what one is writing now.
 
-        The latter's `write` raises StoreDown, and is done again by whoever wants it done.
+        The latter begins again.
         """
         with self.working():
             if self._is_whole:
@@ -201,24 +194,45 @@ class Files:
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
-    def _write_local(self, path: Path, content: bytes | pa.Buffer) -> None:
-        # A day's folder and no other: where a mount is missing, those that `prepare` made
-        # would be made beneath it.
-        if path.parent.name.startswith("date=") and not path.parent.is_dir():
-            path.parent.mkdir(_FOLDER_MODE, exist_ok=True)
-        unfinished = path.with_name(_unfinished(path.name))
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
+    def _put(self, system: Any, path: str, content: bytes | pa.Buffer) -> None:
+        if self._is_local:
+            _write_local(Path(self._at(path)), content)
+            return
+        folder = path.rpartition("/")[0]
+        if folder not in self._made:
+            system.makedirs(self._at(folder), exist_ok=True)
+            self._made.add(folder)
+        if self._is_whole:
+            system.pipe_file(self._at(path), bytes(content))
+            return
+        unfinished = self._at(f"{folder}/{_unfinished(path)}")
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                # Who wrote forgets the rows now: they must survive a loss of power.
-                os.fsync(descriptor)
-            unfinished.replace(path)
+            system.pipe_file(unfinished, bytes(content))
+            system.mv(unfinished, self._at(path))
         except BaseException:
-            unfinished.unlink(missing_ok=True)
+            with suppress(Exception):
+                system.rm_file(unfinished)
             raise
-        _sync_folder(path.parent)
+
+
+def _write_local(path: Path, content: bytes | pa.Buffer) -> None:
+    # A day's folder and no other: where a mount is missing, those that `prepare` made
+    # would be made beneath it.
+    if path.parent.name.startswith("date=") and not path.parent.is_dir():
+        path.parent.mkdir(_FOLDER_MODE, exist_ok=True)
+    unfinished = path.with_name(_unfinished(path.name))
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            # Who wrote forgets the rows now: they must survive a loss of power.
+            os.fsync(descriptor)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
 
 
 def _unfinished(path: str) -> str:
