@@ -36,13 +36,15 @@ class FeatureResult(msgspec.Struct, frozen=True):
 class DriftResult(msgspec.Struct, frozen=True):
     """One model version in one run.
 
-    `run`: id of the run. `since`, `until`: the window. `rows`: predictions in it, `sampled`:
+    `run`: id of the run. `job`: name of the job that ran, as several may look at one log, each
+    with a window of its own. `since`, `until`: the window. `rows`: predictions in it, `sampled`:
     how many were compared, picked with `seed`. `signal`: whether this run asked for
     retraining; `retraining`: why the rule for it held, empty where it did not.
     """
 
     run: str
     time: datetime
+    job: str
     model: str
     version: str
     outcome: str
@@ -66,8 +68,8 @@ class DriftLog(Protocol):
     def write(self, result: DriftResult) -> None:
         """Store one result; one that is stored already, by run and version, stays as it is."""
 
-    def last(self, model: str, version: str, count: int) -> list[DriftResult]:
-        """The last results of a version, the latest first, with their features."""
+    def last(self, job: str, model: str, version: str, count: int) -> list[DriftResult]:
+        """A job's last results of a version, the latest first, with their features."""
 
     def close(self) -> None:
         """Let go of the store; idempotent."""

@@ -1,6 +1,6 @@
 """Drift results beside the Parquet log: a JSON file for each, in `drift/`.
 
-They are read one by one, never scanned: a folder by version, names in the order of time.
+They are read one by one, never scanned: a folder by job and version, names in the order of time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ParquetDriftLog:
 
     def write(self, result: DriftResult) -> None:
         """Store one result; one that is stored already stays as it is."""
-        folder = _folder(result.model, result.version)
+        folder = _folder(result.job, result.model, result.version)
         digest = sha256(result.run.encode()).hexdigest()[:16]
         self._files.make_folder(folder)
         if any(name.endswith(f"-{digest}.json") for name in self._files.names(folder)):
@@ -39,9 +39,9 @@ class ParquetDriftLog:
         name = f"{milliseconds(result.time):013d}-{digest}.json"
         self._files.write(f"{folder}/{name}", encode(rounded))
 
-    def last(self, model: str, version: str, count: int) -> list[DriftResult]:
-        """The last results of a version, the latest first, with their features."""
-        folder = _folder(model, version)
+    def last(self, job: str, model: str, version: str, count: int) -> list[DriftResult]:
+        """A job's last results of a version, the latest first, with their features."""
+        folder = _folder(job, model, version)
         names = [name for name in self._files.names(folder) if name.endswith(".json")]
         contents = [self._files.read(f"{folder}/{name}") for name in sorted(names)[::-1][:count]]
         try:
@@ -58,6 +58,6 @@ class ParquetDriftLog:
         """Nothing is held between calls."""
 
 
-def _folder(model: str, version: str) -> str:
+def _folder(job: str, model: str, version: str) -> str:
     # A digest, as a model's name may be longer than a file's, or hold slashes.
-    return f"{FOLDER}/{sha256(encode([model, version])).hexdigest()}"
+    return f"{FOLDER}/{sha256(encode([job, model, version])).hexdigest()}"

@@ -15,14 +15,14 @@ from bentos.records.postgres_session import Connection
 
 _INSERT_RUN = """
 INSERT INTO tabserve.drift_runs VALUES (
-    %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+    %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
 ) ON CONFLICT DO NOTHING
 """
 _INSERT_FEATURE = """
 INSERT INTO tabserve.drift_features VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _LAST = """
-SELECT * FROM tabserve.drift_runs WHERE model = %s AND version = %s
+SELECT * FROM tabserve.drift_runs WHERE job = %s AND model = %s AND version = %s
 ORDER BY time DESC, run COLLATE "C" DESC LIMIT %s
 """
 _FEATURES = """
@@ -61,10 +61,10 @@ class PostgresDriftLog:
             if cursor.execute(_INSERT_RUN, row).rowcount:
                 cursor.executemany(_INSERT_FEATURE, features)
 
-    def last(self, model: str, version: str, count: int) -> list[DriftResult]:
-        """The last results of a version, the latest first, with their features."""
+    def last(self, job: str, model: str, version: str, count: int) -> list[DriftResult]:
+        """A job's last results of a version, the latest first, with their features."""
         with self._working() as connection:
-            rows = connection.execute(_LAST, (model, version, count)).fetchall()
+            rows = connection.execute(_LAST, (job, model, version, count)).fetchall()
             return [_to_result(connection, row) for row in rows]
 
     def close(self) -> None:
@@ -81,6 +81,6 @@ class PostgresDriftLog:
 
 
 def _to_result(connection: Connection, row: tuple[Any, ...]) -> DriftResult:
-    run, _, model, version, *_ = row
+    run, _, _, model, version, *_ = row
     features = connection.execute(_FEATURES, (model, version, run)).fetchall()
     return DriftResult(*row, tuple(FeatureResult(*item) for item in features))  # type: ignore[call-arg]  # the columns are its fields

@@ -17,7 +17,8 @@ _BUSY_SECONDS = 5.0
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS drift_runs (
-    run TEXT NOT NULL, time_ms INTEGER NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL,
+    run TEXT NOT NULL, time_ms INTEGER NOT NULL, job TEXT NOT NULL,
+    model TEXT NOT NULL, version TEXT NOT NULL,
     outcome TEXT NOT NULL, reason TEXT NOT NULL,
     since_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,
     row_count INTEGER NOT NULL, sampled INTEGER NOT NULL, seed INTEGER NOT NULL,
@@ -31,10 +32,10 @@ CREATE TABLE IF NOT EXISTS drift_features (
     PRIMARY KEY (model, version, run, place)
 ) STRICT, WITHOUT ROWID;
 """
-_INSERT_RUN = f"INSERT INTO drift_runs VALUES ({', '.join('?' * 13)}) ON CONFLICT DO NOTHING"  # noqa: S608 - only question marks
+_INSERT_RUN = f"INSERT INTO drift_runs VALUES ({', '.join('?' * 14)}) ON CONFLICT DO NOTHING"  # noqa: S608 - only question marks
 _INSERT_FEATURE = f"INSERT INTO drift_features VALUES ({', '.join('?' * 12)})"  # noqa: S608 - the same
 _LAST = """
-SELECT * FROM drift_runs WHERE model = ? AND version = ? ORDER BY time_ms DESC, run DESC LIMIT ?
+SELECT * FROM drift_runs WHERE job = ? AND model = ? AND version = ? ORDER BY time_ms DESC, run DESC LIMIT ?
 """
 _FEATURES = """
 SELECT feature, kind, test, statistic, p_value, effect, drifted, missing_rate
@@ -62,6 +63,7 @@ class SqliteDriftLog:
         row = (
             result.run,
             milliseconds(result.time),
+            result.job,
             result.model,
             result.version,
             result.outcome,
@@ -95,10 +97,10 @@ class SqliteDriftLog:
                 connection.executemany(_INSERT_FEATURE, features)
             connection.execute("COMMIT")
 
-    def last(self, model: str, version: str, count: int) -> list[DriftResult]:
-        """The last results of a version, the latest first, with their features."""
+    def last(self, job: str, model: str, version: str, count: int) -> list[DriftResult]:
+        """A job's last results of a version, the latest first, with their features."""
         with self._working() as connection:
-            rows = connection.execute(_LAST, (model, version, count)).fetchall()
+            rows = connection.execute(_LAST, (job, model, version, count)).fetchall()
             return [
                 _to_result(row, connection.execute(_FEATURES, (model, version, row[0])).fetchall())
                 for row in rows
@@ -121,10 +123,12 @@ class SqliteDriftLog:
 
 
 def _to_result(row: tuple[Any, ...], features: list[tuple[Any, ...]]) -> DriftResult:
-    run, time, model, version, outcome, reason, since, until, rows, sampled, seed, *rule = row
+    run, time, job, model, version, outcome, reason, since, until, *rest = row
+    rows, sampled, seed, signal, retraining = rest
     return DriftResult(
         run,
         from_milliseconds(time),
+        job,
         model,
         version,
         outcome,
@@ -134,8 +138,8 @@ def _to_result(row: tuple[Any, ...], features: list[tuple[Any, ...]]) -> DriftRe
         rows,
         sampled,
         seed,
-        bool(rule[0]),
-        rule[1],
+        bool(signal),
+        retraining,
         tuple(_to_feature(*item) for item in features),
     )
 

@@ -95,7 +95,7 @@ def run(
     compared = []
     for (model, version), parts in _group(log.versions(window)).items():
         mine = msgspec.structs.replace(window, model=model, version=version)
-        past = results.last(model, version, max(1, settings.retraining_runs - 1))
+        past = results.last(settings.job_name, model, version, max(1, settings.retraining_runs - 1))
         found = _compare_version(log, mine, parts, settings)
         ruling = retraining.judge(
             found.findings,
@@ -104,7 +104,7 @@ def run(
             runs=settings.retraining_runs,
         )
         entry = _describe(found, parts, ruling, span, settings, name)
-        results.write(_to_result(entry, now))
+        results.write(_to_result(entry, settings.job_name, now))
         previous = past[0].outcome if past else None
         compared.append(Compared(entry, previous, found.contract, found.reference, found.window))
     if not compared:
@@ -210,10 +210,11 @@ def _describe(
     )
 
 
-def _to_result(entry: Entry, now: datetime) -> DriftResult:
+def _to_result(entry: Entry, job: str, now: datetime) -> DriftResult:
     return DriftResult(
         run=entry.run,
         time=now,
+        job=job,
         model=str(entry.model),
         version=str(entry.version),
         outcome=entry.outcome,

@@ -60,18 +60,18 @@ def _report(folder: Path, item: Compared) -> None:
 
 
 def _push(entries: Sequence[findings.Entry], settings: Settings, duration_seconds: float) -> None:
-    gateway, timeout = settings.pushgateway, settings.timeout_seconds
+    gateway, job, timeout = settings.pushgateway, settings.job_name, settings.timeout_seconds
     for model in sorted({entry.model for entry in entries if entry.model is not None}):
         with _saying(f"the results of {model} were not pushed"):
             mine = [entry for entry in entries if entry.model == model]
-            push.push_results(gateway, model, mine, timeout)
+            push.push_results(gateway, job, model, mine, timeout)
     outcomes = [entry.outcome for entry in entries]
     named = tuple(entry.outcome for entry in entries if entry.model is not None)
     with _saying("the state of the run was not pushed"):
         state = push.Run(
             push.summarise(outcomes), named, datetime.now(UTC).timestamp(), duration_seconds
         )
-        push.push_run(gateway, state, timeout)
+        push.push_run(gateway, job, state, timeout)
 
 
 def _annotate(item: Compared, settings: Settings) -> None:

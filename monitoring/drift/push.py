@@ -17,8 +17,6 @@ from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, pushadd
 
 from monitoring.drift.findings import OUTCOMES, Check, Entry, Outcome
 
-JOB = "tabserve_drift"
-
 _VERSION = ("version",)
 _FEATURE = ("version", "feature")
 _CHECK = ("version", "check", "class")
@@ -96,22 +94,22 @@ def summarise(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def push_results(
-    gateway: str, model: str, entries: Sequence[Entry], timeout_seconds: float
+    gateway: str, job: str, model: str, entries: Sequence[Entry], timeout_seconds: float
 ) -> None:
     """Replace the results of one model. Raises PushFailed."""
     registry = collect_results(entries)
     try:
         push_to_gateway(
-            gateway, JOB, registry, grouping_key={"model": model}, timeout=timeout_seconds
+            gateway, job, registry, grouping_key={"model": model}, timeout=timeout_seconds
         )
     except (OSError, ValueError) as error:
         raise PushFailed(_say(error)) from None
 
 
-def push_run(gateway: str, run: Run, timeout_seconds: float) -> None:
+def push_run(gateway: str, job: str, run: Run, timeout_seconds: float) -> None:
     """Write the state of the run. Raises PushFailed."""
     try:
-        pushadd_to_gateway(gateway, JOB, collect_run(run), timeout=timeout_seconds)
+        pushadd_to_gateway(gateway, job, collect_run(run), timeout=timeout_seconds)
     except (OSError, ValueError) as error:
         raise PushFailed(_say(error)) from None
 

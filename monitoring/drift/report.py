@@ -79,6 +79,7 @@ def render(entry: Entry, reference: Sample | None, window: Sample | None) -> str
     parts.append(_render_model(entry, reference, window))
     if entry.features:
         parts.append("<h2>Features</h2>")
+        parts.append('<p class="about">Bars are the reference, the line is the window.</p>')
     for feature in sort_features(entry.features):
         picture = ""
         if reference is not None and window is not None and feature.name in window.features:

@@ -85,6 +85,10 @@ class Settings:
     pushgateway: str = field(
         default="", metadata={"help": "URL of a Pushgateway. Empty pushes nothing.", "is_url": True}
     )
+    job_name: str = field(
+        default="tabserve_drift",
+        metadata={"help": "Name of this job in metrics and results; two jobs need two names."},
+    )
     grafana: str = field(
         default="", metadata={"help": "URL of a Grafana. Empty annotates nothing.", "is_url": True}
     )

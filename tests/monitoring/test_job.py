@@ -128,7 +128,7 @@ def test_results_are_written_and_read_back(log: Written) -> None:
     log.add(make_frame(600, seed=3))
     assert run(log, "run-1")[0].previous is None
     assert run(log, "run-2")[0].previous == "no_drift"
-    (last, first) = open_drift_log(log.url).last("credit", "v1", 5)
+    (last, first) = open_drift_log(log.url).last("tabserve_drift", "credit", "v1", 5)
     assert {first.run, last.run} == {"run-1", "run-2"}
     assert first.outcome == "no_drift"
     assert [feature.feature for feature in first.features] == ["income", "age", "region", "owner"]
@@ -142,7 +142,7 @@ def test_drift_run_after_run_asks_for_retraining(log: Written) -> None:
     assert [said.needed for said in needed] == [False, False, True]
     reason = "features with 60% of the importance drifted, 3 of 3 runs in a row"
     assert needed[-1].reason == reason
-    stored = open_drift_log(log.url).last("credit", "v1", 3)
+    stored = open_drift_log(log.url).last("tabserve_drift", "credit", "v1", 3)
     assert sorted(result.retraining for result in stored) == ["", "", reason]
 
 

@@ -19,8 +19,8 @@ FEATURES = (
     FeatureResult("region", "categorical", "chi_square", None, None, None, False, None),
 )
 RESULT = DriftResult(
-    "run-1", NOON, "credit", "1", "drift", "age (ks)", NOON - DAY, NOON, 1_000_000, 20_000, 1,
-    True, "the scores drifted, 3 of 3 runs in a row", FEATURES,
+    "run-1", NOON, "daily", "credit", "1", "drift", "age (ks)", NOON - DAY, NOON,
+    1_000_000, 20_000, 1, True, "the scores drifted, 3 of 3 runs in a row", FEATURES,
 )  # fmt: skip
 
 
@@ -42,17 +42,18 @@ def results(url: str, store: Store) -> Iterator[DriftLog]:
 def test_a_result_comes_back_as_it_was(results: DriftLog) -> None:
     """Every field and feature comes back, numbers to the last bit and missing ones as missing."""
     results.write(RESULT)
-    assert results.last("credit", "1", 5) == [RESULT]
+    assert results.last("daily", "credit", "1", 5) == [RESULT]
 
 
 def test_the_latest_come_first(results: DriftLog) -> None:
-    """The last results of one version are given, the latest first, and no other's."""
+    """The last results of a job and version are given, the latest first, and no other's."""
     for hours in (1, 3, 0, 2):
         results.write(later(hours))
     results.write(later(9, version="2"))
     results.write(later(9, model="other"))
-    assert results.last("credit", "1", 2) == [later(3), later(2)]
-    assert results.last("credit", "3", 2) == []
+    results.write(later(9, job="weekly"))
+    assert results.last("daily", "credit", "1", 2) == [later(3), later(2)]
+    assert results.last("daily", "credit", "3", 2) == []
 
 
 def test_a_run_is_stored_once(results: DriftLog) -> None:
@@ -60,8 +61,8 @@ def test_a_run_is_stored_once(results: DriftLog) -> None:
     results.write(RESULT)
     results.write(msgspec.structs.replace(RESULT, outcome="no_drift"))
     results.write(msgspec.structs.replace(RESULT, version="2"))
-    assert results.last("credit", "1", 5) == [RESULT]
-    assert results.last("credit", "2", 5) == [msgspec.structs.replace(RESULT, version="2")]
+    assert results.last("daily", "credit", "1", 5) == [RESULT]
+    assert results.last("daily", "credit", "2", 5) == [msgspec.structs.replace(RESULT, version="2")]
 
 
 def test_preparing_twice_changes_nothing(url: str, results: DriftLog) -> None:
@@ -69,7 +70,7 @@ def test_preparing_twice_changes_nothing(url: str, results: DriftLog) -> None:
     results.write(RESULT)
     again = open_drift_log(url)
     again.prepare()
-    assert again.last("credit", "1", 5) == [RESULT]
+    assert again.last("daily", "credit", "1", 5) == [RESULT]
 
 
 @pytest.mark.parametrize("kind", ["sqlite:///{}/none.db", "parquet:{}/none"])
@@ -99,7 +100,7 @@ def test_the_job_needs_no_more_than_its_role(
         owner.execute("SET ROLE tabserve_drift")
         owner.execute("SELECT * FROM tabserve.drift_runs")
         owner.execute(
-            "INSERT INTO tabserve.drift_runs SELECT 'r', now(), 'm', 'v', 'drift', '', now(), "
+            "INSERT INTO tabserve.drift_runs SELECT 'r', now(), 'j', 'm', 'v', 'drift', '', now(), "
             "now(), 1, 1, 1, true, ''"
         )
         for statement in (

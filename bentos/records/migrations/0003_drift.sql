@@ -3,6 +3,7 @@
 CREATE TABLE tabserve.drift_runs (
     run text NOT NULL,
     time timestamptz NOT NULL,
+    job text NOT NULL,
     model text NOT NULL,
     version text NOT NULL,
     outcome text NOT NULL,
@@ -17,7 +18,7 @@ CREATE TABLE tabserve.drift_runs (
     PRIMARY KEY (model, version, run)
 );
 
-CREATE INDEX drift_runs_time ON tabserve.drift_runs (model, version, time);
+CREATE INDEX drift_runs_time ON tabserve.drift_runs (job, model, version, time);
 
 CREATE TABLE tabserve.drift_features (
     model text NOT NULL,
