@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS drift_features (
 _INSERT_RUN = f"INSERT INTO drift_runs VALUES ({', '.join('?' * 14)}) ON CONFLICT DO NOTHING"  # noqa: S608 - only question marks
 _INSERT_FEATURE = f"INSERT INTO drift_features VALUES ({', '.join('?' * 12)})"  # noqa: S608 - the same
 _LAST = """
-SELECT * FROM drift_runs WHERE job = ? AND model = ? AND version = ? ORDER BY time_ms DESC, run DESC LIMIT ?
+SELECT * FROM drift_runs WHERE job = ? AND model = ? AND version = ?
+ORDER BY time_ms DESC, run DESC LIMIT ?
 """
 _FEATURES = """
 SELECT feature, kind, test, statistic, p_value, effect, drifted, missing_rate

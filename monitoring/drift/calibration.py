@@ -70,6 +70,8 @@ def describe(data: bytes, threshold: float) -> Contract:
             features.append(Feature(name, "category", "string", categories=known))
         elif column.dtype == bool:
             features.append(Feature(name, "boolean", "boolean"))
+        elif not pd.api.types.is_numeric_dtype(column):
+            features.append(Feature(name, "text", "string"))
         else:
             features.append(Feature(name, "float", "double"))
     return Contract(tuple(features), "binary", "booster", classes=(0, 1), threshold=threshold)

@@ -19,7 +19,7 @@ import pytest
 from bentos import contract as contracts
 from bentos.contract import Contract, Feature
 from bentos.records.record import Environment, Noted, Record, Registration, floor_id
-from bentos.records.sqlite import SqliteStore
+from bentos.records.store import Store, open_store
 from monitoring.drift.limits import Limits
 from monitoring.drift.sample import Sample, read_reference
 
@@ -146,7 +146,7 @@ class Written:
     """A log in one file. `add` writes predictions and registers their version."""
 
     url: str
-    store: SqliteStore
+    store: Store
     contract: Contract
     reference: bytes
 
@@ -183,15 +183,19 @@ class Written:
         return records
 
 
+def write_log(url: str, contract: Contract, reference: bytes) -> Written:
+    """Make a log at a URL, with version v1 registered."""
+    store = open_store(url)
+    store.prepare()
+    written = Written(url, store, contract, reference)
+    written.register()
+    return written
+
+
 @pytest.fixture
 def log(tmp_path: Path, contract: Contract, reference_bytes: bytes) -> Written:
     """A log with version v1 registered and no predictions."""
-    path = tmp_path / "records.db"
-    store = SqliteStore(path)
-    store.prepare()
-    written = Written(f"sqlite:///{path}", store, contract, reference_bytes)
-    written.register()
-    return written
+    return write_log(f"sqlite:///{tmp_path}/records.db", contract, reference_bytes)
 
 
 @pytest.fixture(scope="session")

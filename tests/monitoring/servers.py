@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
@@ -11,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+
+import psycopg
 
 
 def free_port() -> int:
@@ -76,3 +82,54 @@ class Annotations:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL cluster of its own; gives a URL up to the user: `postgresql://{}@...`.
+
+    Raises FileNotFoundError where the server is not installed. (The log's own tests have
+    another one; what it imports is not in this environment.)
+    """
+    # Debian keeps them off the path, by version.
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    found = shutil.which("initdb")
+    programs = folders[-1].parent if folders else Path(found or "").parent
+    if not (programs / "initdb").exists():
+        raise FileNotFoundError("initdb")
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    # PostgreSQL refuses to run as root; Debian's package brings an account for it.
+    user = "postgres" if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+    port = free_port()
+    data, log = folder / "data", (folder / "log").open("wb")
+
+    def start(*command: str) -> subprocess.Popen[bytes]:
+        groups: list[str] | None = [] if user else None
+        return subprocess.Popen(
+            [programs / command[0], *command[1:]],
+            cwd=folder, stdout=log, stderr=log, user=user, group=user, extra_groups=groups,
+        )  # fmt: skip
+
+    process = None
+    try:
+        made = start("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8")
+        assert made.wait(60) == 0
+        where = ("-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", str(folder))
+        process = start("postgres", "-D", str(data), "-c", "fsync=off", *where)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres").close()
+                break
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.05)
+        yield f"postgresql://{{}}@127.0.0.1:{port}/postgres"
+    finally:
+        if process is not None:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(30)
+        log.close()
+        shutil.rmtree(folder)
