@@ -30,6 +30,7 @@ LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo serve train test lint format lock clean
 .PHONY: bench loadtest loadtest-compare soak
+.PHONY: drift drift-setup drift-test drift-lock drift-calibrate
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -53,8 +54,9 @@ setup: .venv/.synced ## Make the environment (.venv), nothing else needed before
 train: setup ## Train the reference model and register it in MLflow.
 	$(RUN) tabserve train
 
-demo: setup ## Train, import, serve, score real rows over HTTP, stop.
-	@$(RUN) python -m bentos.training.demo
+demo: setup drift-setup ## Train, import, serve, score real rows, read the log, look for drift, stop.
+	@$(RUN) python -m bentos.training.demo \
+		--job "$(DRIFT) -m monitoring.drift --window 1h --report .tabserve/drift"
 
 serve: setup ## Serve the reference model on port 3000, in the foreground.
 	@$(RUN) python -m bentos.training.demo --prepare
@@ -69,8 +71,30 @@ lint: setup ## Check style, types and architecture.
 	@$(MAKE) --no-print-directory .requirements | cmp - bentos/requirements.txt \
 		|| { echo "bentos/requirements.txt is not that of uv.lock: run make lock" >&2; exit 1; }
 
-test: lint ## Everything that CI checks.
+test: lint drift-test ## Everything that CI checks.
 	$(RUN) pytest --cov --cov-report=term:skip-covered
+
+# The drift job has an environment of its own: what it needs cannot share one with the service.
+DRIFT := .venv-drift/bin/python
+DRIFT_LOCK := monitoring/drift/environment
+
+.venv-drift/.synced: $(DRIFT_LOCK)/requirements-dev.txt $(DRIFT_LOCK)/torch.txt | $(UV)
+	$(UV) venv --quiet --clear --seed --python 3.11 .venv-drift
+	$(UV) pip install --quiet --python $(DRIFT) --no-deps --require-hashes -r $(DRIFT_LOCK)/requirements-dev.txt
+	$(DRIFT) -m pip install --quiet --disable-pip-version-check --no-deps -r $(DRIFT_LOCK)/torch.txt
+	@touch $@
+
+drift-setup: .venv-drift/.synced ## Make the drift job's own environment (.venv-drift).
+
+drift: drift-setup ## Compare the last 24 hours of the prediction log with training.
+	$(DRIFT) -m monitoring.drift --report .tabserve/drift
+
+drift-test: drift-setup
+	.venv-drift/bin/mypy -p monitoring -p tests.monitoring
+	$(DRIFT) -m pytest tests/monitoring
+
+drift-calibrate: drift-setup ## False alarms and power of the drift tests, measured anew.
+	$(DRIFT) -m monitoring.drift.calibration --reference "$$(ls -t .tabserve/mlartifacts/models/*/artifacts/extra_files/reference.parquet | head -1)"
 
 # Real rows with the model's own scores: load without them would be load without a check.
 .PHONY: .rows
@@ -103,5 +127,11 @@ lock: | $(UV) ## Lock the dependencies anew, and what the Bento installs.
 	$(UV) lock
 	@$(MAKE) --no-print-directory .requirements > bentos/requirements.txt
 
+drift-lock: | $(UV) ## Lock the drift job's dependencies anew.
+	cd $(DRIFT_LOCK) && $(UV) pip compile -q --no-header --generate-hashes --python-version 3.11 \
+		--override overrides.txt requirements.in -o requirements.txt
+	cd $(DRIFT_LOCK) && $(UV) pip compile -q --no-header --generate-hashes --python-version 3.11 \
+		--override overrides.txt -c requirements.txt requirements-dev.in -o requirements-dev.txt
+
 clean: ## Remove what the targets made, but no model and no data.
-	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .venv-drift .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
