@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from bentos.errors import StoreDown
 from bentos.records.record import Record, Window
 from bentos.records.sqlite import SqliteStore
 from bentos.records.subject import read_keys
@@ -48,11 +48,11 @@ def await_rows(data: Path, ids: list[str]) -> dict[str, Record]:
     """Wait until the log has so many predictions; give them by id."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        with closing(SqliteStore(data / "records.db")) as store:
-            found = {one: store.get(one) for one in ids}
-        present = {one: record for one, record in found.items() if record is not None}
-        if len(present) == len(ids):
-            return present
+        # The worker may be making its tables at this moment.
+        with contextlib.suppress(StoreDown), closing(SqliteStore(data / "records.db")) as store:
+            present = {one: record for one in ids if (record := store.get(one)) is not None}
+            if len(present) == len(ids):
+                return present
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -495,9 +495,8 @@ def await_all(data: Path, ids: set[str]) -> None:
     """Wait until a log has all of these predictions."""
     deadline = time.monotonic() + 30
     while True:
-        with contextlib.suppress(sqlite3.Error):
-            missing = ids - {record.id for record in read_log(data)}
-            if not missing:
+        with contextlib.suppress(StoreDown):
+            if ids <= {record.id for record in read_log(data)}:
                 return
-        assert time.monotonic() < deadline, len(missing)
+        assert time.monotonic() < deadline
         time.sleep(0.1)
