@@ -109,7 +109,11 @@ class Api:
             return
         if self._access_log is not None:
             self._access_log.name_model(loaded.stored.name, loaded.stored.version)
-        self._log.start(register(loaded.stored), loaded.contract, loaded.engine.name)
+        try:
+            self._log.start(register(loaded.stored), loaded.contract, loaded.engine.name)
+        except Exception as error:
+            # Answers matter more than their log: this one is visibly missing in the metrics.
+            LOGGER.error("the prediction log cannot be started", exc_info=error)
 
     async def stop(self) -> None:
         """Leave: no more proofs, all answers in the log, all counts and lines handed over."""

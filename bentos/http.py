@@ -199,6 +199,10 @@ def read_subject(request: Request) -> str | None:
     given = request.headers.get(b"x-subject")
     if given is None:
         return None
+    # Of a header that came twice the dictionary has one: whom it is about would be a guess.
+    count = sum(name == b"x-subject" for name, _ in request.scope["headers"])
+    if count > 1:
+        raise Problem("bad-header", "X-Subject may be sent once")
     if not _SUBJECT.fullmatch(given):
         raise Problem("bad-header", "X-Subject must have 1 to 256 visible ASCII characters")
     return given.decode()

@@ -15,11 +15,14 @@ from bentos.records.record import Record
 from bentos.records.spool import Segment, Spool, tell_unreadable
 from bentos.records.store import Store
 
-DropReason = Literal["buffer_full", "spool_full", "refused", "stopped", "failed"]
+DropReason = Literal["buffer_full", "spool_full", "refused", "stopped", "failed", "unreadable"]
 
 # A store that is down is tried again soon at first, then every few seconds.
 _FIRST_PAUSE_SECONDS = 0.25
 _LAST_PAUSE_SECONDS = 5.0
+
+# How often to look for what dead workers left: one may have died after this one's start.
+_LOOK_SECONDS = 60.0
 
 
 class Counts:
@@ -34,6 +37,7 @@ class Counts:
             "refused": 0,
             "stopped": 0,
             "failed": 0,
+            "unreadable": 0,
         }
         # Seconds of each write to the store since the last look.
         self.write_seconds: deque[float] = deque(maxlen=10_000)
@@ -111,8 +115,11 @@ class Delivery:
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
-        self._adopt()
+        look_at = monotonic()
         while not self._is_over():
+            if monotonic() >= look_at:
+                self._adopt()
+                look_at = monotonic() + _LOOK_SECONDS
             try:
                 store = self._store or self._connect()
                 segments = self._next(store)
@@ -163,9 +170,11 @@ class Delivery:
     def _disconnect(self) -> None:
         # What comes back may be another server: it is prepared and told of the model anew.
         self._registered.clear()
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        store, self._store = self._store, None
+        if store is not None:
+            # Whatever it says to that, there is nothing to lose any more.
+            with suppress(Exception):
+                store.close()
 
     def _wait(self, seconds: float) -> None:
         ends = monotonic() + seconds
@@ -180,8 +189,8 @@ class Delivery:
     def _next(self, store: Store) -> list[Segment]:
         """Wait for segments; give those that make one write."""
         with self._changed:
-            while not self._segments and self._until is None:
-                self._changed.wait()
+            if not self._segments and self._until is None:
+                self._changed.wait(_LOOK_SECONDS)
             if store.gather_seconds and self._segments:
                 ends = monotonic() + store.gather_seconds
                 while self._until is None and (left := ends - monotonic()) > 0:
@@ -258,7 +267,7 @@ class Delivery:
         except (OSError, ValueError) as error:
             # It stays for the next start; the rows behind it must not wait for that.
             tell_unreadable(segment.path, error)
-        self._counts.dropped["failed"] += segment.rows
+        self._counts.dropped["unreadable"] += segment.rows
         with self._changed:
             self.rows -= segment.rows
         segment.records, segment.rows, segment.path = (), 0, None

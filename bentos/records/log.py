@@ -49,6 +49,11 @@ class Log:
             unknown = [name for name in self._listed if name not in contract.positions]
             if unknown:
                 LOGGER.warning(f"{len(unknown)} listed features are not of this model")
+        if self._settings.store_buffer_rows < self._settings.max_rows:
+            LOGGER.warning(
+                "TABSERVE_STORE_BUFFER_ROWS is below TABSERVE_MAX_ROWS: requests with more rows "
+                "than the buffer holds are not logged, and counted as dropped"
+            )
         self.feedback = Feedback(self._open)
         self.recorder = Recorder(
             Served(registration, environment.describe(engine)),

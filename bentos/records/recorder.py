@@ -215,8 +215,13 @@ class Recorder:
                 except Exception as error:
                     self._drop("failed", len(answered.ids))
                     LOGGER.error("an answer could not be recorded", exc_info=error)
-            if records:
-                self._keep(records)
+            try:
+                if records:
+                    self._keep(records)
+            except Exception as error:
+                # This thread must not end: nothing would be logged any more.
+                self._drop("failed", len(records))
+                LOGGER.error("answers could not be recorded", exc_info=error)
             self._flushed += rows
 
     def _keep(self, records: list[Record]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import ks_2samp  # type: ignore[import-untyped]  # it publishes no types
+from scipy.stats import ks_2samp
 from sklearn import metrics
 
 from bentos.audit import measures

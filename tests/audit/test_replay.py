@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ks_2samp  # type: ignore[import-untyped]  # it publishes no types
+from scipy.stats import ks_2samp
 
 from bentos import intake, store
 from bentos.audit.shift import distance

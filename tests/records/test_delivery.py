@@ -385,7 +385,7 @@ def test_a_segment_that_went_bad_holds_nothing_up(tmp_path: Path) -> None:
             paths[2].unlink()
         wait_until(lambda: made.counts.written == 6)
         made.delivery.stop(30)
-    assert made.counts.dropped["failed"] == 6
+    assert made.counts.dropped["unreadable"] == 6
     assert ids_of(read_log(made.path)) == sorted(made.given[:3] + made.given[9:])
     assert list((tmp_path / "spool").glob("*/*.jsonl")) == [paths[1]]
     assert made.spool.size >= paths[1].stat().st_size
@@ -513,3 +513,22 @@ def test_an_unreadable_spool_does_not_stop_the_log(tmp_path: Path) -> None:
     assert len(messages(heard)) == 1
     assert len(list(folder.glob("*.jsonl"))) == 1
     assert msgspec.json.decode(next(folder.glob("*.jsonl")).read_bytes().splitlines()[0])
+
+
+def test_a_worker_that_dies_later_is_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a worker leaves after this one's start is looked for again, and delivered."""
+    monkeypatch.setattr("bentos.records.delivery._LOOK_SECONDS", 0.1)
+    other = Spool(tmp_path / "spool", 2**30, SERVED)
+    left = record(NOON)
+    other.write([left])
+    made = Delivering(tmp_path)
+    made.delivery.start()
+    time.sleep(0.3)
+    assert made.counts.written == 0, "it belongs to the other one"
+    # As the system does for the dead.
+    other.close()
+    wait_until(lambda: made.counts.written == 1)
+    made.delivery.stop(30)
+    assert ids_of(read_log(made.path)) == [left.id]
