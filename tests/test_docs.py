@@ -15,7 +15,13 @@ from bentos.settings import Settings, variable
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "bentos/records/README.md")
+DOCUMENTS = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "bentos/records/README.md",
+    "monitoring/README.md",
+)
 
 # Answered by BentoML, or the same thing under a second path.
 _LEFT_TO_BENTOML = {"GET /livez"}
@@ -82,7 +88,7 @@ def test_links_lead_somewhere() -> None:
 def test_code_map_names_real_files() -> None:
     """Every module that ARCHITECTURE.md maps exists, and every module is on the map."""
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    for name in re.findall(r"`((?:bentos|loadtests)/[\w/]*\.?\w*)`", text):
+    for name in re.findall(r"`((?:bentos|loadtests|monitoring)/[\w/]*\.?\w*)`", text):
         assert (ROOT / name).exists(), name
     modules = {path.name for path in (ROOT / "bentos").glob("*.py")} - {"__init__.py"}
     assert {name for name in modules if f"`{name}`" not in text} == set()
