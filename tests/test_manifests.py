@@ -43,7 +43,7 @@ def test_components_list_their_files() -> None:
 
 
 def test_the_drift_job_runs_as_its_image_does() -> None:
-    """User and version are those of the Dockerfile and the project; nothing is writable but /tmp."""
+    """User and version are those of the Dockerfile and the project; only /tmp is writable."""
     pod = read(ROOT / "k8s/components/drift/cronjob.yaml")["spec"]["jobTemplate"]["spec"]
     pod = pod["template"]["spec"]
     (container,) = pod["containers"]
