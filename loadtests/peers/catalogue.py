@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,38 +157,31 @@ def _predictions(answer: Any) -> list[float]:
 
 _QUIET = {"TABSERVE_ACCESS_LOG": "false", "TABSERVE_LOG_LEVEL": "warning"}
 
+_OURS = Peer(
+    name="tabserve",
+    title="tabserve",
+    note="validates, ids, labels, warnings, metrics by stage; no access log, no prediction log",
+    environment=OWN,
+    command=_bentoml("."),
+    ready="/readyz",
+    path="/v1/predict",
+    body=_one,
+    scores=lambda answer: [answer["score"]],
+    batch_path="/v1/predict/batch",
+    batch_body=_instances,
+    batch_scores=_predictions,
+    variables={**_QUIET, "TABSERVE_STORE_URL": "none"},
+    is_project=True,
+)
+
 PEERS: tuple[Peer, ...] = (
-    Peer(
-        name="tabserve",
-        title="tabserve",
-        note="validates, ids, labels, warnings, metrics by stage; no access log, no prediction log",
-        environment=OWN,
-        command=_bentoml("."),
-        ready="/readyz",
-        path="/v1/predict",
-        body=_one,
-        scores=lambda answer: [answer["score"]],
-        batch_path="/v1/predict/batch",
-        batch_body=_instances,
-        batch_scores=_predictions,
-        variables={**_QUIET, "TABSERVE_STORE_URL": "none"},
-        is_project=True,
-    ),
-    Peer(
+    _OURS,
+    replace(
+        _OURS,
         name="tabserve-log",
         title="tabserve, every answer in the prediction log (SQLite)",
         note="as above, and each row with its features recorded, on the same core",
-        environment=OWN,
-        command=_bentoml("."),
-        ready="/readyz",
-        path="/v1/predict",
-        body=_one,
-        scores=lambda answer: [answer["score"]],
-        batch_path="/v1/predict/batch",
-        batch_body=_instances,
-        batch_scores=_predictions,
         variables={**_QUIET, "TABSERVE_STORE_URL": "sqlite:///"},
-        is_project=True,
     ),
     Peer(
         name="fastapi",
