@@ -264,7 +264,7 @@ def test_metrics(quick: dict[str, str], row: dict[str, Any]) -> None:
     assert value_of(last, "tabserve_log_queue_rows") == 0
     assert value_of(last, "tabserve_log_spool_bytes") == 0
     assert value_of(last, "tabserve_log_oldest_age_seconds") == 0
-    assert value_of(last, "tabserve_log_write_duration_seconds_count") >= 2
+    assert value_of(last, "tabserve_log_write_duration_seconds_count") >= 1
 
 
 def test_none_records_nothing(quick: dict[str, str], row: dict[str, Any]) -> None:
