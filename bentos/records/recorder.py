@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -132,7 +132,7 @@ class Recorder:
         self._has_told = False
         self._threshold = contract.threshold
         self._names = tuple(str(label) for label in contract.classes or ())
-        self._features = Features(contract, listed)
+        self._write = Features(contract, listed).write
         self._keys = keys
         self._spool = Spool(spool_folder, spool_bytes, served)
         self._delivery = Delivery(open_store, self._spool, self.counts, memory_rows=buffer_rows)
@@ -209,10 +209,12 @@ class Recorder:
             while self._buffer and rows < FLUSH_ROWS:
                 answered = self._buffer.popleft()
                 rows += len(answered.ids)
+                mark = len(records)
                 try:
-                    # Whole or not at all: what fails is counted whole.
-                    records += list(self._records(answered))
+                    self._append(answered, records)
                 except Exception as error:
+                    # Whole or not at all: what fails is counted whole.
+                    del records[mark:]
                     self._drop("failed", len(answered.ids))
                     LOGGER.error("an answer could not be recorded", exc_info=error)
             try:
@@ -250,9 +252,10 @@ class Recorder:
     def _drop(self, reason: DropReason, rows: int) -> None:
         self.counts.dropped[reason] += rows
 
-    def _records(self, answered: Answered) -> Iterator[Record]:
+    def _append(self, answered: Answered, records: list[Record]) -> None:
         # Every microsecond here is taken from the answers: one interpreter does both.
         model, version, contract, environment = self._made_by
+        write, request_id, threshold = self._write, answered.request_id, self._threshold
         key_id = subject = None
         if answered.subject is not None:
             key_id, subject = self._token(answered.subject)
@@ -262,26 +265,28 @@ class Recorder:
             answered.ids, answered.rows, answered.scored, strict=True
         ):
             scores, label = scored.scores, scored.label
-            yield Record(
-                prediction_id,
-                answered.request_id,
-                model,
-                version,
-                contract,
-                environment,
-                self._features.write(row),
-                scored.score,
-                None if scores is None else dict(zip(self._names, scores, strict=True)),
-                None if label is None else str(label),
-                self._threshold,
-                None,
-                subject,
-                key_id,
-                decode_us,
-                queue_us,
-                predict_us,
-                encode_us,
-                _note(scored.warnings) if scored.warnings else (),
+            records.append(
+                Record(
+                    prediction_id,
+                    request_id,
+                    model,
+                    version,
+                    contract,
+                    environment,
+                    write(row),
+                    scored.score,
+                    None if scores is None else dict(zip(self._names, scores, strict=True)),
+                    None if label is None else str(label),
+                    threshold,
+                    None,
+                    subject,
+                    key_id,
+                    decode_us,
+                    queue_us,
+                    predict_us,
+                    encode_us,
+                    _note(scored.warnings) if scored.warnings else (),
+                )
             )
 
     def _token(self, subject: str) -> tuple[str | None, str | None]:
