@@ -171,11 +171,15 @@ class Api:
     async def feedback(self, request: Request) -> Reply:
         """`POST /v1/feedback`: what turned out to be true of predictions."""
         read_query(request, {})
-        self._require_room()
+        self._require_room(is_large=request.announced_bytes > _LARGE_BODY)
         body = await self._body(request)
         with self._admitted():
             # Two members each, so an array of the largest size has no more objects than this.
-            document = wire.parse(body, self.settings.max_rows + 1)
+            most = self.settings.max_rows + 1
+            is_large = len(body) > _LARGE_BODY
+            document = (
+                await self._beside(wire.parse, body, most) if is_large else wire.parse(body, most)
+            )
             made = await self._feed(document, request.id)
             return Reply(wire.encode(made), status=HTTPStatus.ACCEPTED)
 
