@@ -12,6 +12,7 @@ import click
 from bentos import contract, settings
 from bentos.contract import Contract
 from bentos.errors import ConfigurationError, StoreDown, TabserveError
+from bentos.records import spool
 from bentos.records.record import Environment, Outcome, Record, Registration, Window
 from bentos.records.store import NONE, Store, open_store
 from bentos.settings import Settings
@@ -41,10 +42,7 @@ class OpenedLog:
     @property
     def spool(self) -> Path:
         """Where rows wait that are not in the store yet."""
-        # Here: the recorder brings numpy with it.
-        from bentos.records.log import SPOOL
-
-        return self.settings.data_dir / SPOOL
+        return self.settings.data_dir / spool.FOLDER
 
     def read(self, window: Window) -> Iterator[Record]:
         """The records of a window by id, streaming."""
@@ -84,7 +82,7 @@ class OpenedLog:
         if key not in self._registrations:
             found = self._second.registration(model, version)
             # The sample of training rows is megabytes that no command here needs.
-            self._registrations[key] = None if found is None else _without_reference(found)
+            self._registrations[key] = None if found is None else found.bare
         return self._registrations[key]
 
     def contract(self, model: str, version: str) -> Contract | None:
@@ -145,17 +143,6 @@ def _require(url: str, data_dir: Path) -> None:
                 f"there is no log {path.name} at that place: a service makes it when it starts, "
                 "or `tabserve migrate`"
             )
-
-
-def _without_reference(found: Registration) -> Registration:
-    return Registration(
-        found.model,
-        found.version,
-        found.contract,
-        found.document,
-        found.digest,
-        found.mlflow_run_id,
-    )
 
 
 def _read_contract(found: Registration) -> Contract:

@@ -8,7 +8,7 @@ import click
 
 from bentos.audit.opened import open_log, store_option
 from bentos.audit.times import Duration, iso
-from bentos.records.record import Event, Window
+from bentos.records.record import Event, Window, start_of_day
 
 
 @click.command()
@@ -24,7 +24,7 @@ def retention(url: str | None, keep: timedelta, dry_run: bool) -> None:
         raise click.UsageError("--keep must be at least 1d: only whole days are dropped")
     now = datetime.now(UTC)
     try:
-        day = (now - keep).replace(hour=0, minute=0, second=0, microsecond=0)
+        day = start_of_day(now - keep)
     except OverflowError:
         raise click.UsageError("--keep goes back beyond the year 1") from None
     with open_log(url) as log:

@@ -11,9 +11,7 @@ from typing import Any
 from bentos.errors import StoreDown
 from bentos.records.drift import DriftResult, FeatureResult
 from bentos.records.record import from_milliseconds, milliseconds
-
-# How long a statement waits for another process that writes.
-_BUSY_SECONDS = 5.0
+from bentos.records.sqlite import BUSY_SECONDS, name_error
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS drift_runs (
@@ -114,13 +112,11 @@ class SqliteDriftLog:
     def _working(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(
-                sqlite3.connect(self._path, _BUSY_SECONDS, isolation_level=None)
+                sqlite3.connect(self._path, BUSY_SECONDS, isolation_level=None)
             ) as connection:
                 yield connection
         except sqlite3.Error as error:
-            # Not the message: a constraint's may quote a value.
-            name = getattr(error, "sqlite_errorname", type(error).__name__)
-            raise StoreDown(f"SQLite cannot work on {self._path.name}: {name}") from None
+            raise StoreDown(name_error(self._path, error)) from None
 
 
 def _to_result(row: tuple[Any, ...], features: list[tuple[Any, ...]]) -> DriftResult:

@@ -10,7 +10,7 @@ import msgspec
 from bentos.contract import Contract
 from bentos.errors import ConfigurationError
 from bentos.logs import LOGGER
-from bentos.records import environment
+from bentos.records import environment, spool
 from bentos.records.feedback import Feedback
 from bentos.records.record import Registration
 from bentos.records.recorder import Recorder
@@ -18,8 +18,6 @@ from bentos.records.spool import Served
 from bentos.records.store import NONE, Store, open_store
 from bentos.records.subject import read_keys
 from bentos.settings import Settings
-
-SPOOL = "spool"
 
 
 class Log:
@@ -59,7 +57,7 @@ class Log:
             Served(registration, environment.describe(engine)),
             contract,
             self._open,
-            spool_folder=self._settings.data_dir / SPOOL,
+            spool_folder=self._settings.data_dir / spool.FOLDER,
             spool_bytes=self._settings.spool_max_bytes,
             buffer_rows=self._settings.store_buffer_rows,
             listed=self._listed,

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from bentos.errors import ConfigurationError, StoreDown
@@ -70,6 +70,7 @@ from bentos.records.record import (
     Version,
     Window,
     floor_id,
+    start_of_day,
     time_of,
 )
 
@@ -207,7 +208,7 @@ class ParquetStore:
 
     def drop_before(self, time: datetime) -> dict[str, int]:
         """Remove the folders of the days before the one that `time` is in, UTC."""
-        day = time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        day = start_of_day(time)
         dropped = {PREDICTIONS: 0, OUTCOMES: 0}
         for kind in (OUTCOMES, PREDICTIONS):
             days = [name for name in list_days(self._files, kind) if name < f"date={day.date()}"]

@@ -64,8 +64,8 @@ def write_registration(files: Files, registration: Registration) -> None:
         return
     if registration.reference is not None:
         files.write(f"{path}.parquet", registration.reference)
-    bare = msgspec.structs.replace(registration, reference=None)
-    files.write(f"{path}.json", encode(_Registered(bare, registration.reference is not None)))
+    has_reference = registration.reference is not None
+    files.write(f"{path}.json", encode(_Registered(registration.bare, has_reference)))
 
 
 def read_registration(files: Files, model: str, version: str) -> Registration | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -29,7 +29,9 @@ from bentos.records.record import (
     encode,
     from_milliseconds,
     milliseconds,
+    start_of_day,
     time_of,
+    to_outcome,
 )
 
 _FIRST_DAY = date(1970, 1, 1)
@@ -99,14 +101,13 @@ class PostgresStore:
 
     def register(self, registration: Registration, environment: Environment) -> None:
         """Write down a model version and an environment, unless they are known."""
-        bare = msgspec.structs.replace(registration, reference=None)
         with self._working() as connection, connection.transaction():
             connection.execute(
                 "INSERT INTO tabserve.registrations VALUES (%s, %s, %s, %b) ON CONFLICT DO NOTHING",
                 (
                     registration.model,
                     registration.version,
-                    encode(bare).decode(),
+                    encode(registration.bare).decode(),
                     registration.reference,
                 ),
             )
@@ -252,7 +253,7 @@ class PostgresStore:
             f"WHERE {condition} ORDER BY time, id, revision DESC".encode(),
             parameters,
         )
-        return (_outcome(row) for row in rows)
+        return (to_outcome(row) for row in rows)
 
     def revisions(self, prediction_id: str) -> list[Outcome]:
         """Every revision of one prediction's outcome, the first one first."""
@@ -267,7 +268,7 @@ class PostgresStore:
                 "WHERE time = %s AND id = %s ORDER BY revision".encode(),
                 key,
             ).fetchall()
-        return [_outcome(row) for row in rows]
+        return [to_outcome(row) for row in rows]
 
     def of_subject(self, tokens: Sequence[str]) -> Iterator[Record]:
         """The records of one subject under any of its tokens, by id."""
@@ -311,7 +312,7 @@ class PostgresStore:
 
         Neither writers nor readers wait for it; it waits for readers of the log.
         """
-        day = time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        day = start_of_day(time)
         dropped = {"predictions": 0, "outcomes": 0, "partitions": 0}
         # On a connection of its own, which takes its lock and its settings with it.
         with self._alone() as connection:
@@ -454,8 +455,3 @@ def _key(prediction_id: str) -> tuple[datetime, str] | None:
         return time_of(prediction_id), prediction_id
     except ValueError:
         return None
-
-
-def _outcome(row: Sequence[Any]) -> Outcome:
-    prediction_id, outcome, revision, received_ms, request_id = row
-    return Outcome(prediction_id, outcome, revision, from_milliseconds(received_ms), request_id)

@@ -6,8 +6,10 @@ read once, so an id alone says which day to look in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -101,6 +103,11 @@ class Registration(msgspec.Struct, frozen=True):
     importance: dict[str, float] = {}
     reference: bytes | None = None
 
+    @property
+    def bare(self) -> Registration:
+        """The same without the reference, which is megabytes, and bytes among text."""
+        return msgspec.structs.replace(self, reference=None)
+
 
 class Environment(msgspec.Struct, frozen=True):
     """What computed the scores: `id` is a digest of `document`, a JSON object."""
@@ -155,6 +162,15 @@ def from_milliseconds(count: int) -> datetime:
     return _EPOCH + count * _MILLISECOND
 
 
+def start_of_day(time: datetime) -> datetime:
+    """The midnight, UTC, with which the day of a time began."""
+    return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+# Matches a UUIDv7 as we write it, whole; None for anything else.
+is_id = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
+
+
 def time_of(prediction_id: str) -> datetime:
     """When an id was made. Raises ValueError for what is no UUIDv7 as we write it."""
     check_id(prediction_id)
@@ -166,16 +182,14 @@ def time_of(prediction_id: str) -> datetime:
 
 def check_id(prediction_id: str) -> None:
     """Raise ValueError for what is no UUIDv7 in lower case with its four hyphens."""
-    hexadecimal = prediction_id.replace("-", "")
-    if (
-        len(prediction_id) != 36
-        or len(hexadecimal) != 32
-        or any(prediction_id[place] != "-" for place in (8, 13, 18, 23))
-        or any(digit not in "0123456789abcdef" for digit in hexadecimal)
-        or prediction_id[14] != "7"
-        or prediction_id[19] not in "89ab"
-    ):
+    if is_id(prediction_id) is None:
         raise ValueError("not a prediction id: it must be a UUIDv7 in lower case")
+
+
+def to_outcome(row: Sequence[Any]) -> Outcome:
+    """An outcome of the columns id, outcome, revision, received (in milliseconds), request id."""
+    name, outcome, revision, received_ms, request_id = row
+    return Outcome(name, outcome, revision, from_milliseconds(received_ms), request_id)
 
 
 def floor_id(time: datetime) -> str:

@@ -32,6 +32,9 @@ from bentos.records.record import (
     encode_lines,
 )
 
+# Where the spools of all workers are, below the data directory.
+FOLDER = "spool"
+
 _SERVED = "served.json"
 _LOCK = "lock"
 

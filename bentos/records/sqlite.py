@@ -29,10 +29,12 @@ from bentos.records.record import (
     floor_id,
     from_milliseconds,
     milliseconds,
+    start_of_day,
+    to_outcome,
 )
 
 # How long a statement waits for another process that writes.
-_BUSY_SECONDS = 5.0
+BUSY_SECONDS = 5.0
 
 # SQLite takes at most 32,766 parameters; a lookup of more ids is done in parts.
 _IDS_AT_ONCE = 500
@@ -76,10 +78,10 @@ _MIGRATIONS = (
     """,
 )
 
-# What is the same for row after row is stored once: a third of the bytes, and of the time.
+# What is the same for row after row is stored once: fewer bytes, and less time.
 Source = tuple[str, str, str, str, float | None]
-# What each row has comes first, what few rows have last: for each NULL that is bound, Python's
-# sqlite3 looks for an adapter, which takes as long as a tenth of the whole row.
+# What each row has, and what few rows have: for each NULL that is bound, Python's sqlite3
+# looks for an adapter, which is felt in the time of a row.
 _COMMON = (
     "id, request_id, source, features, decode_us, queue_us, predict_us, encode_us, score, label"
 )
@@ -93,7 +95,6 @@ _INSERT = (
 )
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM predictions"  # noqa: S608 - our own column names
 
-# A primary key's order is not what a CTE would keep: the sample is sorted at the end.
 # The last 32 bits of an id are random: beginning at the seed, round the circle.
 _SAMPLE = (
     "SELECT id FROM predictions WHERE {where} "
@@ -130,11 +131,15 @@ class SqliteStore:
 
     def register(self, registration: Registration, environment: Environment) -> None:
         """Write down a model version and an environment, unless they are known."""
-        bare = msgspec.structs.replace(registration, reference=None)
         with self._writing() as connection:
             connection.execute(
                 "INSERT INTO registrations VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (registration.model, registration.version, encode(bare), registration.reference),
+                (
+                    registration.model,
+                    registration.version,
+                    encode(registration.bare),
+                    registration.reference,
+                ),
             )
             connection.execute(
                 "INSERT INTO environments VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -259,7 +264,7 @@ class SqliteStore:
             "GROUP BY outcomes.id ORDER BY outcomes.id",
             parameters,
         )
-        return (_outcome(row) for row in rows)
+        return (to_outcome(row) for row in rows)
 
     def revisions(self, prediction_id: str) -> list[Outcome]:
         """Every revision of one prediction's outcome, the first one first."""
@@ -268,7 +273,7 @@ class SqliteStore:
             "WHERE id = ? ORDER BY revision",
             (prediction_id,),
         )
-        return [_outcome(row) for row in rows]
+        return [to_outcome(row) for row in rows]
 
     def of_subject(self, tokens: Sequence[str]) -> Iterator[Record]:
         """The records of one subject under any of its tokens, by id."""
@@ -300,7 +305,7 @@ class SqliteStore:
 
     def drop_before(self, time: datetime) -> dict[str, int]:
         """Delete the days before the one that `time` is in, UTC."""
-        day = time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        day = start_of_day(time)
         end = (floor_id(day),)
         with self._writing() as connection:
             outcomes = connection.execute("DELETE FROM outcomes WHERE id < ?", end).rowcount
@@ -359,7 +364,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             # A file that was replaced or unmounted needs another connection.
             self.close()
-            raise StoreDown(f"SQLite cannot work on {self._path.name}: {_name(error)}") from None
+            raise StoreDown(name_error(self._path, error)) from None
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -368,7 +373,7 @@ class SqliteStore:
             raise StoreDown(f"the folder of the log cannot be made: {error.strerror}") from None
         is_new = not self._path.exists()
         connection = sqlite3.connect(
-            self._path, _BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            self._path, BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
             if is_new:
@@ -408,7 +413,7 @@ def _where(window: Window, table: str = "") -> tuple[str, list[str]]:
 
 
 def _without_erased(connection: sqlite3.Connection, records: Sequence[Record]) -> Sequence[Record]:
-    # Not a trigger: one costs each row a sixth of its time, and most have no subject.
+    # Not a trigger: that is run for each row, and most have no subject.
     subjects = {record.subject for record in records if record.subject is not None}
     ends: dict[str | None, str] = {}
     for subject in subjects:
@@ -452,8 +457,13 @@ def _to_row(record: Record, source: int) -> tuple[object, ...]:
 
 
 def _rare(record: Record) -> tuple[object, ...] | None:
-    if record.scores is None and record.subject is None and not record.warnings:
-        return None if record.consumer is None else (None, record.consumer, None, None, None)
+    if (
+        record.scores is None
+        and record.consumer is None
+        and record.subject is None
+        and not record.warnings
+    ):
+        return None
     return (
         None if record.scores is None else encode(record.scores).decode(),
         record.consumer,
@@ -471,11 +481,10 @@ def _to_record(row: tuple[Any, ...]) -> Record:
     return Record(**fields)
 
 
-def _outcome(row: tuple[Any, ...]) -> Outcome:
-    name, outcome, revision, received_ms, request_id = row
-    return Outcome(name, outcome, revision, from_milliseconds(received_ms), request_id)
+def name_error(path: Path, error: sqlite3.Error) -> str:
+    """Say what SQLite cannot do, without its own words: they may quote a value."""
+    return f"SQLite cannot work on {path.name}: {_name(error)}"
 
 
 def _name(error: sqlite3.Error) -> str:
-    # Not the message: a constraint's may quote a value.
     return getattr(error, "sqlite_errorname", type(error).__name__)

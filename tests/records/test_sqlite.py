@@ -60,7 +60,7 @@ def test_a_locked_file_is_waited_for_and_then_down(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process that writes for too long costs a retry, not a row."""
-    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
     store.close()
     stored = minutes(3)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -182,7 +182,7 @@ def test_an_erasure_while_somebody_reads(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader in the middle of the log does not stop an erasure."""
-    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
     store.close()
     store.write(minutes(500, subject="mine"), is_retry=False)
     with closing(SqliteStore(path)) as other:
