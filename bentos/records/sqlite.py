@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import msgspec
@@ -35,6 +36,8 @@ from bentos.records.record import (
 
 # How long a statement waits for another process that writes.
 BUSY_SECONDS = 5.0
+# The switch to write-ahead logging takes about a millisecond.
+_SWITCH_PAUSE_SECONDS = 0.002
 
 # SQLite takes at most 32,766 parameters; a lookup of more ids is done in parts.
 _IDS_AT_ONCE = 500
@@ -381,7 +384,7 @@ class SqliteStore:
                 self._path.chmod(0o600)
             # A row has about a kilobyte: more of them share a page, and none is split.
             connection.execute("PRAGMA page_size = 16384")
-            connection.execute("PRAGMA journal_mode = WAL")
+            _log_ahead(connection)
             # A commit survives the death of the process; the last ones may not survive the
             # loss of power, which the write-ahead log bears without damage.
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -390,6 +393,20 @@ class SqliteStore:
             raise
         self._connection = connection
         return connection
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    # Two that switch a new file at once would wait for each other's lock: SQLite tells one of
+    # them SQLITE_BUSY at once, whatever its timeout, and it must ask again.
+    until = monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > until:
+                raise
+            sleep(_SWITCH_PAUSE_SECONDS)
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -6,8 +6,10 @@ import sqlite3
 import stat
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import msgspec
@@ -44,6 +46,23 @@ def test_the_file_is_for_its_owner_only(store: SqliteStore, path: Path) -> None:
     store.write(minutes(1), is_retry=False)
     for part in path.parent.glob(f"{path.name}*"):
         assert stat.S_IMODE(part.stat().st_mode) == 0o600, part.name
+
+
+def test_a_new_file_is_opened_by_several_at_once(tmp_path: Path) -> None:
+    """Starting together costs nobody an error: SQLite itself does not wait for the switch."""
+    openers = 4
+    with ThreadPoolExecutor(openers) as pool:
+        for attempt in range(40):
+            together = Barrier(openers)
+            stores = [SqliteStore(tmp_path / f"{attempt}.db") for _ in range(openers)]
+
+            def open_at_once(store: SqliteStore, together: Barrier = together) -> None:
+                together.wait()
+                store.prepare()
+
+            list(pool.map(open_at_once, stores))
+            for store in stores:
+                store.close()
 
 
 def test_readers_do_not_wait_for_writers(store: SqliteStore, path: Path) -> None:
