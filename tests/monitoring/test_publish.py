@@ -28,7 +28,12 @@ def gateway(need: Callable[[str], None], tmp_path_factory: pytest.TempPathFactor
     """URL of a real Pushgateway."""
     need("prometheus-pushgateway")
     url = f"http://127.0.0.1:{free_port()}"
-    command = ["prometheus-pushgateway", f"--web.listen-address={url[7:]}"]
+    # Debian's keeps metrics in a file of the machine's: not these, nor those of an earlier test.
+    command = [
+        "prometheus-pushgateway",
+        f"--web.listen-address={url[7:]}",
+        "--persistence.file=",
+    ]
     log = tmp_path_factory.mktemp("pushgateway") / "log"
     with running(command, f"{url}/-/ready", log):
         yield url
