@@ -20,7 +20,6 @@ from bentos.errors import RowsRefused, StoreDown
 from bentos.records.record import (
     Environment,
     Event,
-    Noted,
     Outcome,
     Record,
     Registration,
@@ -33,6 +32,8 @@ from bentos.records.record import (
     start_of_day,
     to_outcome,
 )
+from bentos.records.sqlite_rows import COLUMNS, insert, to_record
+from bentos.records.sqlite_schema import migrate
 
 # How long a statement waits for another process that writes.
 BUSY_SECONDS = 5.0
@@ -42,61 +43,7 @@ _SWITCH_PAUSE_SECONDS = 0.002
 # SQLite takes at most 32,766 parameters; a lookup of more ids is done in parts.
 _IDS_AT_ONCE = 500
 
-_COLUMNS = Record.__struct_fields__
-
-# Each entry brings the schema from its place in the list to the next; none is ever changed.
-# ANY keeps the eight bytes of a float; a REAL column keeps -0.0 as the integer 0.
-_MIGRATIONS = (
-    """
-    CREATE TABLE sources (
-        source INTEGER PRIMARY KEY, model TEXT NOT NULL, version TEXT NOT NULL,
-        contract TEXT NOT NULL, environment TEXT NOT NULL, threshold ANY
-    ) STRICT;
-    CREATE TABLE scored (
-        id TEXT PRIMARY KEY, request_id TEXT NOT NULL, source INTEGER NOT NULL,
-        features TEXT NOT NULL, score ANY, scores TEXT, label TEXT,
-        consumer TEXT, subject TEXT, subject_key TEXT,
-        decode_us INTEGER NOT NULL, queue_us INTEGER NOT NULL,
-        predict_us INTEGER NOT NULL, encode_us INTEGER NOT NULL,
-        warnings TEXT
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX scored_subject ON scored (subject) WHERE subject IS NOT NULL;
-    CREATE VIEW predictions AS SELECT * FROM scored LEFT JOIN sources USING (source);
-    CREATE TABLE outcomes (
-        id TEXT NOT NULL, revision INTEGER NOT NULL, outcome TEXT NOT NULL,
-        received_ms INTEGER NOT NULL, request_id TEXT NOT NULL,
-        PRIMARY KEY (id, revision)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE registrations (
-        model TEXT NOT NULL, version TEXT NOT NULL, document BLOB NOT NULL, reference BLOB,
-        PRIMARY KEY (model, version)
-    ) STRICT;
-    CREATE TABLE environments (id TEXT PRIMARY KEY, document BLOB NOT NULL) STRICT;
-    CREATE TABLE erasures (
-        subject TEXT PRIMARY KEY, end_id TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE events (
-        time_ms INTEGER NOT NULL, action TEXT NOT NULL, details TEXT NOT NULL
-    ) STRICT;
-    """,
-)
-
-# What is the same for row after row is stored once: fewer bytes, and less time.
-Source = tuple[str, str, str, str, float | None]
-# What each row has, and what few rows have: for each NULL that is bound, Python's sqlite3
-# looks for an adapter, which is felt in the time of a row.
-_COMMON = (
-    "id, request_id, source, features, decode_us, queue_us, predict_us, encode_us, score, label"
-)
-_RARE = "scores, consumer, subject, subject_key, warnings"
-_INSERT_COMMON = (
-    f"INSERT INTO scored ({_COMMON}) VALUES ({', '.join('?' * 10)}) ON CONFLICT (id) DO NOTHING"  # noqa: S608 - our own column names
-)
-_INSERT = (
-    f"INSERT INTO scored ({_COMMON}, {_RARE}) VALUES ({', '.join('?' * 15)}) "  # noqa: S608 - the same
-    "ON CONFLICT (id) DO NOTHING"
-)
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM predictions"  # noqa: S608 - our own column names
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM predictions"  # noqa: S608 - our own column names
 
 # The last 32 bits of an id are random: beginning at the seed, round the circle.
 _SAMPLE = (
@@ -121,15 +68,7 @@ class SqliteStore:
         with self._working() as connection:
             # Concurrent starts wait here for each other, and the second finds the work done.
             connection.execute("BEGIN IMMEDIATE")
-            (found,) = connection.execute("PRAGMA user_version").fetchone()
-            if found > len(_MIGRATIONS):
-                raise StoreDown(
-                    f"the log has schema {found}, this tabserve knows {len(_MIGRATIONS)}: "
-                    "a newer tabserve made it"
-                )
-            for statement in _statements("".join(_MIGRATIONS[found:])):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+            migrate(connection)
             connection.execute("COMMIT")
 
     def register(self, registration: Registration, environment: Environment) -> None:
@@ -152,27 +91,7 @@ class SqliteStore:
     def write(self, records: Sequence[Record], *, is_retry: bool) -> None:
         """Store all records or none; what is there by its id stays as it is."""
         with self._writing() as connection:
-            sources: dict[Source, int] = {}
-            common: list[tuple[object, ...]] = []
-            others: list[tuple[object, ...]] = []
-            for record in _without_erased(connection, records):
-                made_by = (
-                    record.model,
-                    record.version,
-                    record.contract,
-                    record.environment,
-                    record.threshold,
-                )
-                source = sources.get(made_by)
-                if source is None:
-                    source = sources[made_by] = _find_source(connection, made_by)
-                rare = _rare(record)
-                if rare is None:
-                    common.append(_to_row(record, source))
-                else:
-                    others.append(_to_row(record, source) + rare)
-            connection.executemany(_INSERT_COMMON, common)
-            connection.executemany(_INSERT, others)
+            insert(connection, _without_erased(connection, records))
 
     def read(self, window: Window) -> Iterator[Record]:
         """The records of a window by id, streaming."""
@@ -336,7 +255,7 @@ class SqliteStore:
             self._connection = None
 
     def _stream(self, statement: str, parameters: Sequence[object]) -> Iterator[Record]:
-        return map(_to_record, self._rows(statement, parameters))
+        return map(to_record, self._rows(statement, parameters))
 
     def _rows(self, statement: str, parameters: Sequence[object]) -> Iterator[tuple[Any, ...]]:
         with self._working() as connection:
@@ -409,17 +328,6 @@ def _log_ahead(connection: sqlite3.Connection) -> None:
             sleep(_SWITCH_PAUSE_SECONDS)
 
 
-def _statements(script: str) -> Iterator[str]:
-    # `executescript` would commit what is open: a migration is one transaction.
-    statement = ""
-    for part in script.split(";"):
-        statement += part + ";"
-        if sqlite3.complete_statement(statement):
-            if statement.strip("; \n"):
-                yield statement
-            statement = ""
-
-
 def _where(window: Window, table: str = "") -> tuple[str, list[str]]:
     where, parameters = [f"{table}id >= ?", f"{table}id < ?"], [window.first_id, window.end_id]
     for column, value in (("model", window.model), ("version", window.version)):
@@ -440,62 +348,6 @@ def _without_erased(connection: sqlite3.Connection, records: Sequence[Record]) -
     if not ends:
         return records
     return [record for record in records if record.id >= ends.get(record.subject, "")]
-
-
-def _find_source(connection: sqlite3.Connection, made_by: Source) -> int:
-    found = connection.execute(
-        "SELECT source FROM sources WHERE model = ? AND version = ? AND contract = ? "
-        "AND environment = ? AND threshold IS ?",
-        made_by,
-    ).fetchone()
-    if found is None:
-        found = connection.execute(
-            "INSERT INTO sources (model, version, contract, environment, threshold) "
-            "VALUES (?, ?, ?, ?, ?) RETURNING source",
-            made_by,
-        ).fetchone()
-    source: int = found[0]
-    return source
-
-
-def _to_row(record: Record, source: int) -> tuple[object, ...]:
-    return (
-        record.id,
-        record.request_id,
-        source,
-        str(record.features, "utf-8"),
-        record.decode_us,
-        record.queue_us,
-        record.predict_us,
-        record.encode_us,
-        record.score,
-        record.label,
-    )
-
-
-def _rare(record: Record) -> tuple[object, ...] | None:
-    if (
-        record.scores is None
-        and record.consumer is None
-        and record.subject is None
-        and not record.warnings
-    ):
-        return None
-    return (
-        None if record.scores is None else encode(record.scores).decode(),
-        record.consumer,
-        record.subject,
-        record.subject_key,
-        encode(record.warnings).decode() if record.warnings else None,
-    )
-
-
-def _to_record(row: tuple[Any, ...]) -> Record:
-    fields = dict(zip(_COLUMNS, row, strict=True))
-    fields["features"] = msgspec.Raw(fields["features"])
-    fields["scores"] = fields["scores"] and msgspec.json.decode(fields["scores"])
-    fields["warnings"] = msgspec.json.decode(fields["warnings"] or "[]", type=tuple[Noted, ...])
-    return Record(**fields)
 
 
 def name_error(path: Path, error: sqlite3.Error) -> str:

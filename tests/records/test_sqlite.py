@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from bentos.errors import RowsRefused, StoreDown
-from bentos.records import sqlite
+from bentos.records import sqlite, sqlite_schema
 from bentos.records.sqlite import SqliteStore
 from tests.records.predictions import ALL, DAY, NOON, by_id, minutes, record
 
@@ -158,15 +158,15 @@ def test_a_failing_migration_leaves_nothing(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Migrations are one transaction: after a failure the schema is as it was."""
-    known = sqlite._MIGRATIONS
+    known = sqlite_schema.MIGRATIONS
     broken = "CREATE TABLE extra (x); SELECT * FROM nothing;"
-    monkeypatch.setattr(sqlite, "_MIGRATIONS", (*known, broken))
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*known, broken))
     with pytest.raises(StoreDown):
         store.prepare()
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("PRAGMA user_version").fetchone() == (len(known),)
         assert other.execute("SELECT 1 FROM sqlite_master WHERE name = 'extra'").fetchall() == []
-    monkeypatch.setattr(sqlite, "_MIGRATIONS", (*known, "CREATE TABLE extra (x);"))
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*known, "CREATE TABLE extra (x);"))
     store.prepare()
 
 
