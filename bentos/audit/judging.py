@@ -112,6 +112,8 @@ def _judge_binary(
         len(known),
         resamples,
     )
+    low, high = measures.kolmogorov_smirnov_interval(score, outcome)
+    found.measured["ks"] = Figure(found.measured["ks"].value, low, high)
     # No interval: the mean of absolute distances grows with every resample's noise, so
     # that the percentiles lie above the number itself.
     found.measured["calibration_error"] = Figure(measures.calibration_error(score, outcome))

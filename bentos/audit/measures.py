@@ -15,6 +15,9 @@ Ints = NDArray[np.int64]
 # Groups of equal size, as in training (bentos.training.evaluation).
 GROUPS = 10
 
+# The 95 % point of Kolmogorov's distribution.
+_SMIRNOV_95 = 1.3581
+
 
 def area_under_roc(scores: Floats, positive: Floats, negative: Floats) -> float:
     """The chance that a positive row scores above a negative one, ties counted half.
@@ -37,6 +40,20 @@ def kolmogorov_smirnov(scores: Floats, positive: Floats, negative: Floats) -> fl
         return float("nan")
     distances = np.cumsum(ups) / ups.sum() - np.cumsum(downs) / downs.sum()
     return float(np.max(np.abs(distances)))
+
+
+def kolmogorov_smirnov_interval(scores: Floats, outcomes: Floats) -> tuple[float, float]:
+    """A 95 % interval of the KS distance: how far both distributions may be off, at once.
+
+    Smirnov 1948 (Annals of Mathematical Statistics 19:279): between samples of m and n rows,
+    1.358 * sqrt(1/m + 1/n). A maximum is biased upwards, and more so in each resample, so
+    that a bootstrap's percentiles lie above it; this margin holds whatever the distance is,
+    and is wider than it need be where the classes are far apart.
+    """
+    ups = float(outcomes.sum())
+    margin = _SMIRNOV_95 * float(np.sqrt(1.0 / ups + 1.0 / (len(outcomes) - ups)))
+    distance = kolmogorov_smirnov(scores, outcomes, 1.0 - outcomes)
+    return max(0.0, distance - margin), min(1.0, distance + margin)
 
 
 def _by_score(scores: Floats, positive: Floats, negative: Floats) -> tuple[Floats, Floats]:

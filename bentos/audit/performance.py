@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,11 @@ def performance(
         document = {
             "since": window.since,
             "until": until or datetime.now(window.since.tzinfo),
-            "interval": {"level": 0.95, "method": "percentile bootstrap", "resamples": resamples},
+            "interval": {
+                "level": 0.95,
+                "method": "percentile bootstrap; of ks, Smirnov's margin",
+                "resamples": resamples,
+            },
             "estimate": {
                 "method": "confidence-based performance estimation",
                 "assumptions": estimate.ASSUMPTIONS,
@@ -75,7 +79,10 @@ def performance(
     for (name, tag), rows in unknown.items():
         click.echo(f"{name}:{tag}: {rows:,} rows, but it was never registered: not judged\n")
     if judged:
-        click.echo(f"intervals: 95 %, percentile bootstrap of {resamples} resamples, fixed seed")
+        click.echo(
+            f"intervals: 95 %, percentile bootstrap of {resamples} resamples, fixed seed; "
+            "of ks, Smirnov's margin"
+        )
     if any(one.estimated for one in judged):
         click.echo("the estimate (CBPE) assumes:")
         for assumption in estimate.ASSUMPTIONS:
@@ -99,8 +106,8 @@ def _lines(one: Judgement) -> Iterator[str]:
     for name in names:
         yield (
             f"  {name:<18}{_figure(one.measured.get(name))}"
-            f"{_number(one.estimated.get(name)):>10}"
-            f"{_number(one.estimated_on_labelled.get(name)):>13}"
+            f"{_estimate(one.estimated, name):>10}"
+            f"{_estimate(one.estimated_on_labelled, name):>13}"
         ).rstrip()
     if one.calibration:
         yield "  calibration, by score:  " + f"{'rows':>8}{'mean score':>12}{'observed':>10}"
@@ -122,8 +129,12 @@ def _figure(figure: Figure | None) -> str:
     interval = ""
     if figure.low is not None and figure.high is not None:
         interval = f"{figure.low:.4f} to {figure.high:.4f}"
-    return f"{_number(figure.value) or 'undefined':>10}  {interval:<20}"
+    return f"{_number(figure.value):>10}  {interval:<20}"
+
+
+def _estimate(values: Mapping[str, float | None], name: str) -> str:
+    return _number(values[name]) if name in values else ""
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return "undefined" if value is None else f"{value:.4f}"

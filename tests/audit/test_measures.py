@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -42,6 +44,23 @@ def test_binary(rows: int, ties: bool) -> None:
         },
         abs=1e-12,
     )
+
+
+@pytest.mark.parametrize("distance", [0.0, 0.5, 1.2])
+@pytest.mark.parametrize("rows", [60, 1000])
+def test_ks_interval_covers(rows: int, distance: float) -> None:
+    """Of 400 intervals for a known KS distance, 95 % hold it or more: small or large samples."""
+    random = np.random.default_rng(6)
+    # Two normal distributions so far apart differ most in the middle between them.
+    truth = math.erf(distance / (2.0 * math.sqrt(2.0)))
+    held = 0
+    for _ in range(400):
+        outcomes = (random.random(rows) < 0.3).astype(np.float64)
+        scores = random.normal(size=rows) + distance * outcomes
+        low, high = measures.kolmogorov_smirnov_interval(scores, outcomes)
+        held += low <= truth <= high
+    # Three standard errors of a binomial share of 0.95 in 400 are 0.033.
+    assert held / 400 >= 0.917
 
 
 @pytest.mark.parametrize("ties", [False, True])
