@@ -9,7 +9,7 @@ import click
 
 from bentos.audit.opened import OpenedLog, open_log, store_option
 from bentos.audit.subjects import read_subject, require_keys, subject_options
-from bentos.errors import TabserveError
+from bentos.errors import StoreDown, TabserveError
 from bentos.records import spool
 from bentos.records.record import Event
 
@@ -43,13 +43,18 @@ def forget(url: str | None, subject: str | None, subject_file: TextIO | None) ->
         now = datetime.now(UTC)
         erased = log.store.forget(tokens, now)
         erased["spooled"] = _blank(log, tokens)
-        _prove(log, tokens)
         # Neither the subject nor a token: the note must not say whose records there were.
         log.store.note(Event(now, "forget", {**erased, "keys": ", ".join(keys.ids)}))
-    counts = ", ".join(f"{count:,} {kind}" for kind, count in erased.items())
-    click.echo(f"erased under the keys {', '.join(keys.ids)}: {counts}")
-    click.echo("proved: the store finds no record of the subject, nor does the spool")
-    click.echo(_OUT_OF_REACH)
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in erased.items())
+        click.echo(f"erased under the keys {', '.join(keys.ids)}: {counts}")
+        if not any(erased.values()):
+            click.echo("there was no record of the subject: is it named as the client named it?")
+        _prove(log, tokens)
+        place = "" if log.spool.is_dir() else ", which is not there"
+        click.echo(
+            f"proved: no record of the subject in the store, nor in the spool {log.spool}{place}"
+        )
+        click.echo(_OUT_OF_REACH)
 
 
 def _blank(log: OpenedLog, tokens: list[str]) -> int:
@@ -63,6 +68,10 @@ def _blank(log: OpenedLog, tokens: list[str]) -> int:
 
 
 def _prove(log: OpenedLog, tokens: list[str]) -> None:
+    try:
+        log.store.scrub()
+    except StoreDown as error:
+        raise NotForgotten(f"NOT forgotten yet: {error}; run the command again") from None
     left = sum(1 for _ in log.of_subject(tokens))
     waiting = spool.find(log.spool, tokens)
     if left or waiting:

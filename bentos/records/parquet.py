@@ -206,6 +206,9 @@ class ParquetStore:
         """Erase a subject's rows from every file that has some, and bar late ones."""
         return erasure.erase(self._files, tokens, floor_id(now))
 
+    def scrub(self) -> None:
+        """Nothing: `forget` writes the files anew."""
+
     def drop_before(self, time: datetime) -> dict[str, int]:
         """Remove the folders of the days before the one that `time` is in, UTC."""
         day = start_of_day(time)

@@ -6,9 +6,10 @@ for. Ids begin with the time, so the primary key is the index of every window.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
@@ -203,12 +204,9 @@ class SqliteStore:
         return self._stream(f"{_SELECT} WHERE subject IN ({marks}) ORDER BY id", tokens)
 
     def forget(self, tokens: Sequence[str], now: datetime) -> dict[str, int]:
-        """Erase a subject's rows, overwrite them in the file, and bar late ones."""
+        """Erase a subject's rows, and bar late ones."""
         marks = ", ".join("?" * len(tokens))
         mine = f"SELECT id FROM predictions WHERE subject IN ({marks})"  # noqa: S608 - only question marks
-        with self._working() as connection:
-            # Deleted rows are overwritten with zeros, not left in free pages.
-            connection.execute("PRAGMA secure_delete = ON")
         with self._writing() as connection:
             connection.executemany(
                 "INSERT INTO erasures VALUES (?, ?) "
@@ -220,10 +218,17 @@ class SqliteStore:
                 f"DELETE FROM scored WHERE subject IN ({marks})",  # noqa: S608 - the same
                 tokens,
             )
-        with self._working() as connection:
-            # The write-ahead log still has the rows until it is emptied.
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return {"predictions": predictions.rowcount, "outcomes": outcomes.rowcount}
+
+    def scrub(self) -> None:
+        """Empty the write-ahead log, which has erased rows until then."""
+        with self._working() as connection:
+            (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise StoreDown(
+                "another process reads the log, and what was erased stays in its write-ahead log "
+                "until that is done"
+            )
 
     def drop_before(self, time: datetime) -> dict[str, int]:
         """Delete the days before the one that `time` is in, UTC."""
@@ -293,20 +298,22 @@ class SqliteStore:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreDown(f"the folder of the log cannot be made: {error.strerror}") from None
-        is_new = not self._path.exists()
+        # What people sent is nobody else's on this machine, from the file's first moment on.
+        with suppress(OSError):
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(
             self._path, BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            if is_new:
-                # What people sent is nobody else's on this machine.
-                self._path.chmod(0o600)
             # A row has about a kilobyte: more of them share a page, and none is split.
             connection.execute("PRAGMA page_size = 16384")
             _log_ahead(connection)
             # A commit survives the death of the process; the last ones may not survive the
             # loss of power, which the write-ahead log bears without damage.
             connection.execute("PRAGMA synchronous = NORMAL")
+            # Whoever deletes or moves a row overwrites it with zeros; not every build of
+            # SQLite does so by itself.
+            connection.execute("PRAGMA secure_delete = ON")
         except BaseException:
             connection.close()
             raise

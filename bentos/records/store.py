@@ -101,6 +101,12 @@ class Store(Protocol):
         Gives how many rows were erased, by kind; of_subject finds none afterwards.
         """
 
+    def scrub(self) -> None:
+        """Take what `forget` erased out of the store's own files as far as it can.
+
+        Raises StoreDown where that must be tried again.
+        """
+
     def drop_before(self, time: datetime) -> dict[str, int]:
         """Drop what is older, whole days only. Gives what was dropped, by kind."""
 
