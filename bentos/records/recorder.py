@@ -9,12 +9,14 @@ all, is the delivery's business.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 
@@ -27,10 +29,15 @@ from bentos.records.spool import Segment, Served, Spool, SpoolFull
 from bentos.records.store import Store
 from bentos.records.subject import Keys
 from bentos.scoring import Scored
-from bentos.validation import EncodedRow, EncodedValue
+from bentos.validation import EncodedRow, EncodedValue, escape_pointer
 
 FLUSH_ROWS = 512
 FLUSH_SECONDS = 0.25
+# How often rows that are lost for want of room are told of, as long as they are.
+_TELL_SECONDS = 60.0
+
+
+_NO_ROOM: tuple[DropReason, ...] = ("buffer_full", "spool_full")
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
@@ -87,6 +94,8 @@ class Features:
             if feature.categories is not None
         ]
         self._is_whole = len(stored) == len(contract.features)
+        # What a warning about one of them points to.
+        self._pointers = frozenset(f"/{escape_pointer(feature.name)}" for _, feature in stored)
         # A struct is written by name, in C: no dictionary for each row.
         self._type = msgspec.defstruct(
             "Features",
@@ -102,6 +111,14 @@ class Features:
         for place, names in self._categories:
             values[place] = names[values[place]]
         return msgspec.Raw(self._encode(self._type(*values)))
+
+    def note(self, warnings: Sequence[Warned]) -> tuple[Noted, ...]:
+        """Note an answer's warnings: those about a feature that may not be stored are not."""
+        return tuple(
+            Noted(warned.pointer, warned.code)
+            for warned in warnings
+            if warned.pointer in self._pointers
+        )
 
 
 class Recorder:
@@ -132,13 +149,15 @@ class Recorder:
         self._has_told = False
         self._threshold = contract.threshold
         self._names = tuple(str(label) for label in contract.classes or ())
-        self._write = Features(contract, listed).write
+        self._features = Features(contract, listed)
         self._keys = keys
         self._spool = Spool(spool_folder, spool_bytes, served)
         self._delivery = Delivery(open_store, self._spool, self.counts, memory_rows=buffer_rows)
         self._buffer: deque[Answered] = deque()
         # Rows taken out of the buffer: with `counts.enqueued` it says how many are in it.
         self._flushed = 0
+        self._told: dict[DropReason, int] = dict.fromkeys(_NO_ROOM, 0)
+        self._tell_at = 0.0
         self._wake = threading.Event()
         self._is_stopping = False
         # Without a spool there is nothing to tell.
@@ -199,8 +218,10 @@ class Recorder:
             self._wake.wait(FLUSH_SECONDS)
             self._wake.clear()
             self._flush()
+            self._tell(monotonic())
         # What came between the last flush and the word to stop.
         self._flush()
+        self._tell(math.inf)
 
     def _flush(self) -> None:
         while self._buffer:
@@ -249,13 +270,24 @@ class Recorder:
         if not self._delivery.take(segment):
             self._drop("spool_full", len(records))
 
+    def _tell(self, now: float) -> None:
+        # The first rows that are lost are told of at once, all others once a minute: a log
+        # that is full is full for long. What else drops rows says so itself.
+        lost = {reason: self.counts.dropped[reason] for reason in _NO_ROOM}
+        if lost == self._told or now < self._tell_at:
+            return
+        fields = {reason: rows - self._told[reason] for reason, rows in lost.items()}
+        LOGGER.error("answers are lost to the prediction log: no room", extra={"fields": fields})
+        self._told, self._tell_at = lost, now + _TELL_SECONDS
+
     def _drop(self, reason: DropReason, rows: int) -> None:
         self.counts.dropped[reason] += rows
 
     def _append(self, answered: Answered, records: list[Record]) -> None:
         # Every microsecond here is taken from the answers: one interpreter does both.
         model, version, contract, environment = self._made_by
-        write, request_id, threshold = self._write, answered.request_id, self._threshold
+        write, note = self._features.write, self._features.note
+        request_id, threshold = answered.request_id, self._threshold
         key_id = subject = None
         if answered.subject is not None:
             key_id, subject = self._token(answered.subject)
@@ -285,7 +317,7 @@ class Recorder:
                     queue_us,
                     predict_us,
                     encode_us,
-                    _note(scored.warnings) if scored.warnings else (),
+                    note(scored.warnings) if scored.warnings else (),
                 )
             )
 
@@ -303,7 +335,3 @@ def _by_code(categories: Sequence[Category]) -> dict[EncodedValue, Category | No
     names: dict[EncodedValue, Category | None] = {None: None}
     names.update((float(code), category) for code, category in enumerate(categories))
     return names
-
-
-def _note(warnings: Sequence[Warned]) -> tuple[Noted, ...]:
-    return tuple(Noted(warned.pointer, warned.code) for warned in warnings)

@@ -176,6 +176,18 @@ def test_a_new_feature_is_not_stored_until_it_is_listed(tmp_path: Path) -> None:
     assert b"se7r3t" not in bytes_below(tmp_path)
 
 
+def test_a_warning_is_stored_where_its_feature_may_be(tmp_path: Path) -> None:
+    """That a value was out of range says something of it: not stored where it is not listed."""
+    slashed = Feature("a/b~c", "float", "double")
+    contract = contract_of(*CONTRACT.features, slashed)
+    warnings = tuple(
+        Warned(pointer, "out_of_range", "") for pointer in ("/amount", "/colour", "/a~1b~0c")
+    )
+    one = Answered("r", answered().ids, [(*ROW, 1.0)], [Scored(1.0, warnings=warnings)])
+    (found,) = record_one(tmp_path, contract, one, listed=["amount", "a/b~c"])
+    assert [noted.pointer for noted in found.warnings] == ["/amount", "/a~1b~0c"]
+
+
 # ---- records
 
 
@@ -442,6 +454,9 @@ def fill(made: Recorder, is_enough: Callable[[], bool]) -> None:
         wait_until(lambda: not made._buffer)
 
 
+LOST = "answers are lost to the prediction log: no room"
+
+
 def test_a_full_spool_drops_rows_and_counts_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -458,6 +473,26 @@ def test_a_full_spool_drops_rows_and_counts_them(
     assert len(read_log(tmp_path / "records.db")) == state.written >= 50
     told = "rows cannot be spooled, they stay in memory: it is as large as it may be"
     assert messages(heard).count(told) == 1
+    # At once for the first, and at the end for all others: a minute has not gone by.
+    lost = [one.__dict__["fields"]["spool_full"] for one in heard if one.getMessage() == LOST]
+    assert len(lost) == 2
+    assert sum(lost) == state.dropped["spool_full"]
+
+
+def test_a_full_buffer_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows lost for want of room are told of as long as they are, but not for each of them."""
+    monkeypatch.setattr(module, "_TELL_SECONDS", 0.05)
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 0.001)
+    with listening() as heard, recording(tmp_path, buffer_rows=10) as made:
+        started = time.monotonic()
+        made.start()
+        while time.monotonic() < started + 0.3:
+            made.add(answered(11))
+        lines = len(messages(heard))
+        made.add(answered(11))
+    assert 2 <= lines <= 7
+    lost = [one.__dict__["fields"]["buffer_full"] for one in heard if one.getMessage() == LOST]
+    assert sum(lost) == look(made).dropped["buffer_full"]
 
 
 def test_without_a_spool_rows_stay_in_memory(tmp_path: Path) -> None:
