@@ -43,6 +43,13 @@ class Comparison(msgspec.Struct):
     segment_by: str | None = None
     segments: dict[str, Shift] = {}
 
+    @property
+    def changed_share(self) -> float:
+        """Rows that would get another label or be refused, as a share of those compared."""
+        changed = sum(self.flips.values()) + self.refused_rows
+        compared = self.scored + self.refused_rows
+        return changed / compared if compared else 0.0
+
 
 def compare(log: OpenedLog, window: Window, tag: str, segment: str | None) -> Comparison:
     """Score a window with the model of a tag; segments are values or quartiles of a feature.

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 @click.option("--model", "tag", help="Score with this model of the Bento store, NAME:TAG.")
 @click.option("--recorded", help="Only what this model answered, NAME or NAME:TAG.")
 @click.option("--segment", help="Show the shift by this feature: its values, or quartiles.")
+@click.option(
+    "--max-flipped",
+    type=click.FloatRange(0.0, 1.0),
+    help="With --model: exit 1 if more than this share of rows gets another label or is refused.",
+)
 @click.option("--json", "is_json", is_flag=True, help="One JSON document.")
 def replay(
     url: str | None,
@@ -34,16 +39,18 @@ def replay(
     tag: str | None,
     recorded: str | None,
     segment: str | None,
+    max_flipped: float | None,
     is_json: bool,
 ) -> None:
     """Score recorded rows again.
 
     Without --model each row goes to the model version that answered it: exit 0 if every
     score and label is the recorded one to the last bit, else exit 1, and what changed.
-    With --model: how scores and decisions would shift.
+    With --model: how scores and decisions would shift. Where nothing could be scored,
+    nothing is proved: exit 1.
     """
-    if segment is not None and tag is None:
-        raise click.UsageError("--segment goes with --model")
+    if tag is None and (segment is not None or max_flipped is not None):
+        raise click.UsageError("--segment and --max-flipped go with --model")
     # Here, so that the list of commands needs neither BentoML nor numpy.
     import msgspec
 
@@ -52,15 +59,17 @@ def replay(
 
     model, _, version = (recorded or "").partition(":")
     window = make_window(since, until, model or None, version or None)
-    is_good = True
     with open_log(url) as log:
         found: Comparison | list[Verdict]
         if tag is None:
             found = verifying.verify(log, window)
-            is_good = all(verdict.is_same for verdict in found)
+            is_good = bool(found) and all(verdict.is_same for verdict in found)
             lines = _verdicts(found)
         else:
             found = comparing.compare(log, window, tag, segment)
+            is_good = found.scored > 0 and (
+                max_flipped is None or found.changed_share <= max_flipped
+            )
             lines = _comparison(found)
     if is_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
@@ -98,6 +107,8 @@ def _comparison(found: Comparison) -> Iterator[str]:
         for reason, rows in found.refused.items():
             yield f"    {rows:,} {reason}"
     yield f"  {found.scored:,} scored"
+    if not found.rows:
+        yield "  the log has no prediction in this window"
     if found.outputs:
         width = max(map(len, [*found.outputs, *found.segments])) + 2
         yield _head(width)

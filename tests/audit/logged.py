@@ -37,6 +37,13 @@ def succeed(*arguments: str, text: str | None = None) -> str:
     return result.stdout
 
 
+def fail(*arguments: str) -> str:
+    """Run a command that must say no; gives what it wrote to standard output."""
+    result = run(*arguments)
+    assert result.exit_code == 1, result.output
+    return result.stdout
+
+
 def make_id(time: datetime, number: int = 0) -> str:
     """A UUIDv7 of a time; a number tells those of one millisecond apart, in order."""
     return f"{floor_id(time)[:13]}-7000-8000-{number:012x}"

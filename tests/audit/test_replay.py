@@ -23,7 +23,7 @@ from bentos.records.record import Environment, Record
 from bentos.registration import register
 from tests import models
 from tests.audit import logged
-from tests.audit.logged import NOW, answer, run, store_of, succeed, write
+from tests.audit.logged import NOW, answer, fail, run, store_of, succeed, write
 
 Rows = list[dict[str, object]]
 
@@ -39,9 +39,7 @@ def challenger(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) ->
 
 def verdict(*arguments: str) -> Any:
     """The verdict on one version; the command must fail."""
-    result = run("replay", "--json", *arguments)
-    assert result.exit_code == 1, result.output
-    (found,) = json.loads(result.stdout)
+    (found,) = json.loads(fail("replay", "--json", *arguments))
     return found
 
 
@@ -205,9 +203,12 @@ def test_refused_now(log: Path, served: dict[str, Served], rows: Rows) -> None:
 
 
 def test_nothing_there(log: Path, served: dict[str, Served], rows: Rows) -> None:
-    """An empty window is said."""
+    """An empty window is said, and proves nothing: exit 1, with another model, too."""
     write(log, served["binary"], answer(served["binary"], rows[:1]))
-    assert succeed("replay", "--since", "1s") == "the log has no prediction in this window\n"
+    assert fail("replay", "--since", "1s") == "the log has no prediction in this window\n"
+    assert fail("replay", "--recorded", "nobody") == "the log has no prediction in this window\n"
+    tag = tag_of(served["binary"])
+    assert "no prediction in this window" in fail("replay", "--since", "1s", "--model", tag)
 
 
 # ---- another model
@@ -243,6 +244,11 @@ def test_shift(recorded: list[Record], challenger: Served, rows: Rows) -> None:
     )
     assert found["flips"] == dict(flips)
     assert shift["flipped"] == pytest.approx(flips.total() / 600)
+    # The gate of a promotion, at the very share and just below it.
+    gate = ("replay", "--model", tag_of(challenger), "--max-flipped")
+    assert 0 < flips.total() < 600
+    succeed(*gate, repr(flips.total() / 600))
+    fail(*gate, repr((flips.total() - 1) / 600))
 
 
 @pytest.mark.parametrize(
@@ -314,10 +320,10 @@ def test_refused_rows(
     model = lightgbm.LGBMClassifier(**models._parameters()).fit(narrow, target)
     path = models.log(model, narrow, tmp_path / "narrow", threshold=0.5)
     tag = intake.import_model(str(path), name="test-narrow").tag
-    found = json.loads(succeed("replay", "--json", "--model", tag))
+    found = json.loads(fail("replay", "--json", "--model", tag))
     assert (found["scored"], found["refused_rows"]) == (0, 600)
     assert found["refused"] == {"unknown_feature": 600}
-    text = succeed("replay", "--model", tag)
+    text = fail("replay", "--model", tag)
     assert "600 unknown_feature" in text
 
 
@@ -329,7 +335,7 @@ def test_incomparable(
     log_store = store_of(log)
     log_store.write([msgspec.structs.replace(unknown, version="v0")], is_retry=False)
     log_store.close()
-    text = succeed("replay", "--model", tag_of(served["regression"]))
+    text = fail("replay", "--model", tag_of(served["regression"]))
     assert "600 not compared: test-binary:" in text
     assert "1 not compared: test-binary:v0 was never registered" in text
     assert "  0 scored" in text
@@ -350,6 +356,7 @@ def test_rows_without_values(
     ("arguments", "code"),
     [
         (("--segment", "amount"), 2),
+        (("--max-flipped", "0.1"), 2),
         (("--model", "nobody:v1"), 1),
         (("--model", "not a tag"), 1),
         (("--model", "test-binary:latest", "--segment", "shoe_size"), 1),
