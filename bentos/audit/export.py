@@ -15,6 +15,7 @@ from bentos.audit.opened import OpenedLog, open_log, store_option
 from bentos.audit.output import open_output, output_option
 from bentos.audit.subjects import read_subject, require_keys, subject_options
 from bentos.audit.times import iso
+from bentos.records import spool
 from bentos.records.record import Event, Outcome, Record
 
 _encode = msgspec.json.Encoder().encode
@@ -29,13 +30,16 @@ def export(
 ) -> None:
     """Write one person's predictions as JSON: values, scores, decisions, reasons, outcomes.
 
-    Reasons need the model version in the local Bento store.
+    Reasons need the model version in the local Bento store. Records that still wait in the
+    spool are not in it: exit 1, and export again once the store has them.
     """
     text = read_subject(subject, subject_file)
     now = datetime.now(UTC)
     with open_log(url) as log:
         keys = require_keys(log.settings)
         tokens = keys.tokens(text)
+        # Before the store: what is delivered in between is then in both, and missed by neither.
+        waiting = spool.find(log.spool, tokens)
         count = 0
         with open_output(output) as file:
             file.write(b'{"exported":' + _encode(iso(now)) + b',"predictions":[')
@@ -49,6 +53,11 @@ def export(
     click.echo(f"{count:,} {what}{'' if output is None else f' in {output.name}'}", err=True)
     if not count:
         click.echo("the log has no record of the subject", err=True)
+    if waiting:
+        raise click.ClickException(
+            f"{waiting:,} of theirs waited in the spool for the store: export again when a service "
+            "has delivered them"
+        )
 
 
 def _documents(log: OpenedLog, tokens: list[str]) -> Iterator[dict[str, object]]:

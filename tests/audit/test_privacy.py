@@ -299,3 +299,14 @@ def test_export_of_nobody(mine: list[Record]) -> None:
     result = run("export", "--subject", "nobody")
     assert json.loads(result.stdout)["predictions"] == []
     assert "the log has no record of the subject" in result.stderr
+
+
+def test_export_with_records_that_wait(
+    mine: list[Record], data_dir: Path, served: dict[str, Served], rows: Rows
+) -> None:
+    """Records in the spool are a person's, too: the export says that it lacks them."""
+    spool(data_dir, answer(served["binary"], rows[:2], subject=("new", tokens()[0])))
+    result = run("export", "--subject", SUBJECT)
+    assert result.exit_code == 1
+    assert len(json.loads(result.stdout)["predictions"]) == 5
+    assert "2 of theirs waited in the spool" in result.stderr
