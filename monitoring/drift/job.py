@@ -16,7 +16,7 @@ import msgspec
 
 from bentos import contract as contracts
 from bentos.contract import Contract
-from bentos.errors import TabserveError
+from bentos.errors import StoreDown, TabserveError
 from bentos.records.drift import DriftLog, DriftResult, FeatureResult, open_drift_log
 from bentos.records.record import Outcome, Record, Registration, Version, Window
 from bentos.records.store import open_store
@@ -61,7 +61,11 @@ class CannotCompare(Exception):
 
 
 def work(settings: Settings, now: datetime, name: str) -> list[Compared]:
-    """Do one run. A log that cannot be used is an outcome, `failed`, and not an exception."""
+    """Do one run. A log that cannot be used is an outcome, `failed`, and not an exception.
+
+    Where the log breaks in the middle, what was compared before is kept beside that outcome.
+    """
+    done: list[Compared] = []
     try:
         log = open_store(settings.store, settings.data_dir)
         results = open_drift_log(settings.store, settings.data_dir)
@@ -69,30 +73,32 @@ def work(settings: Settings, now: datetime, name: str) -> list[Compared]:
             # The results first: they do not make a log where there is none.
             results.prepare()
             log.prepare()
-            return run(log, results, settings, now, name)
+            for item in run(log, results, settings, now, name):
+                done.append(item)
         finally:
             log.close()
             results.close()
     except TabserveError as error:
-        return [fail(settings, now, name, str(error))]
+        done.append(fail(settings, now, name, str(error)))
     except Exception as error:
         # Whatever it is, somebody must hear of it: not only whoever reads the log.
         LOGGER.exception("the run broke")
-        return [fail(settings, now, name, f"the run broke: {type(error).__name__}")]
+        done.append(fail(settings, now, name, f"the run broke: {type(error).__name__}"))
+    return done
 
 
 def run(
     log: Log, results: DriftLog, settings: Settings, now: datetime, name: str
-) -> list[Compared]:
-    """Compare every version of the window, and write each result down.
+) -> Iterator[Compared]:
+    """Compare every version of the window; give each, then write its result down.
 
     `now`: the end of the window where the settings name none. `name`: id of the run.
-    Raises StoreDown where the log cannot be read or written.
+    Raises StoreDown where the log cannot be read or written: after what was compared was given.
     """
     until = settings.until or now
     window = Window(until - settings.window, until, settings.model or None)
     span = Span(window.since, window.until)
-    compared = []
+    is_empty = True
     for (model, version), parts in _group(log.versions(window)).items():
         mine = msgspec.structs.replace(window, model=model, version=version)
         past = results.last(settings.job_name, model, version, max(1, settings.retraining_runs - 1))
@@ -104,18 +110,23 @@ def run(
             runs=settings.retraining_runs,
         )
         entry = _describe(found, parts, ruling, span, settings, name)
-        results.write(_to_result(entry, settings.job_name, now))
         previous = past[0].outcome if past else None
-        compared.append(Compared(entry, previous, found.contract, found.reference, found.window))
-    if not compared:
+        is_empty = False
+        yield Compared(entry, previous, found.contract, found.reference, found.window)
+        try:
+            results.write(_to_result(entry, settings.job_name, now))
+        except TabserveError as error:
+            raise StoreDown(
+                f"the result of {model} {version} could not be stored: {error}"
+            ) from error
+    if is_empty:
         nothing = Findings(outcome="insufficient_data", reason="no predictions in the window")
         entry = _describe(_Found(nothing), [], Retraining(), span, settings, name)
-        compared.append(Compared(entry))
-    return compared
+        yield Compared(entry)
 
 
 def fail(settings: Settings, now: datetime, name: str, reason: str) -> Compared:
-    """What a run comes to that could not read the log at all."""
+    """What a run comes to that the log did not let finish."""
     until = settings.until or now
     found = _Found(Findings(outcome="failed", reason=reason))
     span = Span(until - settings.window, until)

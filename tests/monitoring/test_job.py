@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -160,6 +162,29 @@ def test_a_log_that_cannot_be_used_is_a_failed_run(tmp_path: Path, url: str) -> 
     entry = only(job.work(settings, NOW, "run-1"))
     assert (entry.outcome, entry.model) == ("failed", None)
     assert entry.reason
+
+
+def test_a_store_that_breaks_midway_keeps_what_was_compared(log: Written) -> None:
+    """The first result is stored, the second refused by the store itself: both are told."""
+    log.register("v2")
+    log.register("v3")
+    for version in ("v1", "v2", "v3"):
+        log.add(make_frame(600, seed=3), version)
+    run(log, "run-1")
+    with closing(sqlite3.connect(log.url[10:])) as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON drift_runs WHEN NEW.version = 'v2' "
+            "BEGIN SELECT RAISE(ABORT, 'no space'); END"
+        )
+    done = [item.entry for item in run(log, "run-2")]
+    assert [(entry.version, entry.outcome) for entry in done] == [
+        ("v1", "no_drift"),
+        ("v2", "no_drift"),
+        (None, "failed"),
+    ]
+    assert done[-1].reason.startswith("the result of credit v2 could not be stored: ")
+    (last,) = open_drift_log(log.url).last("tabserve_drift", "credit", "v1", 1)
+    assert last.run == "run-2"
 
 
 def test_a_mistake_of_ours_is_a_failure(log: Written, contract: Contract) -> None:
