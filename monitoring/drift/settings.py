@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+from bentos.errors import ConfigurationError
+from bentos.records.drift import open_drift_log
+from bentos.records.store import NONE, open_store
 from monitoring.drift.limits import Limits
 
 PREFIX = "TABSERVE_DRIFT_"
@@ -26,6 +29,13 @@ PREFIX = "TABSERVE_DRIFT_"
 STORE_VARIABLE = "TABSERVE_STORE_URL"
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+# Half a century: no log is older, and calendars and clocks reckon with it.
+_LONGEST = timedelta(weeks=2600)
+
+# The times of predictions begin here (UUIDv7).
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -40,7 +50,7 @@ class Settings:
     store: str = field(
         default="sqlite:///",
         repr=False,
-        metadata={"help": f"Prediction log; where unset, `{STORE_VARIABLE}`."},
+        metadata={"help": f"Prediction log; where unset or empty, `{STORE_VARIABLE}`."},
     )
     data_dir: Path = field(
         default=Path(".tabserve"),
@@ -79,18 +89,27 @@ class Settings:
         default="",
         metadata={
             "help": "Where the report folder is served; annotations link to it.",
-            "is_url": True,
+            "url": "plain",
         },
     )
     pushgateway: str = field(
-        default="", metadata={"help": "URL of a Pushgateway. Empty pushes nothing.", "is_url": True}
+        default="",
+        repr=False,
+        metadata={
+            "help": "URL of a Pushgateway, with user:password@ where it asks for them. Empty "
+            "pushes nothing.",
+            "url": "with password",
+        },
     )
     job_name: str = field(
         default="tabserve_drift",
-        metadata={"help": "Name of this job in metrics and results; two jobs need two names."},
+        metadata={
+            "help": "Name of this job in metrics, results and files; two jobs need two names.",
+            "is_required": True,
+        },
     )
     grafana: str = field(
-        default="", metadata={"help": "URL of a Grafana. Empty annotates nothing.", "is_url": True}
+        default="", metadata={"help": "URL of a Grafana. Empty annotates nothing.", "url": "plain"}
     )
     grafana_token: str = field(
         default="",
@@ -105,6 +124,8 @@ class Settings:
         metadata={
             "help": "Longest time for one push or annotation, in seconds.",
             "above": 0.0,
+            # An hour: more than any run's period needs, and what a thread can wait for.
+            "most": 3600.0,
         },
     )
     fail_on_drift: bool = field(
@@ -158,8 +179,12 @@ class Option:
             raise SettingsError(f"{where}: {_WANTED[self.type]}") from None
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             self._check_range(value, where)
-        if self.metadata.get("is_url") and value:
-            _check_url(str(value), where)
+        if self.metadata.get("is_required") and not value:
+            raise SettingsError(f"{where}: must not be empty")
+        if "url" in self.metadata and value:
+            _check_url(str(value), where, has_password=self.metadata["url"] == "with password")
+        if self.metadata.get("is_secret"):
+            _check_token(str(value), where)
         return value
 
     def _check_range(self, value: float, where: str) -> None:
@@ -206,8 +231,8 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             values[name] = option.read(str(given[name]), option.flag or name)
         elif option.variable in environment:
             values[name] = option.read(environment[option.variable], option.variable)
-    if "store" not in values and environment.get(STORE_VARIABLE):
-        values["store"] = environment[STORE_VARIABLE]
+    _choose_store(values, environment, given.get("store") is not None)
+    _check_window(values)
     limited = {item.name for item in dataclasses.fields(Limits)}
     limits = Limits(**{k: v for k, v in values.items() if k in limited})  # type: ignore[arg-type]  # read by their types
     if (limits.permutations + 1) * limits.alpha < _LEAST_PERMUTATION_LEVELS:
@@ -217,6 +242,32 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         )
     others = {k: v for k, v in values.items() if k not in limited}
     return Settings(**others, limits=limits)  # type: ignore[arg-type]  # the same
+
+
+def _choose_store(
+    values: dict[str, object], environment: Mapping[str, str], is_given: bool
+) -> None:
+    where = "--store" if is_given else f"{PREFIX}STORE"
+    if not values.get("store"):
+        # An empty variable is how a manifest or a shell leaves one unset.
+        values.pop("store", None)
+        if environment.get(STORE_VARIABLE):
+            values["store"], where = environment[STORE_VARIABLE], STORE_VARIABLE
+    if values.get("store") == NONE:
+        raise SettingsError(f"{where}: none keeps no predictions to compare")
+    if "store" in values:
+        try:
+            # Makes them, and connects to nothing.
+            open_store(str(values["store"]))
+            open_drift_log(str(values["store"]))
+        except ConfigurationError as error:
+            raise SettingsError(f"{where}: {error}") from None
+
+
+def _check_window(values: Mapping[str, object]) -> None:
+    until, window = values.get("until"), values.get("window", Settings.window)
+    if isinstance(until, datetime) and isinstance(window, timedelta) and until - _FIRST < window:
+        raise SettingsError(f"{PREFIX}UNTIL: the window must begin after 1970")
 
 
 # The joint test is held to a fifth of alpha (`limits.SHARES`): its least p-value, one in
@@ -260,6 +311,12 @@ def _build_parser(options: Sequence[Option]) -> argparse.ArgumentParser:
     return parser
 
 
+def _read_text(text: str) -> str:
+    # What a command line holds beyond UTF-8 becomes lone surrogates, which nothing takes.
+    text.encode()
+    return text
+
+
 def _read_bool(text: str) -> bool:
     if text.lower() in _TRUE:
         return True
@@ -272,7 +329,10 @@ def _read_duration(text: str) -> timedelta:
     match = re.fullmatch(r"(\d+)([mhdw])", text)
     if match is None or int(match[1]) == 0:
         raise ValueError
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if duration > _LONGEST:
+        raise ValueError
+    return duration
 
 
 def _read_time(text: str) -> datetime | None:
@@ -288,18 +348,35 @@ def _read_path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
-def _check_url(text: str, where: str) -> None:
+def _check_url(text: str, where: str, *, has_password: bool) -> None:
+    """Refuse what is no base of a URL; never repeats it, as it may hold a password."""
     try:
-        parts = urlsplit(text if "://" in text else f"http://{text}")
-        is_url = bool(parts.hostname) and parts.scheme in ("http", "https") and parts.port != 0
+        parts = urlsplit(text)
+        is_url = (
+            bool(parts.hostname)
+            and parts.scheme in ("http", "https")
+            and parts.port != 0
+            and not (parts.query or parts.fragment)
+            # urlsplit drops some of them without a word.
+            and not re.search(r"[\s\x00-\x20\x7f]", text)
+        )
+        has_user = "@" in parts.netloc
     except ValueError:
-        is_url = False
+        is_url = has_user = False
     if not is_url:
-        raise SettingsError(f"{where}: must be an http or https URL")
+        raise SettingsError(f"{where}: must be an http or https URL, for example http://host:9091")
+    if has_user and not has_password:
+        raise SettingsError(f"{where}: must hold no user and no password")
+
+
+def _check_token(text: str, where: str) -> None:
+    # What a header can carry.
+    if not text.isascii() or re.search(r"[\s\x00-\x20\x7f]", text):
+        raise SettingsError(f"{where}: must be one word of ASCII")
 
 
 _READERS: dict[str, Any] = {
-    "str": str,
+    "str": _read_text,
     "int": int,
     "float": float,
     "bool": _read_bool,
@@ -313,7 +390,7 @@ _WANTED = {
     "int": "must be a whole number",
     "float": "must be a number",
     "bool": "must be true or false",
-    "timedelta": "must be a whole number and one of m, h, d, w, for example 24h",
+    "timedelta": "must be a whole number and one of m, h, d, w, for example 24h, up to 2600w",
     "datetime | None": "must be a time with a zone, for example 2026-01-31T00:00:00Z",
     "Path": "must be a path",
     "Path | None": "must be a path",

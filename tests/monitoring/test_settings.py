@@ -10,6 +10,9 @@ import pytest
 from monitoring.drift.limits import SHARES, Limits
 from monitoring.drift.settings import Settings, SettingsError, list_options, read
 
+DURATION = "must be a whole number and one of m, h, d, w, for example 24h, up to 2600w"
+URL = "must be an http or https URL, for example http://host:9091"
+
 
 def test_the_command_line_wins() -> None:
     """Command line, then environment, then default."""
@@ -28,10 +31,13 @@ def test_every_setting_has_a_variable() -> None:
         "Path | None": ("a/b", Path("a/b")),
         "datetime | None": ("2026-11-21T12:00:00+02:00", datetime(2026, 11, 21, 10, tzinfo=UTC)),
     }  # fmt: skip
-    own = {"psi_bins": ("20", 20)}
+    own: dict[str, tuple[str, object]] = {
+        "psi_bins": ("20", 20),
+        "store": ("sqlite:///a", "sqlite:///a"),
+    }
     for option in list_options():
         text, value = own.get(option.name, samples[option.type])
-        if option.metadata.get("is_url"):
+        if "url" in option.metadata:
             text = value = "https://host/path"
         settings = read([], {option.variable: text})
         owner = settings.limits if hasattr(Limits, option.name) else settings
@@ -41,18 +47,32 @@ def test_every_setting_has_a_variable() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("WINDOW", "24", "must be a whole number and one of m, h, d, w, for example 24h"),
-        ("WINDOW", "0h", "must be a whole number and one of m, h, d, w, for example 24h"),
-        ("WINDOW", "99999999999d", "must be a whole number and one of m, h, d, w, for example 24h"),
+        ("WINDOW", "24", DURATION),
+        ("WINDOW", "0h", DURATION),
+        ("WINDOW", "99999999999d", DURATION),
         ("UNTIL", "2026-11-21", "must be a time with a zone, for example 2026-01-31T00:00:00Z"),
         ("MIN_ROWS", "many", "must be a whole number"),
         ("MIN_ROWS", "99", "must be at least 100"),
         ("ALPHA", "1", "must be more than 0 and less than 1"),
         ("ALPHA", "nan", "must be more than 0 and less than 1"),
-        ("TIMEOUT_SECONDS", "inf", "must be more than 0"),
+        ("TIMEOUT_SECONDS", "inf", "must be more than 0 and at most 3600"),
         ("FAIL_ON_DRIFT", "perhaps", "must be true or false"),
-        ("PUSHGATEWAY", "ftp://host", "must be an http or https URL"),
-        ("GRAFANA", "http://", "must be an http or https URL"),
+        ("WINDOW", "999999w", DURATION),
+        ("JOB_NAME", "", "must not be empty"),
+        ("JOB_NAME", "a\udcff", "must be text"),
+        ("PUSHGATEWAY", "ftp://host", URL),
+        ("PUSHGATEWAY", "http://host:hunter2", URL),
+        ("PUSHGATEWAY", "http://host/a b", URL),
+        ("GRAFANA", "http://", URL),
+        ("GRAFANA", "grafana:3000", URL),
+        ("GRAFANA", "http://host/?x=1", URL),
+        ("GRAFANA", "http://user:hunter2@host", "must hold no user and no password"),
+        ("REPORT_URL", "http://user@host", "must hold no user and no password"),
+        ("GRAFANA_TOKEN", "hunter2\nx", "must be one word of ASCII"),
+        ("GRAFANA_TOKEN", "hünter2", "must be one word of ASCII"),
+        ("UNTIL", "1970-01-01T01:00:00Z", "the window must begin after 1970"),
+        ("UNTIL", "0001-01-01T01:00:00Z", "the window must begin after 1970"),
+        ("STORE", "none", "none keeps no predictions to compare"),
         ("PERMUTATIONS", "10", "must be at least 199 and at most 100000"),
     ],
 )
@@ -81,6 +101,38 @@ def test_the_services_variable_names_the_log() -> None:
     assert read([], {"TABSERVE_MAX_ROWS": "1"}) == Settings()
 
 
+def test_an_empty_store_is_an_unset_one() -> None:
+    """A manifest that leaves the variable empty does not hide the service's."""
+    empty = {"TABSERVE_DRIFT_STORE": "", "TABSERVE_STORE_URL": "sqlite:///a"}
+    assert read([], empty).store == "sqlite:///a"
+    assert read([], {"TABSERVE_DRIFT_STORE": " ", "TABSERVE_STORE_URL": ""}) == Settings()
+
+
+@pytest.mark.parametrize("name", ["TABSERVE_DRIFT_STORE", "TABSERVE_STORE_URL"])
+def test_a_wrong_store_url_is_a_wrong_setting(name: str) -> None:
+    """It is told by the variable that holds it, before anything is opened, and not repeated."""
+    for url in ("hunter2", "postgresql://u:hunter2@[x", "parquet:"):
+        with pytest.raises(SettingsError, match=f"^{name}: [^\n]*URL[^\n]*$") as caught:
+            read([], {name: url})
+        assert "hunter2" not in str(caught.value)
+    with pytest.raises(SettingsError, match=r"^--store: "):
+        read(["--store", "hunter2"], {})
+
+
+def test_a_pushgateway_may_ask_for_a_password() -> None:
+    """The URL holds both, as the Pushgateway has no other way; they are not shown."""
+    url = "http://user:hunter2@host:9091/path"
+    settings = read([], {"TABSERVE_DRIFT_PUSHGATEWAY": url})
+    assert settings.pushgateway == url
+    assert "hunter2" not in repr(settings)
+
+
+def test_the_longest_window_has_a_beginning() -> None:
+    """What the settings take, the calendar bears: no run breaks on it later."""
+    settings = read(["--window", "2600w"], {})
+    assert datetime(2026, 11, 21, tzinfo=UTC) - settings.window > datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def test_too_few_permutations_for_the_level_are_refused() -> None:
     """A multivariate test that could never be significant is no test."""
     with pytest.raises(SettingsError, match="could never report drift"):
@@ -95,8 +147,10 @@ def test_the_groups_share_the_level() -> None:
 
 def test_secrets_are_not_shown() -> None:
     """Token and URL are not in what a Settings prints, and the token is no option."""
-    settings = read([], {"TABSERVE_DRIFT_GRAFANA_TOKEN": "hunter2", "TABSERVE_DRIFT_STORE": "pw"})
+    settings = read(
+        [], {"TABSERVE_DRIFT_GRAFANA_TOKEN": "hunter2", "TABSERVE_DRIFT_STORE": "sqlite:///pw"}
+    )
     assert "hunter2" not in repr(settings)
-    assert "'pw'" not in repr(settings)
+    assert "sqlite:///pw" not in repr(settings)
     with pytest.raises(SettingsError):
         read(["--grafana-token", "hunter2"], {})
