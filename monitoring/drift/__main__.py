@@ -14,7 +14,10 @@ from datetime import UTC, datetime
 from time import perf_counter
 from uuid import uuid4
 
-from monitoring.drift.settings import SettingsError, read
+from monitoring.drift.failure import describe
+from monitoring.drift.settings import Settings, SettingsError, read
+
+LOGGER = logging.getLogger("tabserve.drift")
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -26,17 +29,35 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        # Ten seconds of imports: a wrong setting is said before.
+        from monitoring.drift import job, publish
 
-    # Ten seconds of imports: a wrong setting is said before.
-    from monitoring.drift import job, publish
-
-    now, name = datetime.now(UTC), str(uuid4())
-    done = job.work(settings, now, name)
-    publish.tell(done, settings, perf_counter() - started)
+        now, name = datetime.now(UTC), str(uuid4())
+        done = job.work(settings, now, name)
+        publish.tell(done, settings, perf_counter() - started)
+    except Exception as error:
+        # One line, as a traceback ends with a message that may hold a value.
+        LOGGER.error("the run broke: %s", describe(error))
+        _tell_break(settings, perf_counter() - started)
+        return 1
     outcomes = [item.entry.outcome for item in done]
     if "failed" in outcomes:
         return 1
     return 3 if settings.fail_on_drift and "drift" in outcomes else 0
+
+
+def _tell_break(settings: Settings, duration_seconds: float) -> None:
+    """The state of a run that broke outside of its work: an import, or the telling itself."""
+    if not settings.pushgateway:
+        return
+    try:
+        from monitoring.drift import push
+
+        state = push.Run("failed", (), datetime.now(UTC).timestamp(), duration_seconds)
+        push.push_run(settings.pushgateway, settings.job_name, state, settings.timeout_seconds)
+    except Exception as error:
+        LOGGER.error("the state of the run was not pushed: %s", describe(error))
 
 
 if __name__ == "__main__":

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import html
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 import msgspec
 
+from monitoring.drift import exchange
 from monitoring.drift.findings import Entry
-
-
-class AnnotationFailed(Exception):
-    """Grafana did not take it; the message says why, and holds no token."""
 
 
 def is_change(previous: str | None, outcome: str) -> bool:
@@ -23,25 +18,20 @@ def is_change(previous: str | None, outcome: str) -> bool:
 def annotate(
     grafana: str, token: str, entry: Entry, previous: str | None, link: str, timeout_seconds: float
 ) -> None:
-    """Post one annotation over the window. Raises AnnotationFailed.
+    """Post one annotation over the window, once. Raises NotTaken.
 
     `link`: where the report is, or empty.
     """
-    body = msgspec.json.encode(_describe(entry, previous, link))
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    request = Request(  # noqa: S310 - the settings take http and https alone
-        f"{grafana.rstrip('/')}/api/annotations", data=body, headers=headers, method="POST"
+    exchange.send(
+        f"{grafana.rstrip('/')}/api/annotations",
+        "POST",
+        headers,
+        msgspec.json.encode(_describe(entry, previous, link)),
+        timeout_seconds,
     )
-    try:
-        with urlopen(request, timeout=timeout_seconds) as answer:  # noqa: S310 - the same
-            answer.read()
-    except HTTPError as error:
-        error.close()
-        raise AnnotationFailed(f"HTTP {error.code}") from None
-    except (URLError, OSError, ValueError) as error:
-        raise AnnotationFailed(str(getattr(error, "reason", "")) or type(error).__name__) from None
 
 
 def _describe(entry: Entry, previous: str | None, link: str) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -149,6 +149,19 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     performance: Performance | None = None
     retraining: Retraining = Retraining()
     features: list[FeatureFinding] = []
+
+
+def make_writable(entry: Entry) -> Entry:
+    """The same entry with every text as UTF-8 can hold it: names may have lone surrogates."""
+    return msgspec.convert(_mend(msgspec.to_builtins(entry)), Entry)
+
+
+def _mend(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_mend(name): _mend(item) for name, item in value.items()}
+    return [_mend(item) for item in value] if isinstance(value, list) else value
 
 
 def dump(entries: list[Entry]) -> bytes:

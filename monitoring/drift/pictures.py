@@ -29,17 +29,21 @@ def draw_numbers(reference: NDArray[np.float64], window: NDArray[np.float64]) ->
     both = np.concatenate([before, after])
     if not len(both):
         return ""
-    low, high = np.quantile(both, [0.01, 0.99])
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, _BINS + 1)
-    shares = [
-        np.histogram(np.clip(side, low, high), edges)[0] / max(1, len(side))
-        for side in (before, after)
-    ]
-    return _draw(
-        shares[0].tolist(), shares[1].tolist(), [(0, f"{low:.6g}"), (_BINS, f"{high:.6g}")]
-    )
+    # The difference of two numbers may be beyond float64, that of their quarters is not.
+    low, high = np.quantile(both / 4, [0.01, 0.99]) * 4
+    labels = [(0.0, f"{low:.6g}"), (float(_BINS), f"{high:.6g}")]
+    shares = [_count(side, low, high) / max(1, len(side)) for side in (before, after)]
+    return _draw(shares[0].tolist(), shares[1].tolist(), labels)
+
+
+def _count(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.int64]:
+    """Values in each bin; those beyond are in the first and the last one."""
+    span = high / 4 - low / 4
+    places = np.full(len(values), _BINS // 2)
+    if span > 0:
+        parts = (np.clip(values, low, high) / 4 - low / 4) / span
+        places = np.minimum((parts * _BINS).astype(np.int64), _BINS - 1)
+    return np.bincount(places, minlength=_BINS)
 
 
 def draw_categories(reference: Sequence[str | None], window: Sequence[str | None]) -> str:

@@ -10,22 +10,32 @@ Two kinds of groups, both stable, as a Pushgateway never forgets one by itself:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
 
 from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, pushadd_to_gateway
 
+from monitoring.drift import exchange
 from monitoring.drift.findings import OUTCOMES, Check, Entry, Outcome
 
 _VERSION = ("version",)
 _FEATURE = ("version", "feature")
 _CHECK = ("version", "check", "class")
 
+# What a comparison says; the other outcomes mean that there was none.
+_COMPARED: tuple[Outcome, ...] = ("drift", "no_drift")
+
 # Name: labels and help. All are gauges, in base units; `model` and `job` come from the group.
 RESULTS: dict[str, tuple[tuple[str, ...], str]] = {
     "tabserve_drift_outcome": (
         ("version", "outcome"),
         "1 for what the last run said of a version, 0 for the other outcomes.",
+    ),
+    "tabserve_drift_compared_timestamp_seconds": (
+        _VERSION,
+        "When these results of a version were compared; none where it could not be.",
     ),
     "tabserve_drift_rows": (_VERSION, "Predictions in the window."),
     "tabserve_drift_sampled_rows": (_VERSION, "Predictions that were compared."),
@@ -68,13 +78,9 @@ RUN: dict[str, tuple[tuple[str, ...], str]] = {
     "tabserve_drift_run_duration_seconds": ((), "How long the last run took."),
     "tabserve_drift_run_last_success_timestamp_seconds": (
         (),
-        "When a run last compared every version in its window.",
+        "When a run last found predictions and compared every version that made them.",
     ),
 }
-
-
-class PushFailed(Exception):
-    """The Pushgateway did not take it; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,12 @@ class Run:
     ended: float
     duration_seconds: float
 
+    @property
+    def is_success(self) -> bool:
+        """Whether there was something to compare, and all of it was."""
+        said = (self.outcome, *self.versions)
+        return bool(self.versions) and all(outcome in _COMPARED for outcome in said)
+
 
 def summarise(outcomes: Sequence[Outcome]) -> Outcome:
     """One outcome for all versions: the one that most asks for a person."""
@@ -94,27 +106,32 @@ def summarise(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def push_results(
-    gateway: str, job: str, model: str, entries: Sequence[Entry], timeout_seconds: float
+    gateway: str,
+    job: str,
+    model: str,
+    entries: Sequence[Entry],
+    ended: float,
+    timeout_seconds: float,
 ) -> None:
-    """Replace the results of one model. Raises PushFailed."""
-    registry = collect_results(entries)
-    try:
-        push_to_gateway(
-            gateway, job, registry, grouping_key={"model": model}, timeout=timeout_seconds
-        )
-    except (OSError, ValueError) as error:
-        raise PushFailed(_say(error)) from None
+    """Replace the results of one model. `ended`: seconds since 1970. Raises NotTaken."""
+    url, handler = _reach(gateway)
+    push_to_gateway(
+        url,
+        job,
+        collect_results(entries, ended),
+        grouping_key={"model": model},
+        timeout=timeout_seconds,
+        handler=handler,
+    )
 
 
 def push_run(gateway: str, job: str, run: Run, timeout_seconds: float) -> None:
-    """Write the state of the run. Raises PushFailed."""
-    try:
-        pushadd_to_gateway(gateway, job, collect_run(run), timeout=timeout_seconds)
-    except (OSError, ValueError) as error:
-        raise PushFailed(_say(error)) from None
+    """Write the state of the run. Raises NotTaken."""
+    url, handler = _reach(gateway)
+    pushadd_to_gateway(url, job, collect_run(run), timeout=timeout_seconds, handler=handler)
 
 
-def collect_results(entries: Sequence[Entry]) -> CollectorRegistry:
+def collect_results(entries: Sequence[Entry], ended: float) -> CollectorRegistry:
     """The metrics of one model's versions."""
     registry, gauges = _make(RESULTS)
     for entry in entries:
@@ -125,6 +142,8 @@ def collect_results(entries: Sequence[Entry]) -> CollectorRegistry:
 
         for outcome in OUTCOMES:
             gauges["tabserve_drift_outcome"].labels(version, outcome).set(outcome == entry.outcome)
+        if entry.outcome in _COMPARED:
+            tell("compared_timestamp_seconds", ended)
         tell("rows", entry.rows)
         tell("sampled_rows", entry.sampled)
         tell("reference_rows", entry.reference_rows)
@@ -160,16 +179,15 @@ def collect_results(entries: Sequence[Entry]) -> CollectorRegistry:
 
 def collect_run(run: Run) -> CollectorRegistry:
     """The metrics of the run; the last success only where it is one."""
-    is_success = run.outcome != "failed"
     registry, gauges = _make(
-        {name: shape for name, shape in RUN.items() if is_success or "success" not in name}
+        {name: shape for name, shape in RUN.items() if run.is_success or "success" not in name}
     )
     for outcome in OUTCOMES:
         gauges["tabserve_drift_run_outcome"].labels(outcome).set(outcome == run.outcome)
         gauges["tabserve_drift_run_versions"].labels(outcome).set(run.versions.count(outcome))
     gauges["tabserve_drift_run_timestamp_seconds"].set(run.ended)
     gauges["tabserve_drift_run_duration_seconds"].set(run.duration_seconds)
-    if is_success:
+    if run.is_success:
         gauges["tabserve_drift_run_last_success_timestamp_seconds"].set(run.ended)
     return registry
 
@@ -193,6 +211,18 @@ def _checks(entry: Entry) -> list[Check]:
     return checks
 
 
-def _say(error: Exception) -> str:
-    # A URL may hold a password, and urllib's texts do not repeat it.
-    return str(error) or type(error).__name__
+def _reach(gateway: str) -> tuple[str, Callable[..., Callable[[], None]]]:
+    """The URL without its user and password, and what sends to it: with them, as a header."""
+    parts = urlsplit(gateway)
+    netloc = parts.netloc.rpartition("@")[2]
+    extra: list[tuple[str, str]] = []
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        extra.append(("Authorization", f"Basic {b64encode(pair.encode()).decode()}"))
+
+    def handle(
+        url: str, method: str, timeout: float, headers: list[tuple[str, str]], data: bytes
+    ) -> Callable[[], None]:
+        return lambda: exchange.send(url, method, dict(headers + extra), data, timeout)
+
+    return parts._replace(netloc=netloc).geturl(), handle

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +17,9 @@ from monitoring.drift.findings import Check, Entry, FeatureFinding
 from monitoring.drift.sample import Sample
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+# With the time and a suffix below the 255 bytes that file systems allow.
+_NAME_CHARACTERS = 150
 
 _WORDS = {
     "drift": "Drift",
@@ -42,23 +46,38 @@ svg text{font-size:10px;fill:#57606a}
 """
 
 
-def name_file(entry: Entry) -> str:
-    """The report's file name: of this version and this window, and safe in any folder."""
-    name = _UNSAFE.sub("_", f"{entry.model}-{entry.version}")[:150]
+def name_file(job: str, entry: Entry) -> str:
+    """The report's file name: of this job, version and window, and safe in any folder."""
+    name = _make_safe(f"{job}-{entry.model}-{entry.version}")
     return f"{name}-{entry.window.until:%Y%m%dT%H%M%SZ}.html"
 
 
-def link(base: str, entry: Entry) -> str:
+def name_results(job: str) -> str:
+    """The file name of a job's last results: two jobs may share a folder."""
+    return f"{_make_safe(job)}.json"
+
+
+def link(base: str, job: str, entry: Entry) -> str:
     """Where the report is once its folder is served under `base`; empty where it is not."""
-    return f"{base.rstrip('/')}/{quote(name_file(entry))}" if base else ""
+    return f"{base.rstrip('/')}/{quote(name_file(job, entry))}" if base else ""
 
 
-def write(folder: Path, entry: Entry, reference: Sample | None, window: Sample | None) -> Path:
+def write(
+    folder: Path, job: str, entry: Entry, reference: Sample | None, window: Sample | None
+) -> Path:
     """Write one report, and give its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name_file(entry)
-    path.write_text(render(entry, reference, window), encoding="utf-8")
+    path = folder / name_file(job, entry)
+    path.write_text(render(entry, reference, window), "utf-8", "backslashreplace")
     return path
+
+
+def _make_safe(text: str) -> str:
+    safe = _UNSAFE.sub("_", text)[:_NAME_CHARACTERS]
+    if safe == text:
+        return safe
+    # What was replaced or cut off may have been all that two names did not share.
+    return f"{safe}-{sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"
 
 
 def render(entry: Entry, reference: Sample | None, window: Sample | None) -> str:

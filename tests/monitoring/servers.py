@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -59,6 +59,7 @@ class Annotations:
     def __init__(self) -> None:
         self.received: list[tuple[str, str | None, bytes]] = []
         self.status = 200
+        self.location = ""
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -66,8 +67,18 @@ class Annotations:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 owner.received.append((self.path, self.headers["Authorization"], body))
                 self.send_response(owner.status)
+                if owner.location:
+                    self.send_header("Location", owner.location)
                 self.end_headers()
                 self.wfile.write(b'{"id": 1, "message": "Annotation added"}')
+
+            def do_GET(self) -> None:
+                # Where a redirect that is followed would arrive, and be taken for a success.
+                owner.received.append((self.path, self.headers["Authorization"], b""))
+                self.send_response(200)
+                self.end_headers()
+
+            do_PUT = do_POST  # noqa: N815 - http.server's name
 
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""
@@ -82,6 +93,38 @@ class Annotations:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@contextmanager
+def answering(data: bytes, pause_seconds: float = 0.0) -> Iterator[str]:
+    """Answers each connection with these bytes, one after the other; gives the URL."""
+    server = socket.create_server(("127.0.0.1", 0))
+    is_over = threading.Event()
+
+    def answer() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                connection.recv(65_536)
+                for place in range(len(data)):
+                    connection.sendall(data[place : place + 1])
+                    if is_over.wait(pause_seconds):
+                        return
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        is_over.set()
+        # Closing alone does not wake who waits in accept.
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join(5)
 
 
 @contextmanager

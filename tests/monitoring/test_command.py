@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.monitoring.conftest import Written, make_frame
+from tests.monitoring.servers import Annotations
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,5 +53,37 @@ def test_a_wrong_setting_exits_2_with_one_line() -> None:
     done = command("--window", "soon")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        "--window: must be a whole number and one of m, h, d, w, for example 24h"
+        "--window: must be a whole number and one of m, h, d, w, for example 24h, up to 2600w"
     ]
+
+
+def test_a_wrong_store_url_exits_2_with_one_line() -> None:
+    """As other wrong settings do; it may hold a password."""
+    done = command("--store", "mysql://user:hunter2@host")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "hunter2" not in done.stderr
+
+
+def test_a_run_that_cannot_import_says_so() -> None:
+    """Whoever watches the Pushgateway hears of it: the state of the run is `failed`."""
+    server = Annotations()
+    try:
+        done = subprocess.run(
+            [
+                sys.executable, "-c",
+                "import sys; sys.modules['alibi_detect'] = None\n"
+                "from monitoring.drift.__main__ import main\n"
+                f"raise SystemExit(main(['--pushgateway', '{server.url}'], {{}}))",
+            ],
+            cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    finally:
+        server.close()
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ERROR tabserve.drift: the run broke: No module named 'alibi_detect")
+    ((path, _, body),) = server.received
+    assert path == "/metrics/job/tabserve_drift"
+    assert b'tabserve_drift_run_outcome{outcome="failed"} 1.0' in body
+    assert b"last_success" not in body

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,10 @@ import msgspec
 import pytest
 
 from monitoring.drift import job, publish, push
-from monitoring.drift.findings import OUTCOMES
+from monitoring.drift.findings import OUTCOMES, Outcome
 from monitoring.drift.settings import Settings
 from tests.monitoring.conftest import NOW, QUICK, Written, make_frame
-from tests.monitoring.servers import Annotations, free_port, get, running
+from tests.monitoring.servers import Annotations, answering, free_port, get, running
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,19 @@ def grafana() -> Iterator[Annotations]:
     server = Annotations()
     yield server
     server.close()
+
+
+def queries() -> list[str]:
+    """The PromQL of `monitoring/README.md`."""
+    text = (Path(publish.__file__).parents[1] / "README.md").read_text()
+    return [part.partition("```")[0] for part in text.split("```promql\n")[1:]]
+
+
+def one_line(text: str) -> str:
+    """What was logged, which must be one line and hold no secret."""
+    assert "hunter2" not in text
+    (line,) = text.splitlines()
+    return line
 
 
 def run(log: Written, name: str = "run-1", **options: object) -> list[str]:
@@ -130,9 +144,9 @@ def test_a_failed_run_says_so_and_keeps_the_last_success(
 def test_prometheus_has_what_was_pushed(
     log: Written, gateway: str, need: Callable[[str], None], tmp_path: Path
 ) -> None:
-    """A real Prometheus that scrapes the gateway answers for every metric of the job."""
+    """A real Prometheus that scrapes the gateway answers for every metric, and README's queries."""
     need("prometheus")
-    log.add(make_frame(1_000, seed=3))
+    log.add(make_frame(1_000, seed=3).assign(income=1.0))
     run(log, pushgateway=gateway)
     url = f"http://127.0.0.1:{free_port()}"
     config = tmp_path / "prometheus.yml"
@@ -153,7 +167,11 @@ def test_prometheus_has_what_was_pushed(
             answer = json.loads(get(f"{url}/api/v1/query?query={query}"))
             names = {item["metric"]["__name__"] for item in answer["data"]["result"]}
             time.sleep(0.2)
+        answers = [json.loads(get(f"{url}/api/v1/query?query={quote(text)}")) for text in queries()]
     assert names == push.RESULTS.keys() | push.RUN.keys()
+    assert [answer["status"] for answer in answers] == ["success"] * len(answers)
+    assert len(answers) == 2
+    assert all(answer["data"]["result"] for answer in answers)
 
 
 def test_an_annotation_marks_a_change_and_nothing_else(log: Written, grafana: Annotations) -> None:
@@ -178,7 +196,7 @@ def test_an_annotation_marks_a_change_and_nothing_else(log: Written, grafana: An
     assert mark["tags"] == ["tabserve", "drift", "credit", "v1", "drift"]
     assert mark["timeEnd"] == NOW.timestamp() * 1000
     assert mark["timeEnd"] - mark["time"] == 24 * 3_600_000
-    assert 'href="https://host/r/credit-v1-20261121T120000Z.html"' in mark["text"]
+    assert 'href="https://host/r/tabserve_drift-credit-v1-20261121T120000Z.html"' in mark["text"]
     assert "was no_drift" in mark["text"]
 
 
@@ -212,21 +230,206 @@ def test_places_that_are_down_fail_nothing(
         "the results of credit were not pushed",
         "the state of the run was not pushed",
         "was not annotated",
-        "a report could not be written",
+        "the report of credit v1 could not be written",
         "the results could not be written",
     ):
         assert said in caplog.text
 
 
 def test_files_are_written(log: Written, tmp_path: Path) -> None:
-    """JSON where it was asked for, and beside the reports, the same."""
+    """JSON where it was asked for, and beside the reports by the job's name, the same."""
     log.add(make_frame(600, seed=3))
     run(log, report=tmp_path / "reports", json=tmp_path / "deep" / "drift.json")
     written = (tmp_path / "deep" / "drift.json").read_bytes()
-    assert written == (tmp_path / "reports" / "drift.json").read_bytes()
+    assert written == (tmp_path / "reports" / "tabserve_drift.json").read_bytes()
     (entry,) = json.loads(written)
     assert entry["outcome"] == "no_drift"
     assert len(list((tmp_path / "reports").glob("*.html"))) == 1
+
+
+def test_two_jobs_share_a_folder(log: Written, tmp_path: Path) -> None:
+    """Neither overwrites what the other wrote of the same window."""
+    log.add(make_frame(600, seed=3))
+    run(log, report=tmp_path / "r", job_name="hourly")
+    run(log, report=tmp_path / "r", job_name="monthly")
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == [
+        "hourly-credit-v1-20261121T120000Z.html",
+        "hourly.json",
+        "monthly-credit-v1-20261121T120000Z.html",
+        "monthly.json",
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 ", b"\x15\x03\x01", b"HTTP/1.1 999 hunter2\r\n\r\n"],
+)
+def test_what_is_not_http_stops_no_other(
+    log: Written, tmp_path: Path, answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A port of something else: told of each in one line, and the files are there."""
+    log.add(make_frame(600, seed=3).assign(income=1.0))
+    with answering(answer) as url, caplog.at_level(logging.WARNING):
+        assert run(log, pushgateway=url, grafana=url, report=tmp_path / "r") == ["drift"]
+    said = [record.getMessage() for record in caplog.records]
+    assert [message.partition(" not ")[0] for message in said] == [
+        "the results of credit were",
+        "the state of the run was",
+        "the change of credit v1 was",
+    ]
+    assert "hunter2" not in caplog.text
+    assert len(list((tmp_path / "r").iterdir())) == 2
+
+
+def test_a_redirect_is_a_failure(
+    log: Written, grafana: Annotations, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To a login page: Pushgateway and Grafana both say so, and the token goes nowhere else."""
+    log.add(make_frame(600, seed=3).assign(income=1.0))
+    grafana.status, grafana.location = 302, f"{grafana.url}/login"
+    options = {"pushgateway": grafana.url, "grafana": grafana.url, "grafana_token": "hunter2"}
+    with caplog.at_level(logging.WARNING):
+        assert run(log, **options) == ["drift"]
+    assert caplog.text.count("HTTP 302, a redirect, which is not followed") == 3
+    assert "/login" not in [path for path, *_ in grafana.received]
+
+
+def test_a_pushgateway_gets_its_password_as_a_header(log: Written, grafana: Annotations) -> None:
+    """User and password of the URL, with what it had to escape; the stand-in takes any request."""
+    log.add(make_frame(600, seed=3))
+    run(log, pushgateway=grafana.url.replace("//", "//user:hunter%402@"))
+    assert [path for path, *_ in grafana.received] == [
+        "/metrics/job/tabserve_drift/model/credit",
+        "/metrics/job/tabserve_drift",
+    ]
+    expected = f"Basic {b64encode(b'user:hunter@2').decode()}"
+    assert {authorization for _, authorization, _ in grafana.received} == {expected}
+
+
+def test_no_password_is_said(log: Written, caplog: pytest.LogCaptureFixture) -> None:
+    """Where nobody listens, and where the URL is none."""
+    log.add(make_frame(600, seed=3).assign(income=1.0))
+    for url in ("http://user:hunter2@127.0.0.1:1", "http://user:hunter2@127.0.0.1:1x"):
+        with caplog.at_level(logging.WARNING):
+            assert run(log, pushgateway=url, grafana=url) == ["drift"]
+    assert caplog.text.count("not pushed") == 4
+    assert "hunter2" not in caplog.text
+
+
+def test_huge_values_silence_nobody(
+    log: Written, grafana: Annotations, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that sends the largest numbers there are: drawn, and told as ever."""
+    frame = make_frame(600, seed=3)
+    frame.loc[::2, "income"], frame.loc[1::2, "income"] = 1.7e308, -1.7e308
+    log.add(frame)
+    with caplog.at_level(logging.WARNING):
+        assert run(log, grafana=grafana.url, report=tmp_path / "r") == ["drift"]
+    assert caplog.text == ""
+    assert len(grafana.received) == 1
+    assert len(list((tmp_path / "r").iterdir())) == 2
+
+
+def test_a_report_that_breaks_comes_last(
+    log: Written, grafana: Annotations, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its folder taken, its rows of another shape: JSON and annotation are out before."""
+    log.add(make_frame(600, seed=3).assign(income=1.0))
+    settings = Settings(store=log.url, limits=QUICK, grafana=grafana.url, report=tmp_path / "r")
+    (item,) = job.work(settings, NOW, "run-1")
+    assert item.window is not None
+    broken = replace(item, reference=replace(item.window, scores=item.window.features))
+    with caplog.at_level(logging.WARNING):
+        publish.tell([broken], settings, 1.5)
+    assert "the report of credit v1 could not be written" in one_line(
+        caplog.records[0].getMessage()
+    )
+    assert [path.name for path in (tmp_path / "r").iterdir()] == ["tabserve_drift.json"]
+    assert len(grafana.received) == 1
+
+
+def test_lone_surrogates_break_no_writing(
+    log: Written,
+    gateway: str,
+    grafana: Annotations,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A name that UTF-8 cannot hold is written as its escape, everywhere."""
+    log.add(make_frame(600, seed=3).assign(income=1.0))
+    options = {"pushgateway": gateway, "grafana": grafana.url, "report": tmp_path / "r"}
+    settings = replace(Settings(store=log.url, limits=QUICK), **options)  # type: ignore[arg-type]  # its fields
+    (item,) = job.work(settings, NOW, "run-1")
+    features = [
+        msgspec.structs.replace(feature, name=f"{feature.name}\ud800")
+        for feature in item.entry.features
+    ]
+    entry = msgspec.structs.replace(
+        item.entry, model="lone\udfff", reason="income\ud800\nof two lines", features=features
+    )
+    with caplog.at_level(logging.WARNING):
+        publish.tell([replace(item, entry=entry)], settings, 1.5)
+    assert caplog.text == ""
+    said = one_line(capsys.readouterr().out)
+    assert said.startswith("lone\\udfff v1: drift")
+    assert said.endswith("income\\ud800 of two lines")
+    assert find(gateway, "tabserve_drift_rows", version="v1", model="lone\\\\udfff") == 600
+    written = json.loads((tmp_path / "r" / "tabserve_drift.json").read_bytes())
+    assert written[0]["features"][0]["name"] == "income\\ud800"
+    assert len(list((tmp_path / "r").glob("*.html"))) == 1
+    assert len(grafana.received) == 1
+
+
+def test_an_empty_window_leaves_what_was_told(log: Written, gateway: str) -> None:
+    """What stays of a model shows its age, and the run is no success: nothing was compared."""
+    log.add(make_frame(1_000, seed=3).assign(income=1.0))
+    run(log, pushgateway=gateway, job_name="hourly")
+    names = (
+        "tabserve_drift_compared_timestamp_seconds",
+        "tabserve_drift_run_last_success_timestamp_seconds",
+    )
+    before = [find(gateway, name, job="hourly") for name in names]
+    assert before == [pytest.approx(time.time(), abs=60)] * 2
+    time.sleep(0.01)
+    log.store.drop_before(NOW.replace(year=2027))
+    assert run(log, "run-2", pushgateway=gateway, job_name="hourly") == ["insufficient_data"]
+    assert find(gateway, "tabserve_drift_outcome", job="hourly", outcome="drift") == 1
+    assert [find(gateway, name, job="hourly") for name in names] == before
+    ended = find(gateway, "tabserve_drift_run_timestamp_seconds", job="hourly")
+    assert ended is not None
+    assert before[1] is not None
+    assert ended > before[1]
+
+
+def test_a_version_that_was_not_compared_has_no_time_of_it(log: Written, gateway: str) -> None:
+    """Beside one that was; and then the run is no success."""
+    log.register("v2")
+    log.add(make_frame(600, seed=3), "v1")
+    log.add(make_frame(100, seed=4), "v2")
+    run(log, pushgateway=gateway, job_name="mixed")
+    name = "tabserve_drift_compared_timestamp_seconds"
+    assert find(gateway, name, job="mixed", version="v1") == pytest.approx(time.time(), abs=60)
+    assert find(gateway, name, job="mixed", version="v2") is None
+    success = "tabserve_drift_run_last_success_timestamp_seconds"
+    assert find(gateway, success, job="mixed") is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "versions", "is_success"),
+    [
+        ("drift", ("drift", "no_drift"), True),
+        ("no_drift", ("no_drift",), True),
+        ("drift", ("drift", "insufficient_data"), False),
+        ("insufficient_data", (), False),
+        ("failed", ("no_drift",), False),
+    ],
+)
+def test_a_success_compared_every_version(
+    outcome: Outcome, versions: tuple[Outcome, ...], is_success: bool
+) -> None:
+    """One at least, and none without a verdict; drift is one."""
+    assert push.Run(outcome, versions, 1.0, 1.0).is_success is is_success
 
 
 def test_the_run_is_as_bad_as_its_worst_version() -> None:

@@ -47,9 +47,11 @@ class Tags(HTMLParser):
 
 def test_a_report_is_one_file(compared: Compared, tmp_path: Path) -> None:
     """No script, no link to another host, a picture a feature; well-formed."""
-    path = report.write(tmp_path / "new", compared.entry, compared.reference, compared.window)
+    path = report.write(
+        tmp_path / "new", "job", compared.entry, compared.reference, compared.window
+    )
     text = path.read_text()
-    assert path.name == "credit-v1-20261121T120000Z.html"
+    assert path.name == "job-credit-v1-20261121T120000Z.html"
     assert "<script" not in text
     assert not re.search(r"(src|href)=|url\(|@import|https?://", text)
     # One for each feature, and one for the scores.
@@ -88,9 +90,20 @@ def test_everything_is_escaped(compared: Compared) -> None:
 def test_a_file_name_is_safe(compared: Compared) -> None:
     """A model's name cannot lead out of the folder, and the link is the file's."""
     entry = msgspec.structs.replace(compared.entry, model="../../etc/x", version="a b")
-    assert report.name_file(entry) == ".._.._etc_x-a_b-20261121T120000Z.html"
-    assert report.link("https://host/reports/", entry).startswith("https://host/reports/..")
-    assert report.link("", entry) == ""
+    name = report.name_file("../job", entry)
+    assert re.fullmatch(r"\.\._job-\.\._\.\._etc_x-a_b-[0-9a-f]{8}-20261121T120000Z\.html", name)
+    assert report.link("https://host/reports/", "../job", entry) == f"https://host/reports/{name}"
+    assert report.link("", "job", entry) == ""
+
+
+def test_names_that_look_alike_are_files_apart(compared: Compared) -> None:
+    """What a safe name cannot hold, or is cut off, still tells two versions apart."""
+    versions = ("a b", "a/b", "x" * 300, "x" * 301, "a_b")
+    entries = [msgspec.structs.replace(compared.entry, version=version) for version in versions]
+    names = {report.name_file("job", entry) for entry in entries}
+    assert len(names) == len(versions)
+    assert max(len(name) for name in names) < 200
+    assert report.name_results("a b") != report.name_results("a/b")
 
 
 def test_an_outcome_without_rows_has_a_report(log: Written) -> None:
@@ -110,10 +123,14 @@ def test_pictures_bear_every_column() -> None:
     for column in (
         pd.Series([1.0] * 5),
         pd.Series([1.0, np.nan]),
+        pd.Series([1.7e308, -1.7e308]),
+        pd.Series([np.finfo(np.float64).max] * 5),
+        pd.Series([5e-324, 0.0]),
         pd.Series([f"category {place}" for place in range(100)]),
     ):
         drawn = pictures.draw(column, column)
         assert "nan" not in drawn
+        assert "inf" not in drawn
         assert drawn.count("<rect") <= 30
     many = pictures.draw_categories([str(place) for place in range(100)], ["1"])
     assert "all" in many
