@@ -43,7 +43,7 @@ def test_components_list_their_files() -> None:
 
 
 def test_the_drift_job_runs_as_its_image_does() -> None:
-    """User and version are those of the Dockerfile and the project; only /tmp is writable."""
+    """User and version are those of the Dockerfile and the project; two folders are writable."""
     pod = read(ROOT / "k8s/components/drift/cronjob.yaml")["spec"]["jobTemplate"]["spec"]
     pod = pod["template"]["spec"]
     (container,) = pod["containers"]
@@ -56,4 +56,25 @@ def test_the_drift_job_runs_as_its_image_does() -> None:
     assert version is not None
     assert container["image"] == f"tabserve-drift:{version[1]}"
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]  # noqa: S108 - in the container
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts == {"tmp": "/tmp", "reports": "/reports"}  # noqa: S108 - in the container
+    assert [volume["name"] for volume in pod["volumes"]] == list(mounts)
+
+
+def test_the_drift_job_reports_into_a_volume() -> None:
+    """README's patch puts a claim in its place, and leaves the rest as it is."""
+    job = read(ROOT / "k8s/components/drift/cronjob.yaml")
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    arguments = pod["containers"][0]["args"]
+    assert arguments[arguments.index("--report") + 1] == "/reports"
+    text = (ROOT / "k8s/README.md").read_text()
+    (block,) = [part.partition("```")[0] for part in text.split("```yaml\n") if "patches:" in part]
+    (patch,) = yaml.safe_load(block)["patches"]
+    assert patch["target"] == {"kind": job["kind"], "name": job["metadata"]["name"]}
+    check, replacement = yaml.safe_load(patch["patch"])
+    volumes, place = "/spec/jobTemplate/spec/template/spec/volumes/", 1
+    assert check["path"] == f"{volumes}{place}/name"
+    assert replacement["path"] == f"{volumes}{place}"
+    assert pod["volumes"][place]["name"] == check["value"] == replacement["value"]["name"]
+    pod["volumes"][place] = replacement["value"]
+    kubernetes_validate.validate(job, kubernetes_validate.latest_version(), strict=True)
