@@ -1,6 +1,7 @@
 """Pictures of reference against window, as inline SVG: no file, no script, no other host.
 
-Bars are the reference, the line is the window; both are shares of the values present.
+Bars are the reference, the line is the window; both are shares of the values present. A bar
+says its name and both shares where a pointer rests on it.
 """
 
 from __future__ import annotations
@@ -8,19 +9,34 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Sequence
+from os.path import commonprefix
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-_WIDTH, _HEIGHT, _FOOT = 360, 120, 16
+from monitoring.drift.sample import UNSEEN
+
+_WIDTH, _HEIGHT, _HEAD, _FOOT = 360, 120, 18, 16
 
 # As many bars as are told apart at this width, and categories whose names fit.
 _BINS = 30
 _BARS = 12
 _NAME_CHARACTERS = 14
 
+# Of a name that is cut off: less in common than this tells nothing away.
+_COMMON_CHARACTERS = 4
+
 _REST = "all others"
+_SHORT = {UNSEEN: "unseen"}
+
+# What is a bar and what a line, above the bars.
+_LEGEND = (
+    f'<rect class="bar" x="0" y="{4 - _HEAD}" width="10" height="8"/>'
+    f'<text x="14" y="{12 - _HEAD}">reference</text>'
+    f'<polyline points="72,{8 - _HEAD} 86,{8 - _HEAD}"/>'
+    f'<text x="90" y="{12 - _HEAD}">window</text>'
+)
 
 
 def draw_numbers(reference: NDArray[np.float64], window: NDArray[np.float64]) -> str:
@@ -33,7 +49,7 @@ def draw_numbers(reference: NDArray[np.float64], window: NDArray[np.float64]) ->
     low, high = np.quantile(both / 4, [0.01, 0.99]) * 4
     labels = [(0.0, f"{low:.6g}"), (float(_BINS), f"{high:.6g}")]
     shares = [_count(side, low, high) / max(1, len(side)) for side in (before, after)]
-    return _draw(shares[0].tolist(), shares[1].tolist(), labels)
+    return _draw(shares[0].tolist(), shares[1].tolist(), labels, _name_bins(low, high))
 
 
 def _count(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.int64]:
@@ -44,6 +60,14 @@ def _count(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.i
         parts = (np.clip(values, low, high) / 4 - low / 4) / span
         places = np.minimum((parts * _BINS).astype(np.int64), _BINS - 1)
     return np.bincount(places, minlength=_BINS)
+
+
+def _name_bins(low: float, high: float) -> list[str]:
+    if low == high:
+        return [f"{low:.6g}"] * _BINS
+    edges = [f"{edge:.6g}" for edge in np.linspace(low / 4, high / 4, _BINS + 1) * 4]
+    between = [f"{edges[place]} to {edges[place + 1]}" for place in range(1, _BINS - 1)]
+    return [f"below {edges[1]}", *between, f"{edges[-2]} and above"]
 
 
 def draw_categories(reference: Sequence[str | None], window: Sequence[str | None]) -> str:
@@ -72,8 +96,28 @@ def draw_categories(reference: Sequence[str | None], window: Sequence[str | None
         for side in shares:
             side.append(max(0.0, 1.0 - sum(side)))
     most = max(4, min(_NAME_CHARACTERS, _WIDTH // len(labels) // 6))
-    texts = [label if len(label) <= most else label[: most - 1] + "…" for label in labels]
-    return _draw(shares[0], shares[1], [(place + 0.5, text) for place, text in enumerate(texts)])
+    texts = shorten(labels, most)
+    places = [(place + 0.5, text) for place, text in enumerate(texts)]
+    return _draw(shares[0], shares[1], places, labels)
+
+
+def shorten(names: Sequence[str], most: int) -> list[str]:
+    """Names in at most so many characters: first goes what the long ones begin with alike."""
+    long = [name for name in names if len(name) > most and name not in _SHORT]
+    common = commonprefix(long) if len(long) > 1 else ""  # noqa: RUF071 - of texts, not paths
+    cut = len(common) if len(common) >= _COMMON_CHARACTERS else 0
+    return [
+        _SHORT.get(name, name) if name not in long else _squeeze("…" * bool(cut) + name[cut:], most)
+        for name in names
+    ]
+
+
+def _squeeze(text: str, most: int) -> str:
+    # Both ends: names that begin alike often end differently.
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 2
+    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def draw(reference: pd.Series, window: pd.Series) -> str:
@@ -84,7 +128,10 @@ def draw(reference: pd.Series, window: pd.Series) -> str:
 
 
 def _draw(
-    reference: Sequence[float], window: Sequence[float], labels: Sequence[tuple[float, str]]
+    reference: Sequence[float],
+    window: Sequence[float],
+    labels: Sequence[tuple[float, str]],
+    names: Sequence[str],
 ) -> str:
     top = max(*reference, *window) or 1.0
     step = _WIDTH / len(reference)
@@ -93,10 +140,12 @@ def _draw(
         return round((1.0 - share / top) * _HEIGHT, 1)
 
     bars = "".join(
-        f'<rect x="{place * step + 0.5:.1f}" y="{height(share)}" width="{step - 1:.1f}" '
-        f'height="{_HEIGHT - height(share):.1f}"/>'
-        for place, share in enumerate(reference)
-        if share > 0
+        f"<g><title>{html.escape(name)}: reference {before:.1%}, window {after:.1%}</title>"
+        # Something to point at, where there is no bar.
+        f'<rect x="{place * step:.1f}" y="0" width="{step:.1f}" height="{_HEIGHT}"/>'
+        f'<rect class="bar" x="{place * step + 0.5:.1f}" y="{height(before)}" '
+        f'width="{step - 1:.1f}" height="{_HEIGHT - height(before):.1f}"/></g>'
+        for place, (name, before, after) in enumerate(zip(names, reference, window, strict=True))
     )
     line = " ".join(
         f"{place * step:.1f},{height(share)} {(place + 1) * step:.1f},{height(share)}"
@@ -108,9 +157,9 @@ def _draw(
         for place, text in labels
     )
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + _FOOT}" role="img" '
+        f'<svg viewBox="0 {-_HEAD} {_WIDTH} {_HEAD + _HEIGHT + _FOOT}" role="img" '
         'aria-label="reference as bars, window as a line">'
-        f'{bars}<polyline points="{line}"/>{texts}</svg>'
+        f'{_LEGEND}{bars}<polyline points="{line}"/>{texts}</svg>'
     )
 
 

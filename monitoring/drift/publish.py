@@ -68,7 +68,7 @@ def _write(path: Path, entries: list[findings.Entry]) -> None:
 def _report(folder: Path, job: str, item: Compared) -> None:
     entry = item.entry
     with _saying(f"the report of {entry.model} {entry.version} could not be written to {folder}"):
-        report.write(folder, job, entry, item.reference, item.window)
+        report.write(folder, job, entry, item.contract, item.reference, item.window)
 
 
 def _push(entries: Sequence[findings.Entry], settings: Settings, duration_seconds: float) -> None:

@@ -6,15 +6,19 @@ is escaped: names and categories are other people's text.
 
 from __future__ import annotations
 
-import html
 import re
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from monitoring.drift import pictures
-from monitoring.drift.findings import Check, Entry, FeatureFinding
+from monitoring.drift.findings import Entry, FeatureFinding, Retraining, ScoreFinding
 from monitoring.drift.sample import Sample
+from monitoring.drift.tables import escape, list_checks, list_facts, list_levels
+
+if TYPE_CHECKING:
+    from bentos.contract import Contract
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -28,20 +32,30 @@ _WORDS = {
     "failed": "Could not be compared",
 }
 
+_HOW_TO_READ = (
+    "In the pictures bars are the reference and the line is the window, as shares of the values "
+    "present. Of numbers the middle 98% is drawn: the first and the last bar hold what lies "
+    "beyond, too. A pointer that rests on a bar shows its name and both shares."
+)
+
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;
 color:#1b1f24;background:#fff}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2rem}
 .outcome{display:inline-block;padding:.1rem .6rem;border-radius:.3rem;color:#fff;background:#57606a}
 .drift{background:#b3261e}.no_drift{background:#1a7f37}.failed{background:#7a3e9d}
-table{border-collapse:collapse;width:100%;font-size:.9rem}
-th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #d8dee4}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+p,h1,h3{overflow-wrap:anywhere}td:first-child{min-width:7.5rem}
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}
+th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #d8dee4;vertical-align:top}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}
 tr.hit td{background:#fdecea}
 section{border-top:1px solid #d8dee4;padding:.8rem 0}
 section h3{margin:0 0 .3rem;font-size:1rem}.about{color:#57606a;font-size:.9rem}
-.row{display:flex;gap:1.5rem;flex-wrap:wrap}.row svg{flex:0 1 22rem}.row table{flex:1 1 24rem}
-svg rect{fill:#b6c3d1}svg polyline{fill:none;stroke:#b3261e;stroke-width:1.8}
+.row{display:flex;gap:.8rem 1.5rem;flex-wrap:wrap}.row>*{min-width:0}
+figure{flex:0 1 22rem;margin:0}figcaption{font-size:.9rem}
+.row .wide{flex:1 1 24rem}svg{display:block;width:100%}
+svg rect{fill:transparent}svg rect.bar{fill:#b6c3d1}
+svg polyline{fill:none;stroke:#b3261e;stroke-width:1.8;pointer-events:none}
 svg text{font-size:10px;fill:#57606a}
 """
 
@@ -63,12 +77,17 @@ def link(base: str, job: str, entry: Entry) -> str:
 
 
 def write(
-    folder: Path, job: str, entry: Entry, reference: Sample | None, window: Sample | None
+    folder: Path,
+    job: str,
+    entry: Entry,
+    contract: Contract | None,
+    reference: Sample | None,
+    window: Sample | None,
 ) -> Path:
     """Write one report, and give its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name_file(job, entry)
-    path.write_text(render(entry, reference, window), "utf-8", "backslashreplace")
+    path.write_text(render(entry, contract, reference, window), "utf-8", "backslashreplace")
     return path
 
 
@@ -80,32 +99,41 @@ def _make_safe(text: str) -> str:
     return f"{safe}-{sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"
 
 
-def render(entry: Entry, reference: Sample | None, window: Sample | None) -> str:
+def render(
+    entry: Entry, contract: Contract | None, reference: Sample | None, window: Sample | None
+) -> str:
     """The report as HTML."""
     title = f"{entry.model} {entry.version}: {_WORDS[entry.outcome].lower()}"
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
-        f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{_text(entry.model)} {_text(entry.version)}</h1>",
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{escape(entry.model)} {escape(entry.version)}</h1>",
         f'<p><span class="outcome {entry.outcome}">{_WORDS[entry.outcome]}</span> '
-        f"{_text(entry.reason)}</p>",
-        _render_facts(entry),
+        f"{escape(entry.reason)}</p>",
+        list_facts(entry),
     ]
     if entry.retraining.reason:
-        asked = "Retraining is asked for" if entry.retraining.needed else "No retraining asked for"
-        parts.append(f"<p>{asked}: {_text(entry.retraining.reason)}.</p>")
-    parts.append(_render_model(entry, reference, window))
+        parts.append(f"<p>{_ask(entry.retraining)}: {escape(entry.retraining.reason)}.</p>")
+    if reference is not None and window is not None and (entry.score or entry.features):
+        parts.append(f'<p class="about">{_HOW_TO_READ}</p>')
+    parts.append(_render_model(entry, contract, reference, window))
     if entry.features:
         parts.append("<h2>Features</h2>")
-        parts.append('<p class="about">Bars are the reference, the line is the window.</p>')
     for feature in sort_features(entry.features):
         picture = ""
         if reference is not None and window is not None and feature.name in window.features:
             picture = pictures.draw(reference.features[feature.name], window.features[feature.name])
-        parts.append(_render_feature(feature, picture))
+        parts.append(_render_feature(feature, picture, entry.alpha))
     parts.append("</body></html>\n")
     return "\n".join(parts)
+
+
+def _ask(ruling: Retraining) -> str:
+    if ruling.needed:
+        return "Retraining is asked for"
+    # A signal alone is half of the rule: so many runs in a row are the other.
+    return "Retraining, not yet" if ruling.signal else "No retraining asked for"
 
 
 def sort_features(features: list[FeatureFinding]) -> list[FeatureFinding]:
@@ -122,46 +150,64 @@ def _weigh(feature: FeatureFinding) -> float:
     return feature.importance * max(sizes, default=0.0)
 
 
-def _render_facts(entry: Entry) -> str:
-    window = f"{entry.window.since:%Y-%m-%d %H:%M} to {entry.window.until:%Y-%m-%d %H:%M} UTC"
-    facts = (
-        ("Window", window),
-        ("Predictions in it", f"{entry.rows:,}"),
-        ("Compared", f"{entry.sampled:,}, picked with seed {entry.seed}"),
-        ("Reference", f"{entry.reference_rows:,} training rows"),
-        ("Level", f"{entry.alpha:.0%} for the whole run"),
-        ("Run", entry.run),
-    )
-    rows = "".join(f"<tr><th>{name}</th><td>{_text(value)}</td></tr>" for name, value in facts)
-    return f"<table>{rows}</table>"
-
-
-def _render_model(entry: Entry, reference: Sample | None, window: Sample | None) -> str:
+def _render_model(
+    entry: Entry, contract: Contract | None, reference: Sample | None, window: Sample | None
+) -> str:
     parts = []
     if entry.score is not None:
         parts.append("<h2>Scores and decisions</h2>")
         drawn = []
         if reference is not None and window is not None:
             drawn = [
-                pictures.draw(reference.scores[name], window.scores[name])
+                _frame(
+                    pictures.draw(reference.scores[name], window.scores[name]),
+                    f"score of {name}" if name else "",
+                )
                 for name in reference.scores.columns
             ]
-        parts.append(f'<div class="row">{"".join(drawn)}{_render_checks(entry.score.checks)}</div>')
+        tables = list_levels(_find_levels(entry.score, contract, reference, window))
+        tables += list_checks(entry.score.checks, entry.alpha)
+        parts.append(f'<div class="row">{"".join(drawn)}{tables}</div>')
     if entry.joint is not None:
-        parts.append("<h2>All features together</h2>" + _render_checks([entry.joint]))
+        parts.append("<h2>All features together</h2>" + list_checks([entry.joint], entry.alpha))
     if entry.performance is not None:
         done = entry.performance
         parts.append(f"<h2>Performance on {done.labels:,} labelled rows</h2>")
         if done.note:
-            parts.append(f"<p>{_text(done.note)}</p>")
+            parts.append(f"<p>{escape(done.note)}</p>")
         if done.checks:
-            values = ", ".join(f"{name} {value:.4g}" for name, value in done.training.items())
-            parts.append(f'<p class="about">Training: {_text(values)}</p>')
-            parts.append(_render_checks(done.checks))
+            parts.append(list_checks(done.checks, entry.alpha, done.training))
     return "\n".join(parts)
 
 
-def _render_feature(feature: FeatureFinding, picture: str) -> str:
+def _find_levels(
+    score: ScoreFinding,
+    contract: Contract | None,
+    reference: Sample | None,
+    window: Sample | None,
+) -> list[tuple[str, float, float]]:
+    """Means of the scores, and the share of rows decided for each class."""
+    levels = [
+        ("mean score" + (f" of {name}" if name else ""), score.reference_means[name], mean)
+        for name, mean in score.means.items()
+    ]
+    if contract is None or contract.classes is None or reference is None or window is None:
+        return levels
+    sides = reference.scores.to_numpy(), window.scores.to_numpy()
+    if contract.task == "binary":
+        # As `detect` has it: training that chose no threshold means 0.5.
+        threshold = 0.5 if contract.threshold is None else contract.threshold
+        before, after = (float((side[:, 0] >= threshold).mean()) for side in sides)
+        levels.append((f"share decided for {contract.classes[1]}", before, after))
+    elif contract.task == "multiclass":
+        chosen = [side.argmax(axis=1) for side in sides]
+        for place, name in enumerate(contract.classes):
+            before, after = (float((side == place).mean()) for side in chosen)
+            levels.append((f"share decided for {name}", before, after))
+    return levels
+
+
+def _render_feature(feature: FeatureFinding, picture: str, alpha: float) -> str:
     missing = (
         ""
         if feature.missing_rate is None
@@ -172,30 +218,14 @@ def _render_feature(feature: FeatureFinding, picture: str) -> str:
     about = f"{feature.kind}, {feature.importance:.1%} of the importance{missing}"
     word = ' <span class="outcome drift">drift</span>' if feature.drifted else ""
     return (
-        f"<section><h3>{_text(feature.name)}{word}</h3>"
-        f'<p class="about">{_text(about)}</p>'
-        f'<div class="row">{picture}{_render_checks(feature.checks)}</div></section>'
+        f"<section><h3>{escape(feature.name)}{word}</h3>"
+        f'<p class="about">{escape(about)}</p>'
+        f'<div class="row">{_frame(picture)}{list_checks(feature.checks, alpha)}</div></section>'
     )
 
 
-def _render_checks(checks: list[Check]) -> str:
-    head = (
-        '<tr><th>test</th><th class="n">statistic</th><th class="n">p-value</th>'
-        '<th class="n">adjusted</th><th class="n">effect</th><th class="n">least</th></tr>'
-    )
-    return f"<table>{head}{''.join(map(_render_check, checks))}</table>"
-
-
-def _render_check(check: Check) -> str:
-    name = _text(check.name.replace("_", " ") + (f" of {check.of}" if check.of else ""))
-    if check.note:
-        return f'<tr><td>{name}</td><td colspan="5">{_text(check.note)}</td></tr>'
-    numbers = (check.statistic, check.p_value, check.adjusted, check.effect, check.min_effect)
-    cells = "".join(
-        f'<td class="n">{"" if value is None else f"{value:.3g}"}</td>' for value in numbers
-    )
-    return f"<tr{' class=hit' if check.drifted else ''}><td>{name}</td>{cells}</tr>"
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))
+def _frame(picture: str, caption: str = "") -> str:
+    if not picture:
+        return ""
+    words = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f"<figure>{words}{picture}</figure>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bentos.contract import Contract, Feature
 from monitoring.drift import job, pictures, report
+from monitoring.drift.findings import Check, ScoreFinding
 from monitoring.drift.job import Compared
+from monitoring.drift.sample import Sample
 from monitoring.drift.settings import Settings
 from tests.monitoring.conftest import NOW, QUICK, Written, make_frame
 
@@ -26,6 +30,10 @@ def compared(log: Written) -> Compared:
     log.add(frame)
     (item,) = job.work(Settings(store=log.url, limits=QUICK), NOW, "run-1")
     return item
+
+
+def render(item: Compared) -> str:
+    return report.render(item.entry, item.contract, item.reference, item.window)
 
 
 class Tags(HTMLParser):
@@ -48,7 +56,12 @@ class Tags(HTMLParser):
 def test_a_report_is_one_file(compared: Compared, tmp_path: Path) -> None:
     """No script, no link to another host, a picture a feature; well-formed."""
     path = report.write(
-        tmp_path / "new", "job", compared.entry, compared.reference, compared.window
+        tmp_path / "new",
+        "job",
+        compared.entry,
+        compared.contract,
+        compared.reference,
+        compared.window,
     )
     text = path.read_text()
     assert path.name == "job-credit-v1-20261121T120000Z.html"
@@ -79,7 +92,7 @@ def test_everything_is_escaped(compared: Compared) -> None:
     entry = msgspec.structs.replace(
         compared.entry, model=hostile, version=hostile, reason=hostile, features=features
     )
-    text = report.render(entry, compared.reference, compared.window)
+    text = render(replace(compared, entry=entry))
     assert "<img" not in text
     assert "&lt;img" in text
     drawn = pictures.draw_categories(["<b>"] * 5, ["<script>"] * 5)
@@ -110,27 +123,64 @@ def test_an_outcome_without_rows_has_a_report(log: Written) -> None:
     """A failed version has one that says why."""
     log.add(make_frame(600, seed=1), "unknown")
     (item,) = job.work(Settings(store=log.url, limits=QUICK), NOW, "run-1")
-    text = report.render(item.entry, item.reference, item.window)
+    text = render(item)
     assert "Could not be compared" in text
     assert "not registered" in text
+    assert "Compared</th>" not in text
+    assert "training rows" not in text
+    assert "In the pictures" not in text
 
 
-def test_pictures_bear_every_column() -> None:
-    """Constants, missing values, no values, many categories: a picture or none, and no NaN."""
-    nothing = pd.Series([np.nan, np.nan])
-    assert pictures.draw(nothing, nothing) == ""
-    assert pictures.draw(pd.Series([None], dtype=object), pd.Series([None], dtype=object)) == ""
-    for column in (
-        pd.Series([1.0] * 5),
-        pd.Series([1.0, np.nan]),
-        pd.Series([1.7e308, -1.7e308]),
-        pd.Series([np.finfo(np.float64).max] * 5),
-        pd.Series([5e-324, 0.0]),
-        pd.Series([f"category {place}" for place in range(100)]),
+def test_retraining_that_waits_is_no_contradiction(compared: Compared) -> None:
+    """A run that asks, before as many in a row as the rule wants, is told as that."""
+    text = render(compared)
+    assert "Retraining, not yet: " in text
+    assert "1 of 3 runs in a row" in text
+    ruling = msgspec.structs.replace(compared.entry.retraining, needed=True)
+    asked = msgspec.structs.replace(compared.entry, retraining=ruling)
+    assert "Retraining is asked for: " in render(replace(compared, entry=asked))
+
+
+def test_levels_stand_beside_each_other(compared: Compared) -> None:
+    """Mean score and share of decisions, of reference and window."""
+    assert compared.reference is not None
+    assert compared.window is not None
+    text = render(compared)
+    for name, before, after in (
+        ("mean score", compared.reference.scores[""].mean(), compared.window.scores[""].mean()),
+        (
+            "share decided for 1",
+            (compared.reference.scores[""] >= 0.5).mean(),
+            (compared.window.scores[""] >= 0.5).mean(),
+        ),
     ):
-        drawn = pictures.draw(column, column)
-        assert "nan" not in drawn
-        assert "inf" not in drawn
-        assert drawn.count("<rect") <= 30
-    many = pictures.draw_categories([str(place) for place in range(100)], ["1"])
-    assert "all" in many
+        cells = f'<td class="n">{before:.4g}</td><td class="n">{after:.4g}</td>'
+        assert f"<td>{name}</td>{cells}" in text
+
+
+def test_each_class_has_its_caption(compared: Compared) -> None:
+    """Pictures of a multiclass model's scores are told apart, and so are its decisions."""
+    names = ("low", "middle", "<high>")
+    random = np.random.default_rng(1)
+    sides = [
+        Sample(pd.DataFrame(index=range(100)), pd.DataFrame(random.random((100, 3)), columns=names))
+        for _ in range(2)
+    ]
+    contract = Contract(
+        (Feature("income", "float", "double"),), "multiclass", "booster", classes=names
+    )
+    means = dict.fromkeys(names, 0.5)
+    score = ScoreFinding(False, [Check("score_ks", 0.1, 0.5, 0.1, of="low")], means, means)
+    entry = msgspec.structs.replace(compared.entry, score=score, features=[])
+    text = report.render(entry, contract, *sides)
+    for name in ("low", "middle", "&lt;high&gt;"):
+        assert f"<figcaption>score of {name}</figcaption>" in text
+        assert f"<td>mean score of {name}</td>" in text
+        assert f"<td>share decided for {name}</td>" in text
+
+
+def test_tables_scroll_by_themselves(compared: Compared) -> None:
+    """On a narrow screen the page stays where it is: each table is in a box that moves."""
+    text = render(compared)
+    assert ".wide{overflow-x:auto}" in text
+    assert text.count("<table>") == text.count('<div class="wide"><table>')
