@@ -113,6 +113,11 @@ def answering(data: bytes, pause_seconds: float = 0.0) -> Iterator[str]:
                     connection.sendall(data[place : place + 1])
                     if is_over.wait(pause_seconds):
                         return
+                # What was not read yet would make a reset of the end.
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(5)
+                while connection.recv(65_536):
+                    pass
 
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
