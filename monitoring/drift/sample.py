@@ -1,14 +1,14 @@
 """A sample of rows, as every test sees it: typed by the contract, bound by name.
 
-Numbers are float64 with NaN for missing; everything else is text with None for missing, so
-that a category compares equal whether it came from Parquet or from JSON.
+Numbers are float64 with NaN for missing, rounded as the model sees them; everything else is
+text with None for missing. So a value compares equal whether it came from Parquet or from JSON.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -39,12 +39,14 @@ class Sample:
 
     `features`: shape (n, features), by name; a column that was not recorded is absent.
     `scores`: float64, shape (n, scores): one column named "", or one for each class.
-    `ids`: of the predictions, empty for a reference.
+    `ids`: of the predictions, empty for a reference. `recorded`: for a feature that only some
+    rows have, which ones: bool, shape (n,); elsewhere its value is no missing one.
     """
 
     features: pd.DataFrame
     scores: pd.DataFrame
     ids: tuple[str, ...] = ()
+    recorded: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -55,6 +57,7 @@ class Sample:
             self.features.iloc[positions].reset_index(drop=True),
             self.scores.iloc[positions].reset_index(drop=True),
             tuple(self.ids[position] for position in positions) if self.ids else (),
+            {name: rows[positions] for name, rows in self.recorded.items()},
         )
 
 
@@ -119,13 +122,17 @@ def read_records(records: Sequence[Record], contract: Contract) -> Sample:
             f"the log has features that the contract does not: {sorted(strangers)[:5]}"
         )
     columns: dict[str, NDArray[np.float64] | NDArray[np.object_]] = {}
+    recorded: dict[str, NDArray[np.bool_]] = {}
     for feature in contract.features:
         name = feature.name
-        # `null` is recorded for a missing value; a key that no row has was not to be stored.
-        if not any(name in row for row in rows):
+        # `null` is recorded for a missing value; where there is no key, none was to be stored.
+        has_it = np.array([name in row for row in rows], dtype=bool)
+        if not has_it.any():
             continue
+        if not has_it.all():
+            recorded[name] = has_it
         values = [
-            UNSEEN if name in stranger else row.get(name)
+            UNSEEN if name in row and name in stranger else row.get(name)
             for row, stranger in zip(rows, unseen, strict=True)
         ]
         columns[name] = _read_column(feature, values)
@@ -135,9 +142,8 @@ def read_records(records: Sequence[Record], contract: Contract) -> Sample:
         dtype=np.float64,
     )
     _check_scores(scores)
-    return Sample(
-        pd.DataFrame(columns, index=range(len(rows))), scores, tuple(r.id for r in records)
-    )
+    features = pd.DataFrame(columns, index=range(len(rows)))
+    return Sample(features, scores, tuple(r.id for r in records), recorded)
 
 
 def share_out(importance: Mapping[str, float], contract: Contract) -> dict[str, float]:
@@ -173,10 +179,17 @@ def _read_column(
         column = np.empty(len(texts), dtype=object)
         column[:] = texts
         return column
+    # pandas' nullable columns give `pd.NA`, which is no float.
+    present = [np.nan if value is pd.NA else value for value in values]
     try:
-        numbers = pd.Series(list(values), dtype=object).astype(np.float64).to_numpy()
+        numbers = pd.Series(present, dtype=object).astype(np.float64).to_numpy()
     except (TypeError, ValueError):
         raise SampleError(f"feature {feature.name!r} has values that are no numbers") from None
+    if feature.dtype == "float":
+        # The reference holds what training saw, the log what the client sent: 0.1 is another
+        # number in float32. The model sees it rounded (`bentos.frame`).
+        with np.errstate(over="ignore"):
+            numbers = numbers.astype(np.float32).astype(np.float64)
     if np.isinf(numbers).any():
         raise SampleError(f"feature {feature.name!r} has infinite values")
     return numbers

@@ -9,15 +9,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import pandas as pd
 import pytest
 
-from bentos.contract import Contract
+from bentos.contract import Contract, Feature
 from bentos.records.drift import open_drift_log
 from monitoring.drift import job
 from monitoring.drift.findings import Entry
 from monitoring.drift.job import Compared
 from monitoring.drift.settings import Settings
-from tests.monitoring.conftest import NOW, QUICK, Written, make_frame, to_parquet
+from tests.monitoring.conftest import NOW, QUICK, Written, make_frame, to_parquet, write_log
 
 
 def run(log: Written, name: str = "run-1", **options: object) -> list[Compared]:
@@ -39,6 +41,24 @@ def test_a_window_without_drift(log: Written) -> None:
     assert (entry.window.since, entry.window.until) == (NOW - timedelta(hours=24), NOW)
     assert (entry.seed, entry.run) == (1, "run-1")
     assert [feature.importance for feature in entry.features] == [0.6, 0.2, 0.15, 0.05]
+
+
+def test_round_values_of_a_single_precision_feature_are_no_drift(tmp_path: Path) -> None:
+    """Training holds float32's 0.1, the log the 0.1 that the client sent: the same value."""
+
+    def make_rows(rows: int, seed: int) -> pd.DataFrame:
+        random = np.random.default_rng(seed)
+        ratio = random.choice([0.1, 0.2, 0.3, 0.7], rows)
+        return pd.DataFrame({"ratio": ratio, "__score__": random.random(rows)})
+
+    contract = Contract(
+        (Feature("ratio", "float", "float"),), "binary", "booster", classes=(0, 1), threshold=0.5
+    )
+    reference = to_parquet(make_rows(4_000, 1).astype({"ratio": np.float32}))
+    log = write_log(f"sqlite:///{tmp_path}/single.db", contract, reference)
+    log.add(make_rows(1_000, 2))
+    entry = only(run(log))
+    assert (entry.outcome, entry.reason) == ("no_drift", "")
 
 
 def test_two_versions_are_compared_each_with_its_own_reference(log: Written) -> None:

@@ -47,6 +47,43 @@ def test_a_feature_that_is_not_recorded_is_absent(contract: Contract) -> None:
     assert list(sample.features) == ["income", "region", "owner"]
 
 
+def test_a_feature_that_some_rows_lack_says_which(contract: Contract) -> None:
+    """The listing of stored features changed within the window: no key is no missing value."""
+    frame = make_frame(200, seed=1)
+    frame.loc[150:159, "age"] = np.nan
+    records = [
+        *to_records(frame.head(100), without=["age"]),
+        *to_records(frame.tail(100)),
+    ]
+    sample = read_records(records, contract)
+    assert sample.recorded.keys() == {"age"}
+    np.testing.assert_array_equal(sample.recorded["age"], np.arange(200) >= 100)
+    assert sample.features["age"][sample.recorded["age"]].isna().sum() == 10
+    last = sample.take(np.arange(90, 200))
+    np.testing.assert_array_equal(last.recorded["age"], np.arange(110) >= 10)
+
+
+def test_missing_values_of_nullable_columns_are_missing(contract: Contract) -> None:
+    """`pd.NA`, in a reference made with pandas' own types, is missing for every kind."""
+    frame = make_frame(200, seed=1).astype({"age": "Int64", "owner": "boolean"})
+    frame.loc[:4, ["age", "owner"]] = pd.NA
+    sample = read_reference(to_parquet(frame), contract)
+    assert sample.features[["age", "owner"]].isna().sum().tolist() == [5, 5]
+    assert sample.features["age"].dtype == np.float64
+
+
+def test_a_single_precision_feature_is_rounded_on_both_sides() -> None:
+    """0.1 of a client and float32's 0.1 of training are one value, as for the model."""
+    contract = Contract((Feature("x", "float", "float"),), "binary", "booster", classes=(0, 1))
+    frame = pd.DataFrame({"x": np.full(3, 0.1, np.float32), "__score__": 0.5})
+    reference = read_reference(to_parquet(frame), contract)
+    window = read_records(to_records(frame.assign(x=[0.1] * 3)), contract)
+    assert window.features["x"].tolist() == [float(np.float32(0.1))] * 3
+    pd.testing.assert_frame_equal(reference.features, window.features)
+    with pytest.raises(SampleError, match="infinite"):
+        read_records(to_records(frame.assign(x=[1e300] * 3)), contract)
+
+
 def test_a_category_scored_as_missing_is_unseen(contract: Contract) -> None:
     """The log holds null and a warning for it: it is not a missing value."""
     frame = make_frame(200, seed=1)
