@@ -7,6 +7,7 @@ until someone deletes it: a run of 26 features is some kilobytes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,9 @@ from typing import Protocol
 import msgspec
 
 from bentos.errors import ConfigurationError
+
+# Outcomes of runs that could tell whether there was drift.
+TOLD = ("drift", "no_drift")
 
 
 class FeatureResult(msgspec.Struct, frozen=True):
@@ -70,6 +74,12 @@ class DriftLog(Protocol):
 
     def last(self, job: str, model: str, version: str, count: int) -> list[DriftResult]:
         """A job's last results of a version, the latest first, with their features."""
+
+    def told(self, job: str, model: str, version: str) -> Iterator[DriftResult]:
+        """A job's results of a version that are of `TOLD`, the latest first, without features.
+
+        It may be left early, as it is read as it goes: a job may have run for years.
+        """
 
     def close(self) -> None:
         """Let go of the store; idempotent."""

@@ -5,12 +5,14 @@ They are read one by one, never scanned: a folder by job and version, names in t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
+from itertools import islice
 
 import msgspec
 
 from bentos.errors import StoreDown
-from bentos.records.drift import DriftResult
+from bentos.records.drift import TOLD, DriftResult
 from bentos.records.parquet_files import Files
 from bentos.records.record import encode, from_milliseconds, milliseconds
 
@@ -41,21 +43,28 @@ class ParquetDriftLog:
 
     def last(self, job: str, model: str, version: str, count: int) -> list[DriftResult]:
         """A job's last results of a version, the latest first, with their features."""
-        folder = _folder(job, model, version)
-        names = [name for name in self._files.names(folder) if name.endswith(".json")]
-        contents = [self._files.read(f"{folder}/{name}") for name in sorted(names)[::-1][:count]]
-        try:
-            return [
-                msgspec.json.decode(content, type=DriftResult)
-                for content in contents
-                if content is not None
-            ]
-        except msgspec.MsgspecError:
-            # Not the message: it may quote a value.
-            raise StoreDown("a drift result of the log is damaged") from None
+        return list(islice(self._results(job, model, version), count))
+
+    def told(self, job: str, model: str, version: str) -> Iterator[DriftResult]:
+        """A job's results of a version that are of `TOLD`, the latest first, without features."""
+        for result in self._results(job, model, version):
+            if result.outcome in TOLD:
+                yield msgspec.structs.replace(result, features=())
 
     def close(self) -> None:
         """Nothing is held between calls."""
+
+    def _results(self, job: str, model: str, version: str) -> Iterator[DriftResult]:
+        folder = _folder(job, model, version)
+        for name in sorted(self._files.names(folder), reverse=True):
+            content = self._files.read(f"{folder}/{name}") if name.endswith(".json") else None
+            if content is None:
+                continue
+            try:
+                yield msgspec.json.decode(content, type=DriftResult)
+            except msgspec.MsgspecError:
+                # Not the message: it may quote a value.
+                raise StoreDown("a drift result of the log is damaged") from None
 
 
 def _folder(job: str, model: str, version: str) -> str:

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from bentos.records import postgres_schema, postgres_session
-from bentos.records.drift import DriftResult, FeatureResult
+from bentos.records.drift import TOLD, DriftResult, FeatureResult
 from bentos.records.postgres_session import Connection
 
 _INSERT_RUN = """
@@ -24,6 +24,10 @@ INSERT INTO tabserve.drift_features VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 
 _LAST = """
 SELECT * FROM tabserve.drift_runs WHERE job = %s AND model = %s AND version = %s
 ORDER BY time DESC, run COLLATE "C" DESC LIMIT %s
+"""
+_TOLD = """
+SELECT * FROM tabserve.drift_runs WHERE job = %s AND model = %s AND version = %s
+AND outcome = ANY(%s) ORDER BY time DESC, run COLLATE "C" DESC
 """
 _FEATURES = """
 SELECT feature, kind, test, statistic, p_value, effect, drifted, missing_rate
@@ -66,6 +70,12 @@ class PostgresDriftLog:
         with self._working() as connection:
             rows = connection.execute(_LAST, (job, model, version, count)).fetchall()
             return [_to_result(connection, row) for row in rows]
+
+    def told(self, job: str, model: str, version: str) -> Iterator[DriftResult]:
+        """A job's results of a version that are of `TOLD`, the latest first, without features."""
+        with self._working() as connection, connection.cursor() as cursor:
+            for row in cursor.stream(_TOLD, (job, model, version, list(TOLD))):
+                yield DriftResult(*row)
 
     def close(self) -> None:
         """Nothing is held between calls."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bentos.errors import StoreDown
-from bentos.records.drift import DriftResult, FeatureResult
+from bentos.records.drift import TOLD, DriftResult, FeatureResult
 from bentos.records.record import from_milliseconds, milliseconds
 from bentos.records.sqlite import BUSY_SECONDS, name_error
 
@@ -36,6 +36,10 @@ _LAST = """
 SELECT * FROM drift_runs WHERE job = ? AND model = ? AND version = ?
 ORDER BY time_ms DESC, run DESC LIMIT ?
 """
+_TOLD = f"""
+SELECT * FROM drift_runs WHERE job = ? AND model = ? AND version = ?
+AND outcome IN ({", ".join("?" * len(TOLD))}) ORDER BY time_ms DESC, run DESC
+"""  # noqa: S608 - only question marks
 _FEATURES = """
 SELECT feature, kind, test, statistic, p_value, effect, drifted, missing_rate
 FROM drift_features WHERE model = ? AND version = ? AND run = ? ORDER BY place
@@ -104,6 +108,12 @@ class SqliteDriftLog:
                 _to_result(row, connection.execute(_FEATURES, (model, version, row[0])).fetchall())
                 for row in rows
             ]
+
+    def told(self, job: str, model: str, version: str) -> Iterator[DriftResult]:
+        """A job's results of a version that are of `TOLD`, the latest first, without features."""
+        with self._working() as connection:
+            for row in connection.execute(_TOLD, (job, model, version, *TOLD)):
+                yield _to_result(row, [])
 
     def close(self) -> None:
         """Nothing is held between calls."""

@@ -56,6 +56,19 @@ def test_the_latest_come_first(results: DriftLog) -> None:
     assert results.last("daily", "credit", "3", 2) == []
 
 
+def test_runs_that_told_are_given_without_the_others(results: DriftLog) -> None:
+    """However many could not tell, those that could come, the latest first, without features."""
+    outcomes = ["drift", "no_drift", *["failed"] * 5, "drift", *["insufficient_data"] * 5]
+    for hours, outcome in enumerate(outcomes):
+        results.write(later(hours, outcome=outcome))
+    results.write(later(20, job="weekly"))
+    told = [(one.run, one.outcome) for one in results.told("daily", "credit", "1")]
+    assert told == [("run-8", "drift"), ("run-2", "no_drift"), ("run-1", "drift")]
+    latest = next(results.told("daily", "credit", "1"))
+    assert latest == later(7, features=())
+    results.write(later(30))
+
+
 def test_a_run_is_stored_once(results: DriftLog) -> None:
     """Writing a run of a version again changes nothing; it may have several versions."""
     results.write(RESULT)
