@@ -106,7 +106,8 @@ class Performance(msgspec.Struct, frozen=True):
 class Retraining(msgspec.Struct, frozen=True):
     """Whether the rule for retraining holds.
 
-    `signal`: this run's part of it. `runs`: so many runs in a row had it, this one included.
+    `signal`: this run's part of it. `runs`: so many windows in a row that share no row had it,
+    this one included, and no further than the rule needs.
     """
 
     needed: bool = False

@@ -101,16 +101,17 @@ def run(
     is_empty = True
     for (model, version), parts in _group(log.versions(window)).items():
         mine = msgspec.structs.replace(window, model=model, version=version)
-        past = results.last(settings.job_name, model, version, max(1, settings.retraining_runs - 1))
+        last = results.last(settings.job_name, model, version, 1)
         found = _compare_version(log, mine, parts, settings)
         ruling = retraining.judge(
             found.findings,
-            past,
+            span,
+            results.told(settings.job_name, model, version),
             importance=settings.retraining_importance,
             runs=settings.retraining_runs,
         )
         entry = _describe(found, parts, ruling, span, settings, name)
-        previous = past[0].outcome if past else None
+        previous = last[0].outcome if last else None
         is_empty = False
         yield Compared(entry, previous, found.contract, found.reference, found.window)
         try:

@@ -1,33 +1,42 @@
 """When drift asks for another training: a rule over the last runs of a version.
 
 A run asks where the scores drifted, or features that together carry enough of the model's
-importance. Enough such runs in a row are the signal; a run that could not tell is passed
-over, as it says neither.
+importance. Enough such runs in a row are the signal. Those that could not tell are not among
+them, as they say neither; and a run counts only if its window shares no row with those
+counted before it: hourly runs over a day see the same rows 24 times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Protocol
 
-from monitoring.drift.findings import Findings, Outcome, Retraining
+from bentos.records.drift import TOLD
+from monitoring.drift.findings import Findings, Retraining, Span
 
 
 class Past(Protocol):
     """What the rule needs of an earlier run."""
 
     @property
-    def outcome(self) -> str: ...
-
-    @property
     def signal(self) -> bool: ...
 
+    @property
+    def since(self) -> datetime: ...
 
-TOLD: tuple[Outcome, ...] = ("drift", "no_drift")
+    @property
+    def until(self) -> datetime: ...
 
 
-def judge(findings: Findings, past: Sequence[Past], *, importance: float, runs: int) -> Retraining:
-    """Apply the rule. `past`: earlier runs of the same version, the latest first."""
+def judge(
+    findings: Findings, window: Span, past: Iterable[Past], *, importance: float, runs: int
+) -> Retraining:
+    """Apply the rule.
+
+    `window`: of this run. `past`: earlier runs of the same version that could tell, the latest
+    first; no more of them are taken than the answer needs.
+    """
     scores = findings.score is not None and findings.score.drifted
     drifted = [feature for feature in findings.features if feature.drifted]
     carried = sum(feature.importance for feature in drifted)
@@ -36,15 +45,20 @@ def judge(findings: Findings, past: Sequence[Past], *, importance: float, runs: 
         why.append("the scores drifted")
     if carried >= importance:
         why.append(f"features with {carried:.0%} of the importance drifted")
-    signal = bool(why)
-    in_a_row = 0
-    for has_signal in [signal, *(run.signal for run in past if run.outcome in TOLD)]:
-        if not has_signal:
-            break
-        in_a_row += 1
     if findings.outcome not in TOLD:
         return Retraining(reason="this run could not tell")
-    if not signal:
+    if not why:
         return Retraining(reason="neither the scores nor enough important features drifted")
-    reason = f"{' and '.join(why)}, {in_a_row} of {runs} runs in a row"
-    return Retraining(in_a_row >= runs, signal, in_a_row, reason)
+    in_a_row = _count(window.since, past, runs)
+    reason = f"{' and '.join(why)}, {in_a_row} of {runs} windows in a row"
+    return Retraining(in_a_row >= runs, True, in_a_row, reason)
+
+
+def _count(since: datetime, past: Iterable[Past], most: int) -> int:
+    count = 1
+    for run in past:
+        if count == most or not run.signal:
+            break
+        if run.until <= since:
+            count, since = count + 1, run.since
+    return count

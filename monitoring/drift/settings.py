@@ -143,8 +143,8 @@ class Settings:
     retraining_runs: int = field(
         default=3,
         metadata={
-            "help": "Runs in a row that must ask, by drift in the scores or in that much "
-            "importance.",
+            "help": "For how many windows in a row runs must ask, by drift in the scores or in "
+            "that much importance: windows that share no row, each run between them asking too.",
             "least": 1,
             "most": 1000,
         },

@@ -157,15 +157,32 @@ def test_results_are_written_and_read_back(log: Written) -> None:
     assert first.seed == 1
 
 
-def test_drift_run_after_run_asks_for_retraining(log: Written) -> None:
-    """After as many runs as the rule says, with the reason in the result and in the store."""
-    log.add(make_frame(1_000, seed=3).assign(income=1.0))
-    needed = [only(run(log, f"run-{number}", until=NOW)).retraining for number in range(3)]
-    assert [said.needed for said in needed] == [False, False, True]
-    reason = "features with 60% of the importance drifted, 3 of 3 runs in a row"
-    assert needed[-1].reason == reason
-    stored = open_drift_log(log.url).last("tabserve_drift", "credit", "v1", 3)
-    assert sorted(result.retraining for result in stored) == ["", "", reason]
+def test_drift_day_after_day_asks_for_retraining(log: Written) -> None:
+    """After as many windows as the rule says, with the reason in the result and in the store.
+
+    Runs that could not tell come between, more of them than the rule counts; the same window
+    run again adds nothing.
+    """
+    days = [NOW - timedelta(days=2), NOW - timedelta(days=1), NOW]
+    for number, end in enumerate(days):
+        log.add(make_frame(1_000, seed=3 + number).assign(income=1.0), end=end)
+    unsure = replace(QUICK, min_rows=2_000)
+    said = []
+    for number, (until, limits) in enumerate(
+        [
+            (days[0], QUICK), *[(days[0], unsure)] * 3, (days[0], QUICK),
+            *[(days[1], unsure)] * 3, (days[1], QUICK), *[(days[2], unsure)] * 3, (days[2], QUICK),
+        ]
+    ):  # fmt: skip
+        settings = Settings(store=log.url, limits=limits, until=until)
+        said.append(only(job.work(settings, NOW + timedelta(hours=number), f"run-{number:02}")))
+    asked = [entry.retraining for entry in said if entry.outcome == "drift"]
+    assert [ruling.runs for ruling in asked] == [1, 1, 2, 3]
+    assert [ruling.needed for ruling in asked] == [False, False, False, True]
+    reason = "features with 60% of the importance drifted, 3 of 3 windows in a row"
+    assert asked[-1].reason == reason
+    stored = open_drift_log(log.url).last("tabserve_drift", "credit", "v1", 20)
+    assert [result.retraining for result in stored] == [reason, *[""] * 12]
 
 
 def test_only_the_named_model_is_compared(log: Written) -> None:

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitoring.drift.findings import FeatureFinding, Findings, Outcome, Retraining, ScoreFinding
+from monitoring.drift.findings import (
+    FeatureFinding,
+    Findings,
+    Outcome,
+    Retraining,
+    ScoreFinding,
+    Span,
+)
 from monitoring.drift.retraining import judge
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Past:
-    outcome: str
+    """A run over the 24 hours before it, so many hours ago."""
+
     signal: bool
+    hours: int = 0
 
+    @property
+    def until(self) -> datetime:
+        return NOON - timedelta(hours=self.hours)
 
-ASKED, QUIET, SILENT = Past("drift", True), Past("no_drift", False), Past("failed", False)
+    @property
+    def since(self) -> datetime:
+        return self.until - timedelta(hours=24)
 
 
 def findings(outcome: Outcome = "drift", scores: bool = False, importance: float = 0.0) -> Findings:
@@ -30,27 +48,51 @@ def findings(outcome: Outcome = "drift", scores: bool = False, importance: float
 
 
 def rule(found: Findings, *past: Past) -> Retraining:
-    return judge(found, past, importance=0.3, runs=3)
+    window = Span(NOON - timedelta(hours=24), NOON)
+    return judge(found, window, past, importance=0.3, runs=3)
 
 
-def test_enough_runs_in_a_row_are_the_signal() -> None:
-    """Drift in the scores in this run and the two before it."""
-    said = rule(findings(scores=True), ASKED, ASKED)
+def test_enough_windows_in_a_row_are_the_signal() -> None:
+    """Drift in the scores in this run and in those of the two days before it."""
+    said = rule(findings(scores=True), Past(True, 24), Past(True, 48))
     assert said.needed
-    assert said.reason == "the scores drifted, 3 of 3 runs in a row"
+    assert said.reason == "the scores drifted, 3 of 3 windows in a row"
+
+
+def test_windows_that_share_rows_count_once() -> None:
+    """Hourly runs over a day: 48 earlier ones that ask are three windows, 47 are two."""
+    hourly = [Past(True, hours) for hours in range(1, 49)]
+    assert rule(findings(scores=True), *hourly).needed
+    assert rule(findings(scores=True), *hourly[:-1]).runs == 2
+
+
+def test_the_same_window_again_counts_once() -> None:
+    """However often a run is repeated."""
+    assert rule(findings(scores=True), *[Past(True)] * 9).runs == 1
 
 
 def test_a_quiet_run_begins_anew() -> None:
-    """A run that could tell and had no reason to ask breaks the row."""
-    said = rule(findings(scores=True), ASKED, QUIET, ASKED)
+    """A run that had no reason to ask breaks the row, even where its window is not counted."""
+    said = rule(findings(scores=True), Past(True, 24), Past(False, 36), Past(True, 48))
     assert (said.needed, said.signal, said.runs) == (False, True, 2)
-    assert rule(findings(importance=0.1), ASKED, ASKED).runs == 0
+    assert rule(findings(importance=0.1), Past(True, 24), Past(True, 48)).runs == 0
 
 
-def test_a_run_that_could_not_tell_is_passed_over() -> None:
-    """It neither counts nor breaks the row; and by itself it asks for nothing."""
-    assert rule(findings(scores=True), SILENT, ASKED, SILENT, ASKED).needed
-    assert not rule(findings("failed"), ASKED, ASKED).needed
+def test_a_run_that_could_not_tell_asks_for_nothing() -> None:
+    """Whatever the runs before it said."""
+    assert not rule(findings("failed"), Past(True, 24), Past(True, 48)).needed
+
+
+def test_no_more_runs_are_read_than_the_answer_needs() -> None:
+    """The past may be years long."""
+
+    def endless() -> Iterator[Past]:
+        for day in range(1, 4):
+            yield Past(True, 24 * day)
+        pytest.fail("three windows were enough")
+
+    window = Span(NOON - timedelta(hours=24), NOON)
+    assert judge(findings(scores=True), window, endless(), importance=0.3, runs=3).needed
 
 
 @pytest.mark.parametrize(("carried", "signal"), [(0.29, False), (0.3, True)])
