@@ -26,6 +26,10 @@ from monitoring.drift.limits import Limits
 # Rows whose distances set the kernel's width: their median hardly moves with more of them.
 _WIDTH_ROWS = 1000
 
+# Statistics nearer than this are equal: they are differences of means of kernel values up to
+# 1, which float32 gives to 2**-24, and exact ties must not fall to either side by rounding.
+_SAME = 4 * 2.0**-24
+
 # Permutations multiplied at once, which bounds the memory that they take.
 _AT_ONCE = 256
 
@@ -53,7 +57,7 @@ def compare(
             mmd2_from_kernel_matrix(kernel.double(), len(after), permute=False, zero_diag=False)
         )
         permuted = _permute(kernel, len(after), limits.permutations, random)
-    at_least = int(np.sum(permuted >= statistic))
+    at_least = int(np.sum(permuted >= statistic - _SAME))
     p_value = (at_least + 1) / (limits.permutations + 1)
     return Check("mmd", statistic, p_value, abs(statistic))
 

@@ -6,7 +6,8 @@ matter (`min_*`): with many rows everything is significant, with few rows everyt
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import ceil
 
 # The run's level is split between the groups of checks: whatever they have in common, the
 # probabilities of a false alarm add up to at most `alpha` (Bonferroni). Most goes to the
@@ -15,6 +16,10 @@ SHARES = {"features": 0.5, "joint": 0.2, "scores": 0.2, "performance": 0.1}
 
 # A distribution of fewer present values is not compared: the missing rate speaks for it.
 MIN_PRESENT = 50
+
+# Below this expected count the chi-square distribution is a poor one for the statistic
+# (Cochran 1954, `Biometrics` 10:417): such categories, and bins of scores, are counted together.
+MIN_EXPECTED = 5.0
 
 
 @dataclass(frozen=True)
@@ -110,3 +115,13 @@ class Limits:
             "most": 100,
         },
     )
+
+    def share_out(self, versions: int) -> Limits:
+        """The limits of each of so many versions, so that the run as a whole has this level.
+
+        The level is divided (Bonferroni), and there are as many permutations as it takes for
+        the least p-value of the joint test, `1 / (permutations + 1)`, to be below it.
+        """
+        alpha = self.alpha / max(1, versions)
+        least = ceil(1.0 / (alpha * SHARES["joint"]))
+        return replace(self, alpha=alpha, permutations=max(self.permutations, least))

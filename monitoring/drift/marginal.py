@@ -16,11 +16,7 @@ from scipy.stats import betabinom
 
 from monitoring.drift.decide import StatisticError
 from monitoring.drift.findings import Check, CheckName
-from monitoring.drift.limits import MIN_PRESENT, Limits
-
-# Below this expected count the chi-square distribution is a poor one for the statistic
-# (Cochran 1954, `Biometrics` 10:417): such categories are counted together.
-_MIN_EXPECTED = 5.0
+from monitoring.drift.limits import MIN_EXPECTED, MIN_PRESENT, Limits
 
 _TOO_FEW = f"fewer than {MIN_PRESENT} values present on one side"
 
@@ -92,7 +88,7 @@ def compare_counts(
     code: dict[str, int] = {}
     for category in sorted(before.keys() | after.keys()):
         expected = (before[category] + after[category]) * smaller / total
-        code[category] = len(code) + 1 if expected >= _MIN_EXPECTED else 0
+        code[category] = len(code) + 1 if expected >= MIN_EXPECTED else 0
     sides = [
         np.fromiter((code[value] for value in values), dtype=np.int64, count=len(values))
         for values in (reference, window)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from monitoring.drift.findings import Check
-from monitoring.drift.limits import SHARES, Limits
+from monitoring.drift.limits import MIN_EXPECTED, SHARES, Limits
 from monitoring.drift.marginal import compare_counts, compare_distributions, compare_rates
 
 
@@ -47,18 +47,22 @@ def compare_bins(
 
     Without drift it is about `(1/n + 1/m)` times chi-square with bins - 1 degrees of freedom
     (Yurdakul 2018, "Statistical properties of the population stability index"): that gives a
-    p-value, and the `threshold` that sampling alone reaches at the scores' level.
+    p-value, and the `threshold` that sampling alone reaches at the scores' level. A value that
+    is several quantiles has a bin of its own; the first and the last bin have no outer end.
     """
-    edges = np.unique(np.quantile(reference, np.linspace(0.0, 1.0, limits.psi_bins + 1)[1:-1]))
-    counts = [
-        np.bincount(np.searchsorted(edges, side, "right"), minlength=len(edges) + 1)
-        for side in (reference, window)
-    ]
-    used = counts[0] + counts[1] > 0
-    bins = int(used.sum())
+    edges = _find_edges(reference, limits.psi_bins)
+    counts = _join_rare(
+        np.array(
+            [
+                np.bincount(np.searchsorted(edges, side, "right"), minlength=len(edges) + 1)
+                for side in (reference, window)
+            ]
+        )
+    )
+    bins = counts.shape[1]
     # Half a row in every bin: an empty one would make the logarithm infinite.
     shares = [
-        (side[used] + 0.5) / (len(rows) + 0.5 * bins)
+        (side + 0.5) / (len(rows) + 0.5 * bins)
         for side, rows in zip(counts, (reference, window), strict=True)
     ]
     index = float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
@@ -73,6 +77,36 @@ def compare_bins(
         min_effect=limits.min_psi,
         threshold=float(scale * chi2.isf(limits.alpha * SHARES["scores"], bins - 1)),
     )
+
+
+def _find_edges(reference: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
+    """Where one bin ends and the next begins, in order; an edge is in the bin above it."""
+    quantiles = np.quantile(reference, np.linspace(0.0, 1.0, bins + 1))
+    values, times = np.unique(quantiles, return_counts=True)
+    repeated = values[times > 1]
+    single = np.setdiff1d(quantiles[1:-1], repeated)
+    edges: NDArray[np.float64] = np.unique(
+        np.concatenate([single, repeated, np.nextafter(repeated, np.inf)])
+    )
+    return edges
+
+
+def _join_rare(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Join neighbours until each bin has enough rows for chi-square; shape (2, bins).
+
+    By what both sides have together, which says nothing of how they differ.
+    """
+    sizes = counts.sum(axis=1)
+    least = MIN_EXPECTED * sizes.sum() / sizes.min()
+    joined = [np.zeros(2, dtype=np.int64)]
+    for column in counts.T:
+        if joined[-1].sum() >= least:
+            joined.append(np.zeros(2, dtype=np.int64))
+        joined[-1] = joined[-1] + column
+    if len(joined) > 1 and joined[-1].sum() < least:
+        rest = joined.pop()
+        joined[-1] = joined[-1] + rest
+    return np.column_stack(joined)
 
 
 def _of(check: Check, name: str) -> Check:

@@ -75,6 +75,18 @@ def test_missing_and_unseen_get_columns() -> None:
     np.testing.assert_allclose(after, [[0, 1, 0, 0, 0, 1], [0, 0, 0, 0, height, 0]], atol=1e-6)
 
 
+def test_ties_are_not_split_by_rounding() -> None:
+    """Three rare rows, all in the reference: a quarter of the labellings are as extreme.
+
+    All three on one side of two equal ones: 2 * (1/2)**3, within three standard errors.
+    """
+    limits = Limits(joint_rows=2_000, permutations=999)
+    reference, window = np.zeros((1_000, 1), np.float32), np.zeros((1_000, 1), np.float32)
+    reference[:3] = np.sqrt(0.5)
+    check = joint.compare(reference, window, limits, seed=1)
+    assert check.p_value == pytest.approx(0.25, abs=3 * np.sqrt(0.25 * 0.75 / 1_000))
+
+
 def test_columns_that_never_vary_are_no_obstacle() -> None:
     """Rows that are all alike have no distance to set the kernel by: no drift, no NaN."""
     same = np.ones((300, 3), dtype=np.float32)

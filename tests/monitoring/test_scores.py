@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from monitoring.drift.limits import Limits
 from monitoring.drift.scores import compare, compare_bins
@@ -49,6 +50,41 @@ def test_constant_scores_are_no_drift() -> None:
     """One bin cannot change."""
     check = compare_bins(np.ones(500), np.ones(500), LIMITS)
     assert (check.statistic, check.p_value) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.01, 0.25), (0.25, 0.01), (0.3, 0.6)])
+def test_psi_sees_tied_scores_move(before: float, after: float) -> None:
+    """Scores of two values: the share of the rarer one changed, whatever the quantiles are."""
+    reference, window = (
+        (np.arange(4_000) < share * 4_000).astype(np.float64) for share in (before, after)
+    )
+    check = compare_bins(reference, window, LIMITS)
+    expected = (after - before) * np.log(after * (1 - before) / (before * (1 - after)))
+    assert check.statistic == pytest.approx(expected, rel=0.05)
+
+
+def test_psi_sees_a_constant_become_another() -> None:
+    """The window lies beyond the reference's only value, on either side."""
+    for other in (0.0, 2.0):
+        check = compare_bins(np.ones(1_000), np.full(1_000, other), LIMITS)
+        assert check.effect is not None
+        assert check.effect > 1.0
+        assert check.p_value == pytest.approx(0.0, abs=1e-30)
+
+
+def test_psi_of_tied_scores_has_its_level() -> None:
+    """A fifth zeros, a tenth ones, rare values between: p-values are as often low as they say."""
+    random = np.random.default_rng(3)
+
+    def draw(rows: int) -> NDArray[np.float64]:
+        kinds = random.choice(4, rows, p=[0.2, 0.1, 0.699, 0.001])
+        return np.choose(kinds, [0.0, 1.0, random.random(rows), 0.5])
+
+    found = [compare_bins(draw(2_000), draw(500), LIMITS).p_value for _ in range(400)]
+    low = np.mean([p_value <= 0.05 for p_value in found if p_value is not None])
+    # Three standard errors of 5 % in 400 trials.
+    assert low <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+    assert low >= 0.02
 
 
 def test_an_empty_bin_is_finite() -> None:
