@@ -18,11 +18,13 @@ from monitoring.drift.findings import (
     Check,
     FeatureFinding,
     Findings,
+    Outcome,
     Performance,
     ScoreFinding,
+    count_uncompared,
 )
 from monitoring.drift.limits import SHARES, Limits
-from monitoring.drift.sample import Sample, SampleError, kind_of, share_out, write_category
+from monitoring.drift.sample import Sample, kind_of, share_out, write_category
 
 if TYPE_CHECKING:
     from bentos.contract import Contract, Feature
@@ -48,8 +50,8 @@ def compare(
 
     `importance`: gain by feature. `outcomes`: what turned out to be true, by the id of the
     prediction. `training`: metrics of training by name.
-    Raises StatisticError where a test gives no number, SampleError where an outcome is of
-    no class.
+    Raises StatisticError where a test gives no number. Outcomes that the model cannot have are
+    counted, and left out of performance.
     """
     for side, rows in (("window", len(window)), ("reference", len(reference))):
         if rows < limits.min_rows:
@@ -67,9 +69,15 @@ def compare(
         *(["scores"] if scored.drifted else []),
         *(["performance"] if labelled is not None and labelled.drifted else []),
     ]
+    uncompared = count_uncompared(features)
+    gaps = [
+        *([f"{uncompared} of {len(features)} features not compared"] if uncompared else []),
+        *([labelled.note] if labelled is not None and labelled.is_failed else []),
+    ]
+    quiet: Outcome = "insufficient_data" if uncompared == len(features) else "no_drift"
     return Findings(
-        outcome="drift" if reasons else "no_drift",
-        reason="; ".join(reasons),
+        outcome="drift" if reasons else quiet,
+        reason="; ".join([*reasons, *gaps]),
         features=features,
         joint=together,
         score=scored,
@@ -85,8 +93,7 @@ def _compare_features(
     importance: Mapping[str, float],
 ) -> list[FeatureFinding]:
     found = [
-        _check_feature(feature, reference.features, window.features, limits)
-        for feature in contract.features
+        _check_feature(feature, reference.features, window, limits) for feature in contract.features
     ]
     # One family: false discoveries are controlled across features and their tests.
     decided = iter(
@@ -100,12 +107,13 @@ def _compare_features(
 
 
 def _check_feature(
-    feature: Feature, reference: pd.DataFrame, window: pd.DataFrame, limits: Limits
+    feature: Feature, reference: pd.DataFrame, window: Sample, limits: Limits
 ) -> list[Check]:
     is_numeric = kind_of(feature) == "numeric"
-    if feature.name not in window:
+    column = _recorded(window, feature.name)
+    if column is None:
         return [Check("ks" if is_numeric else "chi_square", note=_NOT_RECORDED)]
-    before, after = reference[feature.name].to_numpy(), window[feature.name].to_numpy()
+    before, after = reference[feature.name].to_numpy(), column.to_numpy()
     try:
         if is_numeric:
             return marginal.compare_numbers(before, after, limits)
@@ -122,7 +130,11 @@ def _describe(
     shares: Mapping[str, float],
 ) -> FeatureFinding:
     first, *others = checks
-    column = window.features.get(feature.name)
+    notes = [first.note] if first.note else []
+    if feature.name in window.recorded:
+        rows = int(window.recorded[feature.name].sum())
+        notes.append(f"recorded in {rows:,} of {len(window):,} rows")
+    column = _recorded(window, feature.name)
     return FeatureFinding(
         name=feature.name,
         kind=kind_of(feature),
@@ -136,7 +148,7 @@ def _describe(
         missing_rate=None if column is None else float(column.isna().mean()),
         reference_missing_rate=float(reference.features[feature.name].isna().mean()),
         outside_share=others[-1].statistic if others else None,
-        note=first.note,
+        note="; ".join(notes),
         checks=checks,
     )
 
@@ -147,9 +159,15 @@ def _compare_jointly(
     names = [name for name in contract.names if name in window.features]
     if not names:
         return None
+    is_whole = np.ones(len(window), dtype=bool)
+    for rows in window.recorded.values():
+        is_whole &= rows
+    if is_whole.sum() < limits.min_rows:
+        note = f"{is_whole.sum()} rows have every recorded feature, {limits.min_rows} are needed"
+        return Check("mmd", note=note)
     before, after = joint.encode(
         reference.features[names],
-        window.features[names],
+        window.features.loc[is_whole, names],
         {
             feature.name: _columns_of(feature, reference.features[feature.name])
             for feature in contract.features
@@ -195,29 +213,50 @@ def _compare_outcomes(
     )
     if not len(places):
         return None
+    classes = [str(name) for name in contract.classes or ()]
+    is_known = np.array([_is_known(outcomes[window.ids[place]], classes) for place in places])
+    total, foreign = len(places), int((~is_known).sum())
+    what = "none of the model's classes" if classes else "no finite number"
+    notes = [f"{foreign:,} of {total:,} outcomes are {what}"] if foreign else []
+    places = places[is_known]
+    if 2 * foreign > total:
+        note = f"performance not compared: {notes[0]}"
+        return Performance(False, len(places), [], {}, note, is_failed=True)
     if len(places) < limits.min_labels:
-        note = f"{len(places)} labels, {limits.min_labels} are needed"
-        return Performance(False, len(places), [], {}, note)
+        notes.append(f"{len(places)} labels, {limits.min_labels} are needed")
+        return Performance(False, len(places), [], {}, "; ".join(notes))
     texts = [outcomes[window.ids[place]] for place in places]
     scored = window.scores.to_numpy()[places]
-    classes = [str(name) for name in contract.classes or ()]
-    if classes and not set(texts) <= set(classes):
-        raise SampleError("an outcome is none of the model's classes")
     if contract.task == "binary":
         truth = np.array([text == classes[1] for text in texts])
         found = performance.compare_binary(truth, scored[:, 0], training, limits, seed)
     elif contract.task == "multiclass":
         found = performance.compare_classes(texts, scored, classes, training, limits, seed)
     else:
-        try:
-            numbers = np.array([float(text) for text in texts])
-        except ValueError:
-            raise SampleError("an outcome is no number") from None
+        numbers = np.array([float(text) for text in texts])
         found = performance.compare_numbers(numbers, scored[:, 0], training, limits, seed)
     checks = decide(found[0], limits.alpha, SHARES["performance"])
-    note = "" if checks else "training logged none of the metrics that are compared"
+    if not checks:
+        notes.append("training logged none of the metrics that are compared")
     drifted = any(check.drifted for check in checks)
-    return Performance(drifted, len(places), checks, found[1], note)
+    return Performance(drifted, len(places), checks, found[1], "; ".join(notes))
+
+
+def _recorded(window: Sample, name: str) -> pd.Series | None:
+    """The values of the rows that have the feature; None where it was never recorded."""
+    column = window.features.get(name)
+    if column is None or name not in window.recorded:
+        return column
+    return column[window.recorded[name]]
+
+
+def _is_known(outcome: str, classes: list[str]) -> bool:
+    if classes:
+        return outcome in classes
+    try:
+        return bool(np.isfinite(float(outcome)))
+    except ValueError:
+        return False
 
 
 def _categories(feature: Feature) -> list[str] | None:

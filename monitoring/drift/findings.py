@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, get_args
 
@@ -77,6 +78,11 @@ class FeatureFinding(msgspec.Struct, frozen=True, kw_only=True):
     checks: list[Check]
 
 
+def count_uncompared(features: Sequence[FeatureFinding]) -> int:
+    """Features whose distribution was not compared: not recorded, or too few values present."""
+    return sum(feature.statistic is None for feature in features)
+
+
 class Span(msgspec.Struct, frozen=True):
     """A window of time: from `since` on, before `until`, UTC."""
 
@@ -94,13 +100,17 @@ class ScoreFinding(msgspec.Struct, frozen=True):
 
 
 class Performance(msgspec.Struct, frozen=True):
-    """What the labels say: each metric now (`statistic`) beside its training value."""
+    """What the labels say: each metric now (`statistic`) beside its training value.
+
+    `labels`: those that the model can have. `is_failed`: more than half were others.
+    """
 
     drifted: bool
     labels: int
     checks: list[Check]
     training: dict[str, float]
     note: str = ""
+    is_failed: bool = False
 
 
 class Retraining(msgspec.Struct, frozen=True):
@@ -131,7 +141,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One model version in one run: an entry of the JSON report.
 
     `rows`: predictions in the window; `sampled`: how many of them were compared, picked with
-    `seed`. `model` and `version` are None where the window, or the run, had none to name.
+    `seed`. `alpha`: the level of this version, its part of the run's. `model` and `version` are
+    None where the window, or the run, had none to name.
     """
 
     model: str | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -99,7 +99,13 @@ def run(
     window = Window(until - settings.window, until, settings.model or None)
     span = Span(window.since, window.until)
     is_empty = True
-    for (model, version), parts in _group(log.versions(window)).items():
+    groups = _group(log.versions(window))
+    # Versions of too few rows are not tested, and take nothing of the level.
+    tested = sum(
+        sum(part.rows for part in parts) >= settings.limits.min_rows for parts in groups.values()
+    )
+    settings = replace(settings, limits=settings.limits.share_out(tested))
+    for (model, version), parts in groups.items():
         mine = msgspec.structs.replace(window, model=model, version=version)
         last = results.last(settings.job_name, model, version, 1)
         found = _compare_version(log, mine, parts, settings)

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, pushadd_to_gateway
 
 from monitoring.drift import exchange
-from monitoring.drift.findings import OUTCOMES, Check, Entry, Outcome
+from monitoring.drift.findings import OUTCOMES, Check, Entry, Outcome, count_uncompared
 
 _VERSION = ("version",)
 _FEATURE = ("version", "feature")
@@ -40,6 +40,10 @@ RESULTS: dict[str, tuple[tuple[str, ...], str]] = {
     "tabserve_drift_rows": (_VERSION, "Predictions in the window."),
     "tabserve_drift_sampled_rows": (_VERSION, "Predictions that were compared."),
     "tabserve_drift_reference_rows": (_VERSION, "Rows of the reference."),
+    "tabserve_drift_features_not_compared": (
+        _VERSION,
+        "Features whose distribution was not compared: not recorded, or too few values.",
+    ),
     "tabserve_drift_window_start_timestamp_seconds": (_VERSION, "Start of the window."),
     "tabserve_drift_window_end_timestamp_seconds": (_VERSION, "End of the window."),
     "tabserve_drift_feature_drifted": (_FEATURE, "1 where a feature drifted, by any test."),
@@ -147,6 +151,8 @@ def collect_results(entries: Sequence[Entry], ended: float) -> CollectorRegistry
         tell("rows", entry.rows)
         tell("sampled_rows", entry.sampled)
         tell("reference_rows", entry.reference_rows)
+        if entry.features:
+            tell("features_not_compared", count_uncompared(entry.features))
         tell("window_start_timestamp_seconds", entry.window.since.timestamp())
         tell("window_end_timestamp_seconds", entry.window.until.timestamp())
         tell("retraining_needed", entry.retraining.needed)

@@ -216,6 +216,7 @@ def _render_feature(feature: FeatureFinding, picture: str, alpha: float) -> str:
         )
     )
     about = f"{feature.kind}, {feature.importance:.1%} of the importance{missing}"
+    about += f", {feature.note}" if feature.note else ""
     word = ' <span class="outcome drift">drift</span>' if feature.drifted else ""
     return (
         f"<section><h3>{escape(feature.name)}{word}</h3>"

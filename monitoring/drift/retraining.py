@@ -9,11 +9,13 @@ counted before it: hourly runs over a day see the same rows 24 times.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bentos.records.drift import TOLD
 from monitoring.drift.findings import Findings, Retraining, Span
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Past(Protocol):

@@ -27,7 +27,10 @@ def list_facts(entry: Entry) -> str:
         facts.append(("Compared", f"{entry.sampled:,}, picked with seed {entry.seed}"))
     if entry.reference_rows:
         facts.append(("Reference", f"{entry.reference_rows:,} training rows"))
-    facts += [("Level", f"{entry.alpha:g} for the whole run"), ("Run", entry.run)]
+    facts += [
+        ("Level", f"{entry.alpha:.3g}, this version's part of the run's"),
+        ("Run", entry.run),
+    ]
     return _frame(
         "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in facts)
     )

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bentos.contract import Contract
+from bentos.contract import Contract, Feature
 from monitoring.drift import detect
 from monitoring.drift.decide import StatisticError
 from monitoring.drift.findings import FeatureFinding, Findings
 from monitoring.drift.limits import Limits
-from monitoring.drift.sample import Sample, SampleError, read_reference
+from monitoring.drift.sample import Sample, read_reference
 from tests.monitoring.conftest import IMPORTANCE, QUICK, ROWS, change, make_frame, to_parquet
 
 Compare = Callable[..., Findings]
@@ -138,10 +138,45 @@ def test_a_feature_that_is_not_recorded_is_not_compared(compare: Compare, window
 
 
 def test_nothing_recorded_but_scores_still_compares_them(compare: Compare, window: Sample) -> None:
-    """A log without features has its scores."""
-    findings = compare(replace(window, features=window.features[[]]))
-    assert findings.outcome == "no_drift"
+    """A log without features has its scores: they may drift, and alone are no "no drift"."""
+    bare = replace(window, features=window.features[[]])
+    findings = compare(bare)
+    assert findings.outcome == "insufficient_data"
+    assert findings.reason == "4 of 4 features not compared"
     assert findings.joint is None
+    moved = compare(replace(bare, scores=window.scores * 0.7))
+    assert moved.outcome == "drift"
+    assert moved.reason == "scores; 4 of 4 features not compared"
+
+
+def test_a_feature_with_few_values_is_told(
+    reference: Sample, window: Sample, contract: Contract
+) -> None:
+    """Too few values present for its test, on both sides alike: the reason says so."""
+    sides = [
+        change(side, income=side.features["income"].where(np.arange(len(side)) < 49))
+        for side in (reference.take(np.arange(2_000)), window)
+    ]
+    findings = detect.compare(*sides, contract, limits=QUICK, seed=1)
+    assert findings.outcome == "no_drift"
+    assert findings.reason == "1 of 4 features not compared"
+
+
+def test_rows_without_a_feature_are_not_missing_values(compare: Compare, window: Sample) -> None:
+    """Recorded in the second half of the window: that half is compared, and the note says so."""
+    has_it = np.arange(len(window)) >= 1_000
+    income = window.features["income"].where(has_it)
+    holed = replace(change(window, income=income), recorded={"income": has_it})
+    findings = compare(holed)
+    assert (findings.outcome, findings.reason) == ("no_drift", "")
+    assert feature(findings, "income").missing_rate == 0.0
+    assert feature(findings, "income").note == "recorded in 1,000 of 2,000 rows"
+    assert findings.joint is not None
+    assert findings.joint.p_value is not None
+    few = np.arange(len(window)) >= 1_900
+    joint = compare(replace(holed, recorded={"income": few})).joint
+    assert joint is not None
+    assert joint.note == "100 rows have every recorded feature, 500 are needed"
 
 
 @pytest.mark.parametrize("rows", [0, 499])
@@ -201,11 +236,34 @@ def test_performance_is_compared_where_labels_exist(compare: Compare, window: Sa
     assert "training logged none" in unmeasured.performance.note
 
 
-def test_an_outcome_of_no_class_is_an_error(compare: Compare, window: Sample) -> None:
-    """A label that the model does not know makes the comparison fail."""
+def test_outcomes_of_no_class_are_counted_and_left_out(compare: Compare, window: Sample) -> None:
+    """A few keep nothing from being compared; where they are most, performance is not."""
     ids = tuple(str(place) for place in range(len(window)))
-    with pytest.raises(SampleError, match="none of the model's classes"):
-        compare(replace(window, ids=ids), outcomes=dict.fromkeys(ids, "2"))
+    labelled, training = replace(window, ids=ids), {"test_brier": 0.4}
+    outcomes = {name: str(place % 2) for place, name in enumerate(ids)}
+    some = compare(labelled, outcomes=outcomes | {"0": "true"}, training=training)
+    assert some.outcome == "no_drift"
+    assert some.performance is not None
+    assert (some.performance.labels, len(some.performance.checks)) == (1_999, 1)
+    assert some.performance.note == "1 of 2,000 outcomes are none of the model's classes"
+    most = compare(labelled, outcomes=dict.fromkeys(ids, "2"), training=training)
+    assert most.outcome == "no_drift"
+    reason = "performance not compared: 2,000 of 2,000 outcomes are none of the model's classes"
+    assert most.reason == reason
+
+
+def test_outcomes_that_are_no_finite_number_are_left_out(window: Sample) -> None:
+    """Of a regression: text, NaN and infinity have no error to measure."""
+    ids = tuple(str(place) for place in range(len(window)))
+    contract = Contract((Feature("income", "float", "double"),), "regression", "booster")
+    sample = replace(window, features=window.features[["income"]], ids=ids)
+    outcomes = dict.fromkeys(ids, "0.5") | {"0": "nan", "1": "inf", "2": "text"}
+    findings = detect.compare(
+        sample, sample, contract, limits=QUICK, seed=1, outcomes=outcomes, training={"mae": 0.5}
+    )
+    assert findings.performance is not None
+    assert findings.performance.labels == 1_997
+    assert findings.performance.note == "3 of 2,000 outcomes are no finite number"
 
 
 def test_large_windows_do_not_make_small_shifts_drift(compare: Compare, contract: Contract) -> None:

@@ -72,6 +72,16 @@ def test_two_versions_are_compared_each_with_its_own_reference(log: Written) -> 
     assert outcomes == {"v1": "drift", "v2": "no_drift"}
 
 
+def test_the_level_is_shared_out_between_versions(log: Written) -> None:
+    """Two versions have half of it each; one of too few rows is not tested and takes nothing."""
+    log.register("v2")
+    log.add(make_frame(600, seed=3), "v1")
+    log.add(make_frame(100, seed=4), "v2")
+    assert {item.entry.alpha for item in run(log)} == {0.05}
+    log.add(make_frame(600, seed=5), "v2")
+    assert {item.entry.alpha for item in run(log)} == {0.025}
+
+
 def test_a_rollback_takes_its_reference_with_it(log: Written) -> None:
     """Predictions of the older version are compared with the older reference, by themselves."""
     log.register("v2", reference=to_parquet(make_frame(4_000, seed=5).assign(income=1.0)))
