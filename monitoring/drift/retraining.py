@@ -3,7 +3,8 @@
 A run asks where the scores drifted, or features that together carry enough of the model's
 importance. Enough such runs in a row are the signal. Those that could not tell are not among
 them, as they say neither; and a run counts only if its window shares no row with those
-counted before it: hourly runs over a day see the same rows 24 times.
+counted before it: hourly runs over a day see the same rows 24 times. (A twentieth may be
+shared: a daily run starts some seconds earlier or later than the day before.)
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from monitoring.drift.findings import Findings, Retraining, Span
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+# How much of a window two runs may share and still be two.
+_SHARED = 0.05
 
 
 class Past(Protocol):
@@ -51,16 +56,17 @@ def judge(
         return Retraining(reason="this run could not tell")
     if not why:
         return Retraining(reason="neither the scores nor enough important features drifted")
-    in_a_row = _count(window.since, past, runs)
+    in_a_row = _count(window, past, runs)
     reason = f"{' and '.join(why)}, {in_a_row} of {runs} windows in a row"
     return Retraining(in_a_row >= runs, True, in_a_row, reason)
 
 
-def _count(since: datetime, past: Iterable[Past], most: int) -> int:
-    count = 1
+def _count(window: Span, past: Iterable[Past], most: int) -> int:
+    count, since = 1, window.since
+    shared = (window.until - window.since) * _SHARED
     for run in past:
         if count == most or not run.signal:
             break
-        if run.until <= since:
+        if run.until <= since + shared:
             count, since = count + 1, run.since
     return count

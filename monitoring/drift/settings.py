@@ -144,7 +144,7 @@ class Settings:
         default=3,
         metadata={
             "help": "For how many windows in a row runs must ask, by drift in the scores or in "
-            "that much importance: windows that share no row, each run between them asking too.",
+            "that much importance: windows that hardly overlap, each run between them asking too.",
             "least": 1,
             "most": 1000,
         },

@@ -135,7 +135,7 @@ def test_retraining_that_waits_is_no_contradiction(compared: Compared) -> None:
     """A run that asks, before as many in a row as the rule wants, is told as that."""
     text = render(compared)
     assert "Retraining, not yet: " in text
-    assert "1 of 3 runs in a row" in text
+    assert "1 of 3 windows in a row" in text
     ruling = msgspec.structs.replace(compared.entry.retraining, needed=True)
     asked = msgspec.structs.replace(compared.entry, retraining=ruling)
     assert "Retraining is asked for: " in render(replace(compared, entry=asked))

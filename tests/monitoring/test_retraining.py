@@ -26,7 +26,7 @@ class Past:
     """A run over the 24 hours before it, so many hours ago."""
 
     signal: bool
-    hours: int = 0
+    hours: float = 0.0
 
     @property
     def until(self) -> datetime:
@@ -60,10 +60,16 @@ def test_enough_windows_in_a_row_are_the_signal() -> None:
 
 
 def test_windows_that_share_rows_count_once() -> None:
-    """Hourly runs over a day: 48 earlier ones that ask are three windows, 47 are two."""
-    hourly = [Past(True, hours) for hours in range(1, 49)]
+    """Hourly runs over a day: 46 earlier ones that ask are three windows, 45 are two."""
+    hourly = [Past(True, hours) for hours in range(1, 47)]
     assert rule(findings(scores=True), *hourly).needed
     assert rule(findings(scores=True), *hourly[:-1]).runs == 2
+
+
+def test_a_daily_run_may_come_early() -> None:
+    """A few minutes of a day are not the same day: a scheduler is never to the second."""
+    assert rule(findings(scores=True), Past(True, 23.9), Past(True, 47.7)).needed
+    assert not rule(findings(scores=True), Past(True, 22.5), Past(True, 45.0)).needed
 
 
 def test_the_same_window_again_counts_once() -> None:
