@@ -30,7 +30,7 @@ LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo serve train test lint format lock clean
 .PHONY: bench loadtest loadtest-compare soak
-.PHONY: drift drift-setup drift-test drift-lock drift-calibrate
+.PHONY: drift drift-setup drift-test drift-lock drift-calibrate drift-cost
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -95,6 +95,9 @@ drift-test: drift-setup
 
 drift-calibrate: drift-setup ## False alarms and power of the drift tests, measured anew.
 	$(DRIFT) -m monitoring.drift.calibration --reference "$$(ls -t .tabserve/mlartifacts/models/*/artifacts/extra_files/reference.parquet | head -1)"
+
+drift-cost: drift-setup ## Seconds and memory of one drift run over a million predictions, measured anew.
+	$(DRIFT) -m monitoring.drift.cost
 
 # Real rows with the model's own scores: load without them would be load without a check.
 .PHONY: .rows
