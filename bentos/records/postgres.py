@@ -7,7 +7,7 @@ for members of `tabserve_service`, who write and cannot read, and for members of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -76,6 +76,14 @@ LEFT JOIN pg_inherits ON inhrelid = pg_class.oid
 WHERE nspname = 'tabserve' AND relkind = 'r' AND relname ~ '^(predictions|outcomes)_[0-9]{8}$'
 AND right(relname, 8) < %s ORDER BY relname
 """
+# Those of predictions that are none now: no query of the log reaches their rows.
+_DETACHED = """
+SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = 'tabserve' AND relkind = 'r' AND relname ~ '^predictions_[0-9]{8}$'
+AND NOT tabserve.is_attached(relname) ORDER BY relname
+"""
+# What a retention holds alone while it works; none begins while somebody has a share.
+_RETENTION = "hashtextextended('tabserve.drop_before', 0)"
 
 
 class PostgresStore:
@@ -271,15 +279,25 @@ class PostgresStore:
         return [to_outcome(row) for row in rows]
 
     def of_subject(self, tokens: Sequence[str]) -> Iterator[Record]:
-        """The records of one subject under any of its tokens, by id."""
-        # From the table, whoever asks: the view knows no subjects.
-        columns = postgres_rows.selected(sees_all=True)
-        rows = self._rows(
-            f"SELECT {columns} FROM tabserve.predictions "  # noqa: S608 - our own text
-            "WHERE subject = ANY(%s) ORDER BY time, id".encode(),
-            [list(tokens)],
-        )
-        return map(postgres_rows.to_record, rows)
+        """The records of one subject under any of its tokens, by id.
+
+        Those in a partition that a retention detached and did not drop, too; one that is at
+        work is waited for.
+        """
+        with self._alone() as connection:
+            connection.execute("SET statement_timeout = 0")
+            with connection.transaction():
+                connection.execute(f"SELECT pg_advisory_xact_lock_shared({_RETENTION})".encode())
+                detached = [name for (name,) in connection.execute(_DETACHED.encode()).fetchall()]
+                # From the tables, whoever asks: the view knows no subjects.
+                found = " UNION ALL ".join(
+                    f"SELECT * FROM tabserve.{name} WHERE subject = ANY(%(tokens)s)"  # noqa: S608 - names of ours, read from the catalogue
+                    for name in ("predictions", *detached)
+                )
+                columns = postgres_rows.selected(sees_all=True)
+                statement = f"SELECT {columns} FROM ({found}) AS found ORDER BY time, id"  # noqa: S608 - our own text
+                rows = _stream(connection, statement.encode(), {"tokens": list(tokens)})
+                yield from map(postgres_rows.to_record, rows)
 
     def forget(self, tokens: Sequence[str], now: datetime) -> dict[str, int]:
         """Erase a subject's rows, take them out of the files, and bar late ones."""
@@ -297,6 +315,7 @@ class PostgresStore:
                 connection.execute("LOCK TABLE ONLY tabserve.predictions IN SHARE MODE")
             with connection.transaction():
                 connection.execute("SET LOCAL statement_timeout = 0")
+                self._attach_again(connection)
                 row = connection.execute(_ERASE.encode(), [list(tokens)]).fetchone()
         predictions, outcomes, parts = row or (0, 0, [])
         # A deleted row stays in its page until then. Where this fails, or an old reader still
@@ -320,9 +339,7 @@ class PostgresStore:
         # On a connection of its own, which takes its lock and its settings with it.
         with self._alone() as connection:
             connection.execute("SET statement_timeout = 0")
-            connection.execute(
-                "SELECT pg_advisory_lock(hashtextextended('tabserve.drop_before', 0))"
-            )
+            connection.execute(f"SELECT pg_advisory_lock({_RETENTION})".encode())
             for name, parent, is_attached, is_pending in connection.execute(
                 _PARTITIONS.encode(), [f"{day:%Y%m%d}"]
             ).fetchall():
@@ -371,6 +388,13 @@ class PostgresStore:
             postgres_schema.make_partitions(connection, dates)
             self._days |= missing
 
+    def _attach_again(self, connection: Connection) -> None:
+        # What a retention detached and did not drop. One that is at work is waited for.
+        names = connection.execute(_DETACHED.encode()).fetchall()
+        dates = [datetime.strptime(name[-8:], "%Y%m%d").date() for (name,) in names]  # noqa: DTZ007 - a day of UTC
+        if dates:
+            postgres_schema.make_partitions(connection, dates)
+
     def _source(self, connection: Connection) -> str:
         # Read through the view that hides subjects, unless this role may see them.
         if self._sees_all is None:
@@ -389,13 +413,8 @@ class PostgresStore:
         # On a connection of its own: what is written meanwhile is committed at once.
         with self._alone() as connection:
             connection.execute("SET statement_timeout = 0")
-            with (
-                connection.transaction(),
-                closing(connection.cursor("records", binary=True)) as cursor,
-            ):
-                cursor.itersize = _ROWS_AT_ONCE
-                cursor.execute(statement, parameters)
-                yield from cursor
+            with connection.transaction():
+                yield from _stream(connection, statement, parameters)
 
     @contextmanager
     def _alone(self) -> Iterator[Connection]:
@@ -428,6 +447,17 @@ class PostgresStore:
         except BaseException:
             self.close()
             raise
+
+
+def _stream(
+    connection: Connection,
+    statement: bytes,
+    parameters: Sequence[object] | Mapping[str, object],
+) -> Iterator[tuple[Any, ...]]:
+    with closing(connection.cursor("records", binary=True)) as cursor:
+        cursor.itersize = _ROWS_AT_ONCE
+        cursor.execute(statement, parameters)
+        yield from cursor
 
 
 def _append(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:

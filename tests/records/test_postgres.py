@@ -529,6 +529,85 @@ def test_a_drop_that_was_cut_short_is_finished(
     assert left == []
 
 
+def leave_half_dropped(url: str, store: Store, day: datetime, *, is_pending: bool) -> None:
+    """Cut a retention short: a day's predictions are detached, or half so, and not dropped."""
+    part = f"predictions_{day:%Y%m%d}"
+    detach = f"ALTER TABLE tabserve.predictions DETACH PARTITION tabserve.{part} CONCURRENTLY"
+    if not is_pending:
+        tell(url, detach)
+        return
+    stream = store.read(ALL)
+    next(stream)
+    with session(url) as other, pytest.raises(errors.QueryCanceled):
+        other.execute("SET statement_timeout = '300ms'")
+        other.execute(detach.encode())
+    del stream
+    gc.collect()
+
+
+@pytest.mark.parametrize("is_pending", [False, True])
+def test_a_half_dropped_day_can_be_written(
+    store: Store, database: str, open_log: Callable[[str], Store], is_pending: bool
+) -> None:
+    """A late row of a day that was detached and not dropped is stored, and the others are back."""
+    stored = minutes(4, NOON - 9 * DAY, subject="mine")
+    store.write(stored[:1], is_retry=False)
+    leave_half_dropped(database, store, NOON - 9 * DAY, is_pending=is_pending)
+    store.write(stored[1:2], is_retry=False)
+    assert list(store.read(ALL)) == stored[:2]
+    leave_half_dropped(database, store, NOON - 9 * DAY, is_pending=is_pending)
+    fresh = open_log(database)
+    fresh.write(stored[2:], is_retry=True)
+    assert list(store.read(ALL)) == stored
+    # As before: with its key, and with what keeps the rows of the erased out.
+    fresh.write(stored, is_retry=False)
+    store.forget(["mine"], NOON)
+    fresh.write(stored, is_retry=False)
+    assert list(store.read(ALL)) == []
+    assert store.drop_before(NOON)["partitions"] == 2
+
+
+@pytest.mark.parametrize("is_pending", [False, True])
+def test_a_subject_is_found_and_forgotten_in_a_half_dropped_day(
+    store: Store, database: str, is_pending: bool
+) -> None:
+    """Rows that a retention detached and did not drop are a person's rows like any other."""
+    stored = [
+        record(NOON - 9 * DAY, subject="mine"),
+        record(NOON - 8 * DAY, subject="mine"),
+        record(NOON - 8 * DAY, subject="other"),
+    ]
+    store.write(stored, is_retry=False)
+    store.write_outcomes([(stored[0].id, "1", "r")])
+    leave_half_dropped(database, store, NOON - 9 * DAY, is_pending=is_pending)
+    assert list(store.of_subject(["mine"])) == stored[:2]
+    assert store.forget(["mine"], NOON) == {"predictions": 2, "outcomes": 1}
+    assert list(store.of_subject(["mine"])) == []
+    assert list(store.read(ALL)) == stored[2:]
+    assert ask(database, "SELECT count(*) FROM tabserve.predictions_20261112") == [(0,)]
+
+
+def test_a_retention_at_work_is_waited_for(
+    store: Store, database: str, open_log: Callable[[str], Store]
+) -> None:
+    """A late row does not attach what a retention is dropping: it gets a new partition."""
+    stored = minutes(2, NOON - 9 * DAY, subject="mine")
+    store.write(stored[:1], is_retry=False)
+    reader = store.read(ALL)
+    next(reader)
+    late = open_log(database)
+    dropped: dict[str, int] = {}
+    with beside(lambda: dropped.update(open_log(database).drop_before(NOON))):
+        wait_until(lambda: waits_for_lock(database))
+        with beside(lambda: late.write(stored[1:], is_retry=False)) as writing:
+            time.sleep(0.3)
+            assert writing.is_alive()
+            del reader
+            gc.collect()
+    assert dropped["predictions"] == 1
+    assert list(store.of_subject(["mine"])) == stored[1:]
+
+
 def test_a_writer_notices_that_its_partition_was_dropped(
     store: Store, database: str, open_log: Callable[[str], Store]
 ) -> None:

@@ -68,36 +68,68 @@ SELECT
     model, version, contract, environment, features, scores, label, warnings
 FROM tabserve.predictions;
 
--- Make the partitions of some days where they are missing; any number may call it at once.
+-- Whether a table is a partition at work; NULL where there is no such table. A retention that was
+-- cut short leaves tables that are none any more, or are half detached.
+CREATE FUNCTION tabserve.is_attached(name text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT inhparent IS NOT NULL AND NOT inhdetachpending
+    FROM pg_class LEFT JOIN pg_inherits ON inhrelid = pg_class.oid
+    WHERE relnamespace = 'tabserve'::regnamespace AND relname = name
+$$;
+
+-- Make the partitions of some days where they are missing, and attach those that are detached;
+-- any number may call it at once.
 CREATE FUNCTION tabserve.make_partitions(days date[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO'
 AS $$
 DECLARE
-    day date;
-    parent text;
-    name text;
+    missing record;
+    state boolean;
+    is_alone boolean := false;
 BEGIN
-    FOR day IN SELECT DISTINCT asked FROM unnest(days) AS asked ORDER BY asked LOOP
-        FOREACH parent IN ARRAY ARRAY['predictions', 'outcomes'] LOOP
-            name := parent || '_' || to_char(day, 'YYYYMMDD');
-            CONTINUE WHEN to_regclass('tabserve.' || name) IS NOT NULL;
-            -- Who comes second waits here, and then finds it made. By a query: to_regclass would
-            -- answer from the session's cache, to which a lock of this kind brings no news.
-            PERFORM pg_advisory_xact_lock(hashtextextended('tabserve.make_partitions', 0));
-            CONTINUE WHEN EXISTS (
-                SELECT FROM pg_class AS made
-                WHERE made.relnamespace = 'tabserve'::regnamespace AND made.relname = name
-            );
+    FOR missing IN
+        SELECT asked.day, parents.parent, names.name
+        FROM (SELECT DISTINCT day FROM unnest(days) AS day) AS asked,
+            unnest(ARRAY['predictions', 'outcomes']) AS parents (parent),
+            LATERAL (SELECT parent || '_' || to_char(day, 'YYYYMMDD') AS name) AS names
+        WHERE tabserve.is_attached(names.name) IS DISTINCT FROM true
+        -- Detached ones first: who waits for a retention must not keep others from the lock below.
+        ORDER BY tabserve.is_attached(names.name) NULLS LAST, asked.day, parents.parent
+    LOOP
+        IF NOT is_alone AND tabserve.is_attached(missing.name) IS NOT NULL THEN
+            -- A retention at work holds this and will drop the table. Who gets it knows that
+            -- one was cut short, and that none begins before the table is attached.
+            PERFORM pg_advisory_xact_lock(hashtextextended('tabserve.drop_before', 0));
+            is_alone := true;
+        END IF;
+        -- Who comes second waits here, and then finds it made.
+        PERFORM pg_advisory_xact_lock(hashtextextended('tabserve.make_partitions', 0));
+        state := tabserve.is_attached(missing.name);
+        CONTINUE WHEN state;
+        IF state IS NULL THEN
             -- CREATE TABLE ... PARTITION OF would wait for every reader of the log.
             EXECUTE format(
                 'CREATE TABLE tabserve.%I (LIKE tabserve.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
-                name, parent
+                missing.name, missing.parent
             );
+        ELSIF NOT is_alone THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'object_in_use', MESSAGE = 'a retention is at work: try again';
+        ELSIF EXISTS (
+            SELECT FROM pg_inherits
+            WHERE inhrelid = to_regclass('tabserve.' || missing.name) AND inhdetachpending
+        ) THEN
             EXECUTE format(
-                'ALTER TABLE tabserve.%I ATTACH PARTITION tabserve.%I FOR VALUES FROM (%L) TO (%L)',
-                parent, name, day || ' 00:00:00+00', day + 1 || ' 00:00:00+00'
+                'ALTER TABLE tabserve.%I DETACH PARTITION tabserve.%I FINALIZE',
+                missing.parent, missing.name
             );
-        END LOOP;
+        END IF;
+        EXECUTE format(
+            'ALTER TABLE tabserve.%I ATTACH PARTITION tabserve.%I FOR VALUES FROM (%L) TO (%L)',
+            missing.parent, missing.name,
+            missing.day || ' 00:00:00+00', missing.day + 1 || ' 00:00:00+00'
+        );
     END LOOP;
 END
 $$;
