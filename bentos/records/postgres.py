@@ -300,7 +300,11 @@ class PostgresStore:
                 yield from map(postgres_rows.to_record, rows)
 
     def forget(self, tokens: Sequence[str], now: datetime) -> dict[str, int]:
-        """Erase a subject's rows, take them out of the files, and bar late ones."""
+        """Erase a subject's rows, in partitions that a retention left detached too; bar late ones.
+
+        No query finds them afterwards. Their bytes stay in the files until the server writes
+        over them: in the free space of their pages, and in its write-ahead log.
+        """
         until = from_milliseconds(milliseconds(now))
         with self._working(is_patient=True) as connection:
             with connection.transaction(), connection.cursor() as cursor:
@@ -318,8 +322,9 @@ class PostgresStore:
                 self._attach_again(connection)
                 row = connection.execute(_ERASE.encode(), [list(tokens)]).fetchone()
         predictions, outcomes, parts = row or (0, 0, [])
-        # A deleted row stays in its page until then. Where this fails, or an old reader still
-        # sees the row, the server's own vacuum takes it later.
+        # A deleted row is in its page, whole, until then; after that its bytes are free space.
+        # Where this fails, or an old reader still sees the row, the server's own vacuum does it
+        # later. VACUUM FULL would write a table without them, and keep everybody out meanwhile.
         with suppress(StoreDown), self._alone() as connection:
             connection.execute("SET statement_timeout = 0")
             for part in parts:

@@ -447,8 +447,8 @@ def test_an_erasure_waits_for_writers_that_began_before(store: Store, database: 
     assert list(store.of_subject(["mine"])) == []
 
 
-def test_an_erased_row_leaves_the_files(server: Server, store: Store, database: str) -> None:
-    """After an erasure the touched tables have no dead rows left."""
+def test_an_erased_row_leaves_its_page(server: Server, store: Store, database: str) -> None:
+    """After an erasure the touched pages have no dead rows left, only free space."""
     store.write(minutes(5, subject="mine") + minutes(5), is_retry=False)
     store.forget(["mine"], NOON + DAY)
     with session(database) as connection:
