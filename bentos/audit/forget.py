@@ -18,9 +18,9 @@ from bentos.records.record import Event
 _PASSES = 10
 
 _OUT_OF_REACH = (
-    "not reached from here: backups, replicas that lag, archived write-ahead logs, PostgreSQL's "
-    "files and write-ahead log where erased rows' bytes are free space that it has not written over "
-    "yet, spools on other machines, files made with `tabserve records` or `tabserve export`, training data, and rows "
+    "not reached from here: backups, replicas that lag, archived write-ahead logs, free space in "
+    "PostgreSQL's files and its write-ahead log until it writes over them, spools on other "
+    "machines, files made with `tabserve records` or `tabserve export`, training data, and rows "
     "under keys that are no longer in TABSERVE_SUBJECT_KEYS"
 )
 

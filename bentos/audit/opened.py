@@ -96,7 +96,7 @@ class OpenedLog:
 
 @contextmanager
 def open_log(url: str | None) -> Iterator[OpenedLog]:
-    """Open the log that an option or the settings name.
+    """Open the log that an option or the settings name; it must be there, and is not migrated.
 
     Whatever tabserve raises on purpose, here or in the body, ends the command with one
     line and exit code 1.
@@ -104,11 +104,10 @@ def open_log(url: str | None) -> Iterator[OpenedLog]:
     try:
         chosen = settings.read()
         url = url or chosen.store_url.get_secret_value()
-        _require(url, chosen.data_dir)
         store, second = _open(url, chosen), _open(url, chosen)
         log = OpenedLog(store, second, chosen)
         try:
-            store.prepare()
+            store.check()
             yield log
         finally:
             log.close()
@@ -132,17 +131,6 @@ def _open(url: str, chosen: Settings) -> Store:
             "there is no log: TABSERVE_STORE_URL is none; name one with --store"
         )
     return open_store(url, chosen.data_dir)
-
-
-def _require(url: str, data_dir: Path) -> None:
-    # SQLite would make an empty log where the name is misspelt, and find nothing in it.
-    if url.startswith("sqlite:///"):
-        path = Path(url.removeprefix("sqlite:///") or data_dir / "records.db")
-        if not path.is_file():
-            raise StoreDown(
-                f"there is no log {path.name} at that place: a service makes it when it starts, "
-                "or `tabserve migrate`"
-            )
 
 
 def _read_contract(found: Registration) -> Contract:

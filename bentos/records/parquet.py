@@ -73,6 +73,7 @@ from bentos.records.record import (
     start_of_day,
     time_of,
 )
+from bentos.records.store import no_log
 
 _FOLDERS = (
     PREDICTIONS,
@@ -103,6 +104,11 @@ class ParquetStore:
         if not is_known:
             # Last: it says that all is there.
             documents.write_schema(self._files)
+
+    def check(self) -> None:
+        """Look for a log, and at its schema; make nothing."""
+        if not documents.is_schema_known(self._files):
+            raise no_log("in this folder")
 
     def register(self, registration: Registration, environment: Environment) -> None:
         """Write down a model version and an environment, unless they are known."""

@@ -107,6 +107,11 @@ class PostgresStore:
             postgres_schema.bring_up_to_date(connection)
             postgres_schema.make_ahead(connection)
 
+    def check(self) -> None:
+        """Connect and look at the schema."""
+        with self._working(is_patient=True) as connection:
+            postgres_schema.check_schema(connection)
+
     def register(self, registration: Registration, environment: Environment) -> None:
         """Write down a model version and an environment, unless they are known."""
         with self._working() as connection, connection.transaction():
@@ -396,7 +401,7 @@ class PostgresStore:
     def _attach_again(self, connection: Connection) -> None:
         # What a retention detached and did not drop. One that is at work is waited for.
         names = connection.execute(_DETACHED.encode()).fetchall()
-        dates = [datetime.strptime(name[-8:], "%Y%m%d").date() for (name,) in names]  # noqa: DTZ007 - a day of UTC
+        dates = [datetime.strptime(name[-8:], "%Y%m%d").date() for (name,) in names]
         if dates:
             postgres_schema.make_partitions(connection, dates)
 

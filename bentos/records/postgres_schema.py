@@ -1,4 +1,10 @@
-"""The schema of the log in PostgreSQL: numbered SQL files, each run once."""
+"""The schema of the log in PostgreSQL: numbered SQL files, each run once.
+
+A file's first line says how old a tabserve may be that goes on to work with the log after it:
+`-- least: 2`, and whoever knows two migrations may. One that adds something new leaves the number
+of the file before it; one that changes what is there takes its own. So a rolling upgrade does not
+lock the older pods out, unless it has to.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +19,13 @@ from psycopg import errors
 from bentos.errors import StoreDown
 from bentos.logs import LOGGER
 from bentos.records.postgres_session import Connection, limit
+from bentos.records.store import no_log
 
 # How many days ahead of today partitions are made at the start.
 DAYS_AHEAD = 7
 
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
+_LEAST = re.compile(r"-- least: (\d+)\n")
 
 # The number that says "migrating" among all advisory locks of a database.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tabserve.migrations', 0))"
@@ -29,10 +37,11 @@ SELECT EXISTS (
     WHERE nspname = 'tabserve' AND relname = 'migrations'
 )
 """
-_NUMBER = "SELECT coalesce(max(number), 0) FROM tabserve.migrations"
+_NUMBERS = "SELECT coalesce(max(number), 0), coalesce(max(least), 0) FROM tabserve.migrations"
 _MAKE_TABLE = """
 CREATE TABLE IF NOT EXISTS tabserve.migrations (
-    number int4 PRIMARY KEY, name text NOT NULL, applied timestamptz NOT NULL DEFAULT now()
+    number int4 PRIMARY KEY, name text NOT NULL, applied timestamptz NOT NULL DEFAULT now(),
+    least int4 NOT NULL
 );
 """
 _CAN_MAKE = """
@@ -52,19 +61,22 @@ def read_migrations() -> list[tuple[str, str]]:
 def bring_up_to_date(connection: Connection) -> None:
     """Run the migrations that are missing; nothing where none is.
 
-    Raises StoreDown where the schema is newer than ours, or older and this role may not
+    Raises StoreDown where the schema is too new for us, or older and this role may not
     change it.
     """
     migrations = read_migrations()
-    with limit(connection):
-        number = _read_number(connection)
-    if number > len(migrations):
-        raise StoreDown(
-            f"the log has schema {number}, this tabserve knows {len(migrations)}: "
-            "a newer tabserve made it"
-        )
-    if number < len(migrations):
+    if _read_usable(connection, len(migrations)) < len(migrations):
         _migrate(connection, migrations)
+
+
+def check_schema(connection: Connection) -> None:
+    """Raise StoreDown unless there is a log that we can work with; change nothing."""
+    known = len(read_migrations())
+    number = _read_usable(connection, known)
+    if not number:
+        raise no_log("in this database")
+    if number < known:
+        raise StoreDown(f"the log's schema is older than this tabserve: {_TO_MIGRATE}")
 
 
 def make_ahead(connection: Connection) -> None:
@@ -81,17 +93,27 @@ def make_partitions(connection: Connection, days: list[date]) -> None:
     connection.execute("SELECT tabserve.make_partitions(%s::date[])", [days])
 
 
-def _read_number(connection: Connection) -> int:
+def _read_usable(connection: Connection, known: int) -> int:
+    with limit(connection):
+        number, least = _read_numbers(connection)
+    if least > known:
+        raise StoreDown(
+            f"the log has schema {number}, this tabserve knows {known}: a newer tabserve made it"
+        )
+    return number
+
+
+def _read_numbers(connection: Connection) -> tuple[int, int]:
     # to_regclass would raise for a role that may not use the schema.
     if not _read_one(connection, _HAS_TABLE):
-        return 0
+        return 0, 0
     try:
-        number: int = _read_one(connection, _NUMBER)
+        number, least = connection.execute(_NUMBERS).fetchone() or (0, 0)
     except errors.InsufficientPrivilege:
         raise StoreDown(
             "this role may not use the log: grant it tabserve_service or tabserve_drift"
         ) from None
-    return number
+    return number, least
 
 
 def _migrate(connection: Connection, migrations: list[tuple[str, str]]) -> None:
@@ -107,11 +129,11 @@ def _migrate(connection: Connection, migrations: list[tuple[str, str]]) -> None:
                 connection.execute("CREATE SCHEMA tabserve")
             connection.execute(_MAKE_TABLE)
             for place, (name, text) in enumerate(migrations, 1):
-                if place > _read_number(connection):
+                if place > _read_numbers(connection)[0]:
                     connection.execute(text.encode())
                     connection.execute(
-                        "INSERT INTO tabserve.migrations (number, name) VALUES (%s, %s)",
-                        (place, name),
+                        "INSERT INTO tabserve.migrations (number, name, least) VALUES (%s, %s, %s)",
+                        (place, name, _read_least(text, place)),
                     )
     except errors.InsufficientPrivilege:
         raise StoreDown(
@@ -120,6 +142,11 @@ def _migrate(connection: Connection, migrations: list[tuple[str, str]]) -> None:
         ) from None
     finally:
         connection.remove_notice_handler(_warn)
+
+
+def _read_least(text: str, own: int) -> int:
+    said = _LEAST.match(text)
+    return int(said[1]) if said else own
 
 
 def _warn(notice: psycopg.errors.Diagnostic) -> None:

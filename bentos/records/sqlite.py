@@ -34,7 +34,8 @@ from bentos.records.record import (
     to_outcome,
 )
 from bentos.records.sqlite_rows import COLUMNS, insert, to_record
-from bentos.records.sqlite_schema import migrate
+from bentos.records.sqlite_schema import check_schema, migrate
+from bentos.records.store import no_log
 
 # How long a statement waits for another process that writes.
 BUSY_SECONDS = 5.0
@@ -71,6 +72,20 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")
             migrate(connection)
             connection.execute("COMMIT")
+
+    def check(self) -> None:
+        """Look at the file's schema, without making or changing a file."""
+        if not self._path.is_file():
+            raise no_log(f"at {self._path.name}")
+        try:
+            # Read only: any other program's file stays as it is.
+            connection = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True)
+            try:
+                check_schema(connection)
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise StoreDown(name_error(self._path, error)) from None
 
     def register(self, registration: Registration, environment: Environment) -> None:
         """Write down a model version and an environment, unless they are known."""

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from bentos.errors import StoreDown
+from bentos.records.store import no_log
 
 # Each entry brings the schema from its place in the list to the next; none is ever changed.
 # ANY keeps the eight bytes of a float; a REAL column keeps -0.0 as the integer 0.
@@ -45,17 +46,32 @@ MIGRATIONS = (
 )
 
 
+def check_schema(connection: sqlite3.Connection) -> None:
+    """Raise StoreDown unless the file is a log of our schema."""
+    found = _read_version(connection)
+    if not found:
+        raise no_log("in this file")
+    if found < len(MIGRATIONS):
+        raise StoreDown("the log's schema is older than this tabserve: run `tabserve migrate`")
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the schema up to date, in the open transaction. Raises StoreDown for a newer one."""
+    found = _read_version(connection)
+    for statement in _statements("".join(MIGRATIONS[found:])):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _read_version(connection: sqlite3.Connection) -> int:
+    found: int
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > len(MIGRATIONS):
         raise StoreDown(
             f"the log has schema {found}, this tabserve knows {len(MIGRATIONS)}: "
             "a newer tabserve made it"
         )
-    for statement in _statements("".join(MIGRATIONS[found:])):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    return found
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from bentos.errors import ConfigurationError
+from bentos.errors import ConfigurationError, StoreDown
 from bentos.records.record import (
     Environment,
     Event,
@@ -25,6 +25,13 @@ from bentos.records.record import (
 )
 
 NONE = "none"
+
+
+def no_log(place: str) -> StoreDown:
+    """What to raise where there is no log; `place` names none: "in this database"."""
+    return StoreDown(
+        f"there is no log {place}: did the service write one? `tabserve migrate` makes one"
+    )
 
 
 class Store(Protocol):
@@ -41,8 +48,15 @@ class Store(Protocol):
     def prepare(self) -> None:
         """Connect; make or update the schema, once, however many start together.
 
-        Raises StoreDown also where the schema is newer than this tabserve, or older and
-        not ours to change.
+        For the service, and whoever migrates. Raises StoreDown also where the schema is too
+        new for this tabserve, or older and not ours to change.
+        """
+
+    def check(self) -> None:
+        """Connect, and change nothing. For whoever reads or audits.
+
+        Raises StoreDown also where there is no log, or one whose schema is too new or too old
+        for this tabserve.
         """
 
     def register(self, registration: Registration, environment: Environment) -> None:

@@ -70,9 +70,8 @@ def work(settings: Settings, now: datetime, name: str) -> list[Compared]:
         log = open_store(settings.store, settings.data_dir)
         results = open_drift_log(settings.store, settings.data_dir)
         try:
-            # The results first: they do not make a log where there is none.
+            log.check()
             results.prepare()
-            log.prepare()
             for item in run(log, results, settings, now, name):
                 done.append(item)
         finally:

@@ -342,7 +342,7 @@ def test_no_log(data_dir: Path) -> None:
     """Where no log is, a reader says so and makes none."""
     result = run("records")
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: there is no log records.db")
+    assert result.stderr.startswith("Error: there is no log at records.db")
     assert not data_dir.exists()
 
 

@@ -79,6 +79,27 @@ def test_every_command(url: str, served: dict[str, Served], rows: Rows, tmp_path
     store.close()
 
 
+def test_no_command_but_migrate_makes_a_log(url: str, tmp_path: Path) -> None:
+    """Where there is no log each command says so in one line, and proves nothing of it."""
+    commands = (
+        ("records",),
+        ("performance",),
+        ("replay", "--since", "1h"),
+        ("export", "--subject", SUBJECT),
+        ("forget", "--subject", SUBJECT),
+        ("retention", "--keep", "7d"),
+    )
+    for command in commands:
+        result = run(*command)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("Error: there is no log ")
+        assert result.stderr.count("\n") == 1
+        assert url.rpartition("/")[0] not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+    succeed("migrate")
+    assert succeed("records") == ""
+
+
 def fill(url: str, served: Served, rows: Rows) -> list[Record]:
     """Ten old records of nobody, 600 of now of a person; half of these with an outcome."""
     keys = read_keys(KEYS)

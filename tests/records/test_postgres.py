@@ -191,7 +191,7 @@ def test_migrations_run_once(store: Store, database: str, open_log: Callable[[st
     """Each migration is written down, and a second start runs none."""
     before = ask(database, "SELECT * FROM tabserve.migrations ORDER BY number")
     names = [name for name, _ in postgres_schema.read_migrations()]
-    assert [(number, name) for number, name, _ in before] == list(enumerate(names, 1))
+    assert [(number, name) for number, name, *_ in before] == list(enumerate(names, 1))
     open_log(database)
     assert ask(database, "SELECT * FROM tabserve.migrations ORDER BY number") == before
 
@@ -214,9 +214,49 @@ def test_a_failing_migration_leaves_nothing(
 
 def test_a_newer_schema_is_left_alone(store: Store, database: str) -> None:
     """A log that a newer tabserve made is not written with an older one's ideas."""
-    tell(database, "INSERT INTO tabserve.migrations VALUES (99, '0099_later.sql')")
-    with pytest.raises(StoreDown, match=r"the log has schema 99, this tabserve knows \d"):
-        store.prepare()
+    tell(
+        database,
+        "INSERT INTO tabserve.migrations (number, name, least) VALUES (99, '0099_later.sql', 98)",
+    )
+    for act in (store.prepare, store.check):
+        with pytest.raises(StoreDown, match=r"the log has schema 99, this tabserve knows \d"):
+            act()
+
+
+def test_a_newer_schema_that_only_adds_lets_older_ones_work(
+    store: Store, database: str, monkeypatch: pytest.MonkeyPatch, open_log: Callable[[str], Store]
+) -> None:
+    """A migration says who may go on to write after it: a rolling upgrade locks nobody out."""
+    known = postgres_schema.read_migrations()
+    more = f"-- least: {len(known)}\nCREATE TABLE tabserve.added (x int4);"
+    monkeypatch.setattr(postgres_schema, "read_migrations", lambda: [*known, ("9999_x.sql", more)])
+    with pytest.raises(StoreDown, match="older than this tabserve: run `tabserve migrate`"):
+        store.check()
+    store.prepare()
+    monkeypatch.undo()
+    older = open_log(database)
+    older.check()
+    stored = minutes(2)
+    older.write(stored, is_retry=False)
+    assert list(older.read(ALL)) == stored
+    rest = [*known, ("9999_x.sql", more), ("9999_y.sql", "CREATE TABLE tabserve.changed ();")]
+    monkeypatch.setattr(postgres_schema, "read_migrations", lambda: rest)
+    store.prepare()
+    monkeypatch.undo()
+    with pytest.raises(StoreDown, match="a newer tabserve made it"):
+        older.prepare()
+
+
+def test_who_only_reads_makes_no_schema(server: Server, database: str) -> None:
+    """Pointed at a wrong database, a reader leaves neither schema, tables nor roles in it."""
+    roles = ask(database, "SELECT count(*) FROM pg_roles")
+    with (
+        closing(PostgresStore(database)) as store,
+        pytest.raises(StoreDown, match="there is no log in this database"),
+    ):
+        store.check()
+    assert ask(database, "SELECT to_regnamespace('tabserve')::text") == [(None,)]
+    assert ask(database, "SELECT count(*) FROM pg_roles") == roles
 
 
 def test_a_role_without_rights_says_who_must_migrate(

@@ -175,6 +175,25 @@ def test_a_newer_schema_is_left_alone(store: SqliteStore, path: Path) -> None:
         store.prepare()
 
 
+def test_who_only_reads_changes_no_file(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program's file, a newer log and an older one are told, and stay as they are."""
+    other = path.with_name("other.db")
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    before = other.read_bytes()
+    with pytest.raises(StoreDown, match="there is no log in this file"):
+        SqliteStore(other).check()
+    assert other.read_bytes() == before
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, "SELECT 1;"))
+    with pytest.raises(StoreDown, match="older than this tabserve: run `tabserve migrate`"):
+        store.check()
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", ())
+    with pytest.raises(StoreDown, match="the log has schema 1"):
+        store.check()
+
+
 def test_a_failing_migration_leaves_nothing(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

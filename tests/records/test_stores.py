@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -478,6 +479,18 @@ def test_a_log_is_there_after_it_was_closed(url: str, open_log: Callable[[str], 
     assert list(store.read(ALL)) == stored
     store.prepare()
     assert list(open_log(url).read(ALL)) == stored
+
+
+def test_who_only_reads_makes_no_log(url: str, tmp_path: Path) -> None:
+    """Looking for a log where there is none says so, and leaves nothing behind."""
+    store = open_store(url)
+    for _ in range(2):
+        with pytest.raises(StoreDown, match=r"^there is no log (at|in) .*`tabserve migrate`"):
+            store.check()
+    assert list(tmp_path.iterdir()) == []
+    store.prepare()
+    store.check()
+    store.close()
 
 
 def test_nobody_connects_before_it_is_asked_to(url: str) -> None:

@@ -1,3 +1,4 @@
+-- least: 1
 -- The prediction log: predictions and outcomes in partitions, one for each UTC day.
 --
 -- A prediction's time is the one inside its id, so that a lookup by id and the read of a

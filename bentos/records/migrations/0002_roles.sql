@@ -1,3 +1,4 @@
+-- least: 1
 -- Who may do what: two roles that nobody logs in as, to be granted to those who do.
 --
 -- Roles are of the whole server, and making them takes CREATEROLE. Where that lacks, the log

@@ -1,3 +1,4 @@
+-- least: 2
 -- What drift runs found: one row a run and version, one row a feature of it.
 
 CREATE TABLE tabserve.drift_runs (
