@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
+from typing import Literal
 
 import msgspec
 from uuid_utils import uuid7
@@ -96,9 +97,9 @@ class Accepted(msgspec.Struct, omit_defaults=True):
     error: dict[str, object] | msgspec.UnsetType = msgspec.UNSET
 
 
-def accepted(prediction_id: str, *, is_news: bool) -> Accepted:
+def accepted(prediction_id: str, status: Literal["recorded", "unchanged"]) -> Accepted:
     """Say that an outcome is in the log."""
-    return Accepted(prediction_id, "recorded" if is_news else "unchanged")
+    return Accepted(prediction_id, status)
 
 
 def refused(problem: Problem) -> Accepted:

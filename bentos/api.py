@@ -274,12 +274,18 @@ class Api:
             )
 
     async def _feed(self, document: object, request_id: str) -> Accepted | FeedbackAnswer:
-        feedback = self._log.feedback
+        feedback, recorder = self._log.feedback, self._log.recorder
         if feedback is None:
             raise Problem("no-log", "outcomes have no prediction to belong to")
         try:
             async with asyncio.timeout(self.settings.timeout_seconds):
-                return await record_outcomes(feedback, document, self.settings.max_rows, request_id)
+                return await record_outcomes(
+                    feedback,
+                    document,
+                    self.settings.max_rows,
+                    request_id,
+                    0.0 if recorder is None else recorder.oldest_age_seconds(datetime.now(UTC)),
+                )
         except StoreDown:
             raise Problem(
                 "log-down", "nothing was recorded: send it again later", headers=RETRY_AFTER

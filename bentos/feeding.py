@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 import msgspec
 
@@ -14,7 +15,7 @@ from bentos.contract import Contract
 from bentos.errors import Fault, Problem
 from bentos.outcomes import Given
 from bentos.records.feedback import Feedback
-from bentos.records.record import time_of
+from bentos.records.record import MOST_REVISIONS, Taken, time_of
 
 # A prediction is in the log some hundred milliseconds after its answer: who reports its
 # outcome that fast is let wait, this often and so long each time.
@@ -30,29 +31,37 @@ class FeedbackAnswer(msgspec.Struct):
 
 
 async def record_outcomes(
-    feedback: Feedback, document: object, max_items: int, request_id: str
+    feedback: Feedback,
+    document: object,
+    max_items: int,
+    request_id: str,
+    behind_seconds: float = 0.0,
 ) -> Accepted | FeedbackAnswer:
     """Store the outcomes of a document that are good, and tell of each what became of it.
 
+    `behind_seconds`: age of the oldest prediction that this worker has still to bring to the log.
     Raises Problem where a lone outcome, or the document itself, is not good; StoreDown.
     """
     given, is_list = outcomes.read(document, max_items)
     known = await _find(feedback, [one.id for one in given if not one.faults])
-    texts = [_write(one, known) for one in given]
+    # What is younger than this may be on its way, here or in another worker.
+    wait = timedelta(seconds=max(behind_seconds, feedback.gather_seconds)) + _FRESH
+    texts = [_write(one, known, wait) for one in given]
     good = [
         (one.id, text, request_id)
         for one, text in zip(given, texts, strict=True)
         if text is not None
     ]
-    news = iter(await feedback.write(good) if good else ())
+    taken = iter(await feedback.write(good) if good else ())
     results = [
-        refused(_problem(one)) if text is None else accepted(one.id, is_news=next(news))
+        refused(_problem(one)) if text is None else _answer(one, next(taken))
         for one, text in zip(given, texts, strict=True)
     ]
     if is_list:
         return FeedbackAnswer(results)
     if given[0].faults:
-        raise _problem(given[0])
+        seconds = max(1, ceil(feedback.gather_seconds))
+        raise _problem(given[0], {"Retry-After": str(seconds)})
     return results[0]
 
 
@@ -67,26 +76,49 @@ async def _find(feedback: Feedback, ids: Sequence[str]) -> dict[str, Contract | 
     return known
 
 
-def _is_fresh(prediction_id: str) -> bool:
+def _is_fresh(prediction_id: str, within: timedelta = _FRESH) -> bool:
     try:
-        return abs(datetime.now(UTC) - time_of(prediction_id)) < _FRESH
+        # Another machine's clock may be ahead, by a little.
+        return -_FRESH < datetime.now(UTC) - time_of(prediction_id) < within
     except ValueError:
         return False
 
 
-def _write(one: Given, known: dict[str, Contract | None]) -> str | None:
+def _write(one: Given, known: dict[str, Contract | None], wait: timedelta) -> str | None:
     if one.faults:
         return None
-    if one.id not in known:
-        detail = "is not in the log; a prediction may take some seconds to get there"
-        one.faults.append(Fault(f"{one.pointer}/id", "unknown_id", detail))
-        return None
-    return outcomes.write(one, known[one.id])
+    if one.id in known:
+        return outcomes.write(one, known[one.id])
+    if _is_fresh(one.id, wait):
+        detail = "may be on its way to the log: send this outcome again later"
+        one.faults.append(Fault(f"{one.pointer}/id", "not_yet", detail))
+    else:
+        one.faults.append(_unknown(one))
+    return None
 
 
-def _problem(one: Given) -> Problem:
+def _answer(one: Given, taken: Taken) -> Accepted:
+    if taken == "unknown":
+        # Erased or dropped since it was found.
+        one.faults.append(_unknown(one))
+    elif taken == "too_many":
+        detail = f"has changed {MOST_REVISIONS - 1} times already, and may not again"
+        one.faults.append(Fault(f"{one.pointer}/outcome", "too_many_changes", detail))
+    else:
+        return accepted(one.id, taken)
+    return refused(_problem(one))
+
+
+def _unknown(one: Given) -> Fault:
+    return Fault(f"{one.pointer}/id", "unknown_id", "is not in the log")
+
+
+def _problem(one: Given, retry: Mapping[str, str] | None = None) -> Problem:
     if one.faults[0].code == "unknown_id":
         return Problem("unknown-prediction", "no outcome was recorded", faults=one.faults)
+    if one.faults[0].code == "not_yet":
+        detail = "no outcome was recorded: send it again later"
+        return Problem("not-yet-logged", detail, faults=one.faults, headers=retry)
     count = len(one.faults)
     found = f"{count} {'fault' if count == 1 else 'faults'} found: see errors"
     return Problem("invalid-outcome", found, faults=one.faults)

@@ -47,11 +47,21 @@ def document(
         "feedback",
         "Report outcomes",
         "Tell what turned out to be true of predictions, by their ids: one, or a list. An "
-        "outcome that is sent again changes nothing; another one is kept as a new revision.",
+        "outcome that is sent again changes nothing; another one is kept as a new revision. "
+        "`not-yet-logged` says that a prediction may be on its way to the log: send its outcome "
+        "again after Retry-After, or later. `unknown-prediction` is final.",
         "Outcomes",
         "FeedbackAnswer",
         openapi_feedback.example(contract),
-        ("invalid-outcome", "unknown-prediction", "no-log", "log-down", "overloaded", "timeout"),
+        (
+            "invalid-outcome",
+            "unknown-prediction",
+            "not-yet-logged",
+            "no-log",
+            "log-down",
+            "overloaded",
+            "timeout",
+        ),
         "202",
     )
     predict["parameters"] = [openapi_feedback.SUBJECT]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bentos.answers import Accepted
+from bentos.contract import Contract
 from bentos.errors import Problem, StoreDown
 from bentos.feeding import FeedbackAnswer, record_outcomes
 from bentos.records.feedback import Feedback
@@ -126,6 +127,75 @@ async def test_a_fresh_id_that_nobody_made_is_not_waited_for_long(feedback: Feed
     assert 0.9 < time.monotonic() - started < 5.0
     assert isinstance(answer, FeedbackAnswer)
     assert all(one.error for one in answer.results)
+
+
+@pytest.mark.parametrize(
+    ("age", "behind_seconds", "gather_seconds", "kind"),
+    [
+        (1, 0.0, 0.0, "not-yet-logged"),
+        (25, 0.0, 0.0, "unknown-prediction"),
+        # This worker's log is behind: what is as old as its oldest row may wait with it.
+        (25, 30.0, 0.0, "not-yet-logged"),
+        (3600, 3600.0, 0.0, "not-yet-logged"),
+        (3600, 3000.0, 0.0, "unknown-prediction"),
+        # The store gathers rows for that long before it writes.
+        (65, 0.0, 60.0, "not-yet-logged"),
+        (75, 0.0, 60.0, "unknown-prediction"),
+        (-60, 90.0, 60.0, "unknown-prediction"),
+    ],
+)
+async def test_what_may_be_on_its_way_is_not_final(
+    feedback: Feedback, age: int, behind_seconds: float, gather_seconds: float, kind: str
+) -> None:
+    """An outcome that overtakes its prediction is to be sent again, alone or in a list."""
+    await feedback.find([])
+    assert feedback._store is not None
+    feedback._store.gather_seconds = gather_seconds
+    early = item(name(datetime.now(UTC) - timedelta(seconds=age)), 1)
+    with pytest.raises(Problem) as caught:
+        await record_outcomes(feedback, early, 10, "r", behind_seconds)
+    assert caught.value.kind == kind
+    is_early = kind == "not-yet-logged"
+    code = "not_yet" if is_early else "unknown_id"
+    assert [(fault.pointer, fault.code) for fault in caught.value.faults] == [("/id", code)]
+    assert caught.value.status == (503 if is_early else 404)
+    expected = {"Retry-After": str(max(1, int(gather_seconds)))} if is_early else {}
+    assert caught.value.headers == expected
+    answer = await record_outcomes(feedback, [early], 10, "r", behind_seconds)
+    assert isinstance(answer, FeedbackAnswer)
+    assert answer.results[0].error["code"] == kind  # type: ignore[index]  # it has one
+
+
+async def test_a_prediction_that_goes_meanwhile_is_unknown(path: Path, feedback: Feedback) -> None:
+    """What is erased between the look and the write is told as what was never there."""
+    first, *_ = ids(path)
+    find = feedback.find
+
+    async def find_and_lose(asked: Sequence[str]) -> dict[str, Contract | None]:
+        found = await find(asked)
+        with closing(SqliteStore(path)) as store:
+            store.drop_before(NOON + timedelta(days=1))
+        return found
+
+    feedback.find = find_and_lose  # type: ignore[method-assign,assignment]  # the real one, and an erasure at once
+    with pytest.raises(Problem) as caught:
+        await record_outcomes(feedback, item(first, 1), 10, "r")
+    assert caught.value.kind == "unknown-prediction"
+
+
+async def test_an_outcome_may_not_change_for_ever(path: Path, feedback: Feedback) -> None:
+    """A request that turns an outcome to and fro stores a hundred of them and no more."""
+    first, *_ = ids(path)
+    document = [item(first, number % 2) for number in range(1000)]
+    answer = await record_outcomes(feedback, document, 1000, "r")
+    assert isinstance(answer, FeedbackAnswer)
+    assert [one.status for one in answer.results[:100]] == ["recorded"] * 100
+    # The last one that was taken is 1, and is no news; 0 would be the next change.
+    assert answer.results[101].status == "unchanged"
+    assert answer.results[100].error["code"] == "invalid-outcome"  # type: ignore[index]  # it has one
+    with pytest.raises(Problem) as caught:
+        await record_outcomes(feedback, item(first, 0), 10, "r")
+    assert [fault.code for fault in caught.value.faults] == ["too_many_changes"]
 
 
 @pytest.mark.parametrize("age", [timedelta(minutes=1), -timedelta(minutes=1), timedelta(days=9000)])

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from bentos.contract import Contract, load
+from bentos.records.record import Taken
 from bentos.records.store import Store
 
 T = TypeVar("T")
@@ -33,9 +34,14 @@ class Feedback:
         """
         return await self._run(self._find, ids)
 
-    async def write(self, outcomes: Sequence[tuple[str, str, str]]) -> list[bool]:
-        """Store outcomes `(id, outcome, request_id)`; gives for each whether it is news."""
+    async def write(self, outcomes: Sequence[tuple[str, str, str]]) -> list[Taken]:
+        """Store outcomes `(id, outcome, request_id)`; gives for each what became of it."""
         return await self._run(lambda: self._prepared().write_outcomes(outcomes))
+
+    @property
+    def gather_seconds(self) -> float:
+        """How long a prediction may wait for others before it is written; 0 before any look."""
+        return 0.0 if self._store is None else self._store.gather_seconds
 
     def close(self) -> None:
         """Let go of the store."""

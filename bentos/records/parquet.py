@@ -67,6 +67,7 @@ from bentos.records.record import (
     Outcome,
     Record,
     Registration,
+    Taken,
     Version,
     Window,
     floor_id,
@@ -188,10 +189,12 @@ class ParquetStore:
             )
         }
 
-    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[bool]:
-        """Store outcomes `(id, outcome, request_id)`; gives for each whether it is news.
+    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[Taken]:
+        """Store outcomes `(id, outcome, request_id)`; gives for each what became of it.
 
-        One file a day and call: better a list of many outcomes than many calls.
+        One file a day and call: better a list of many outcomes than many calls. No lock keeps
+        an erasure from finishing between the look for the predictions and the write: an outcome
+        that comes within that moment may stay, under an id that no prediction has.
         """
         return parquet_outcomes.write_outcomes(self._files, outcomes)
 

@@ -20,30 +20,45 @@ from bentos.records.parquet_files import Files
 from bentos.records.parquet_merge import Selection, list_parts, merge, write_part
 from bentos.records.parquet_rows import OUTCOMES as SCHEMA
 from bentos.records.parquet_rows import outcomes_to_table, split_days, to_outcomes, values
-from bentos.records.record import Outcome, Window, from_milliseconds, milliseconds
+from bentos.records.record import (
+    MOST_REVISIONS,
+    Outcome,
+    Taken,
+    Window,
+    from_milliseconds,
+    milliseconds,
+)
 
 
-def write_outcomes(files: Files, outcomes: Sequence[tuple[str, str, str]]) -> list[bool]:
-    """Store outcomes `(id, outcome, request_id)`; gives for each whether it is news."""
+def write_outcomes(files: Files, outcomes: Sequence[tuple[str, str, str]]) -> list[Taken]:
+    """Store outcomes `(id, outcome, request_id)`; gives for each what became of it."""
     now_ms = milliseconds(datetime.now(UTC))
     now = from_milliseconds(now_ms)
     # Refused before anything is read: these can never be stored.
     offered = [Outcome(name, outcome, 1, now, request) for name, outcome, request in outcomes]
     outcomes_to_table(offered, now_ms)
-    stored = _read(files, Selection.of_ids([outcome.id for outcome in offered]))
-    last = {revisions[-1].id: revisions[-1] for revisions in stored}
+    selection = Selection.of_ids([outcome.id for outcome in offered])
+    last = {revisions[-1].id: revisions[-1] for revisions in _read(files, selection)}
+    # The predictions last: as little time as can be for an erasure to come between.
+    known = set(_read_ids(files, selection)) if offered else set()
     news: list[Outcome] = []
-    is_news: list[bool] = []
+    taken: list[Taken] = []
     for outcome in offered:
         before = last.get(outcome.id)
-        is_news.append(before is None or before.outcome != outcome.outcome)
-        if is_news[-1]:
+        if outcome.id not in known:
+            taken.append("unknown")
+        elif before is not None and before.outcome == outcome.outcome:
+            taken.append("unchanged")
+        elif before is not None and before.revision >= MOST_REVISIONS:
+            taken.append("too_many")
+        else:
+            taken.append("recorded")
             revision = 1 if before is None else before.revision + 1
             last[outcome.id] = msgspec.structs.replace(outcome, revision=revision)
             news.append(last[outcome.id])
     for table in split_days(outcomes_to_table(news, now_ms)):
         write_part(files, OUTCOMES, table)
-    return is_news
+    return taken
 
 
 def read_revisions(files: Files, prediction_id: str) -> list[Outcome]:

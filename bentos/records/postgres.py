@@ -19,11 +19,13 @@ from bentos.errors import RowsRefused, StoreDown
 from bentos.records import postgres_rows, postgres_schema, postgres_session
 from bentos.records.postgres_session import Connection
 from bentos.records.record import (
+    MOST_REVISIONS,
     Environment,
     Event,
     Outcome,
     Record,
     Registration,
+    Taken,
     Version,
     Window,
     encode,
@@ -234,8 +236,8 @@ class PostgresStore:
             ).fetchall()
         return {name: (model, version) for name, model, version in rows}
 
-    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[bool]:
-        """Store outcomes `(id, outcome, request_id)`; gives for each whether it is news."""
+    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[Taken]:
+        """Store outcomes `(id, outcome, request_id)`; gives for each what became of it."""
         if not outcomes:
             return []
         ids, values, request_ids = (list(column) for column in zip(*outcomes, strict=True))
@@ -247,8 +249,8 @@ class PostgresStore:
             self._make_days(connection, {(time.date() - _FIRST_DAY).days for time in times})
             row = connection.execute(
                 "SELECT tabserve.add_outcomes("
-                "%s::timestamptz[], %s::uuid[], %s::text[], %s::text[])",
-                (times, ids, values, request_ids),
+                "%s::timestamptz[], %s::uuid[], %s::text[], %s::text[], %s)",
+                (times, ids, values, request_ids, MOST_REVISIONS),
             ).fetchone()
         return [] if row is None else list(row[0])
 
@@ -325,6 +327,10 @@ class PostgresStore:
             with connection.transaction():
                 connection.execute("SET LOCAL statement_timeout = 0")
                 self._attach_again(connection)
+                # Outcomes on their way are stored before the erasure looks, or not at all.
+                connection.execute(
+                    "SELECT pg_advisory_xact_lock(hashtextextended('tabserve.forget', 0))"
+                )
                 row = connection.execute(_ERASE.encode(), [list(tokens)]).fetchone()
         predictions, outcomes, parts = row or (0, 0, [])
         # A deleted row is in its page, whole, until then; after that its bytes are free space.

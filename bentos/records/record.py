@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -70,6 +70,14 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         """The stored features by name."""
         values: dict[str, Value] = msgspec.json.decode(self.features)
         return values
+
+
+# What became of an outcome that was offered to a store.
+Taken = Literal["recorded", "unchanged", "unknown", "too_many"]
+
+# How often an outcome may change: a truth that turns more often than that is a mistake, or an
+# attempt to fill the log.
+MOST_REVISIONS = 100
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):

@@ -180,11 +180,12 @@ class Recorder:
             depth=counts.enqueued - self._flushed + self._delivery.rows,
             capacity=self._capacity,
             spool_bytes=self._spool.size,
-            oldest_age_seconds=self._oldest_age_seconds(now),
+            oldest_age_seconds=self.oldest_age_seconds(now),
             write_seconds=seconds,
         )
 
-    def _oldest_age_seconds(self, now: datetime) -> float:
+    def oldest_age_seconds(self, now: datetime) -> float:
+        """How old the oldest row is that is not in the store yet; 0 where there is none."""
         oldest = self._delivery.first_id
         if oldest is None:
             with suppress(IndexError):

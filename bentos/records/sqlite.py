@@ -19,11 +19,13 @@ import msgspec
 
 from bentos.errors import RowsRefused, StoreDown
 from bentos.records.record import (
+    MOST_REVISIONS,
     Environment,
     Event,
     Outcome,
     Record,
     Registration,
+    Taken,
     Version,
     Window,
     encode,
@@ -176,21 +178,11 @@ class SqliteStore:
                 }
         return found
 
-    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[bool]:
-        """Store outcomes `(id, outcome, request_id)`; gives for each whether it is news."""
+    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[Taken]:
+        """Store outcomes `(id, outcome, request_id)`; gives for each what became of it."""
         now = milliseconds(datetime.now(UTC))
         with self._writing() as connection:
-            return [
-                connection.execute(
-                    "INSERT INTO outcomes "
-                    "SELECT :id, coalesce(max(revision), 0) + 1, :outcome, :now, :request "
-                    "FROM outcomes WHERE id = :id HAVING :outcome IS NOT ("
-                    "SELECT outcome FROM outcomes WHERE id = :id ORDER BY revision DESC LIMIT 1)",
-                    {"id": name, "outcome": outcome, "request": request, "now": now},
-                ).rowcount
-                > 0
-                for name, outcome, request in outcomes
-            ]
+            return [_write_outcome(connection, *outcome, now) for outcome in outcomes]
 
     def outcomes(self, window: Window) -> Iterator[Outcome]:
         """The last revision of each outcome of a window's predictions, by id, streaming."""
@@ -357,6 +349,27 @@ def _where(window: Window, table: str = "") -> tuple[str, list[str]]:
             where.append(f"{table}{column} = ?")
             parameters.append(value)
     return " AND ".join(where), parameters
+
+
+def _write_outcome(
+    connection: sqlite3.Connection, name: str, outcome: str, request_id: str, now_ms: int
+) -> Taken:
+    # Nobody else writes meanwhile: the prediction that is there stays until this is done.
+    if connection.execute("SELECT 1 FROM scored WHERE id = ?", (name,)).fetchone() is None:
+        return "unknown"
+    revision, last = connection.execute(
+        "SELECT revision, outcome FROM outcomes WHERE id = ? ORDER BY revision DESC LIMIT 1",
+        (name,),
+    ).fetchone() or (0, None)
+    if last == outcome:
+        return "unchanged"
+    if revision >= MOST_REVISIONS:
+        return "too_many"
+    connection.execute(
+        "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?)",
+        (name, revision + 1, outcome, now_ms, request_id),
+    )
+    return "recorded"
 
 
 def _without_erased(connection: sqlite3.Connection, records: Sequence[Record]) -> Sequence[Record]:

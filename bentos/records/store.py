@@ -20,6 +20,7 @@ from bentos.records.record import (
     Outcome,
     Record,
     Registration,
+    Taken,
     Version,
     Window,
 )
@@ -93,11 +94,12 @@ class Store(Protocol):
     def find(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Model and version of each prediction that is stored, by its id."""
 
-    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[bool]:
+    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[Taken]:
         """Store outcomes `(id, outcome, request_id)`, now.
 
-        Gives for each whether it is news: an outcome equal to the last one changes
-        nothing, another one becomes a new revision.
+        Gives for each what became of it: one equal to the last changes nothing, another one
+        becomes a new revision, up to MOST_REVISIONS; one whose prediction is not stored, or no
+        longer, is not stored either.
         """
 
     def outcomes(self, window: Window) -> Iterator[Outcome]:

@@ -67,15 +67,29 @@ async def test_outcomes_are_stored(
 ) -> None:
     """What was accepted is in the store, and told whether it was news."""
     first, second, _ = (one.id for one in predicted)
-    assert await feedback.write([(first, "1", "r1"), (second, "2.5", "r1")]) == [True, True]
+    assert await feedback.write([(first, "1", "r1"), (second, "2.5", "r1")]) == [
+        "recorded",
+        "recorded",
+    ]
     assert await feedback.write([(first, "1", "r2"), (first, "0", "r2"), (first, "0", "r2")]) == [
-        False,
-        True,
-        False,
+        "unchanged",
+        "recorded",
+        "unchanged",
     ]
     with closing(SqliteStore(watched.path)) as store:
         revisions = [(one.outcome, one.revision, one.request_id) for one in store.revisions(first)]
     assert revisions == [("1", 1, "r1"), ("0", 2, "r2")]
+
+
+async def test_how_long_the_store_gathers(
+    feedback: Feedback, predicted: list[Record], watched: Watched
+) -> None:
+    """Known as soon as the store was asked for something."""
+    assert feedback.gather_seconds == 0.0
+    await feedback.find([])
+    assert feedback._store is not None
+    feedback._store.gather_seconds = 60.0
+    assert feedback.gather_seconds == 60.0
 
 
 async def test_one_thread_has_the_store(
@@ -84,7 +98,7 @@ async def test_one_thread_has_the_store(
     """Many at once share one connection, opened by the first."""
     ids = [one.id for one in predicted]
     outcomes = [feedback.write([(one, str(number), "r")]) for number in range(20) for one in ids]
-    assert await asyncio.gather(*outcomes) == [[True]] * 60
+    assert await asyncio.gather(*outcomes) == [["recorded"]] * 60
     assert watched.calls == ["prepare"]
 
 
@@ -118,7 +132,7 @@ async def test_the_event_loop_goes_on_while_the_store_waits(
         other.execute("ROLLBACK")
     # The median: another program may take the processor for a while.
     assert sorted(pauses)[15] < 0.1
-    assert await writing == [True]
+    assert await writing == ["recorded"]
 
 
 async def test_closing_waits_for_what_is_being_written(
@@ -129,5 +143,5 @@ async def test_closing_waits_for_what_is_being_written(
     writing = asyncio.ensure_future(feedback.write([(one.id, "1", "r") for one in predicted]))
     await asyncio.sleep(0)
     await asyncio.to_thread(feedback.close)
-    assert await writing == [True] * 3
+    assert await writing == ["recorded"] * 3
     Feedback(watched).close()

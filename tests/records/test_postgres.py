@@ -454,7 +454,7 @@ def test_a_bad_outcome_is_refused(store: Store) -> None:
         with pytest.raises(RowsRefused):
             store.write_outcomes([(good.id, "1", "r"), bad])
     assert store.revisions(good.id) == []
-    assert store.write_outcomes([(good.id, "1", "r")]) == [True]
+    assert store.write_outcomes([(good.id, "1", "r")]) == ["recorded"]
 
 
 def test_a_write_of_many_days_is_one(store: Store) -> None:
@@ -485,6 +485,31 @@ def test_an_erasure_waits_for_writers_that_began_before(store: Store, database: 
             writer.execute("COMMIT")
     assert gone == {"predictions": 2, "outcomes": 0}
     assert list(store.of_subject(["mine"])) == []
+
+
+def test_an_outcome_waits_for_an_erasure_at_work(
+    store: Store, database: str, open_log: Callable[[str], Store]
+) -> None:
+    """An outcome of a person who is being forgotten is not stored behind the erasure's back."""
+    mine = minutes(1, subject="mine")
+    store.write(mine, is_retry=False)
+    other = open_log(database)
+    gone: dict[str, int] = {}
+    taken: list[str] = []
+    with session(database) as reader:
+        # It keeps the erasure from its end, with the row deleted and not yet gone.
+        reader.execute("BEGIN")
+        reader.execute("SELECT FROM tabserve.predictions FOR KEY SHARE")
+        with beside(lambda: gone.update(store.forget(["mine"], NOON + DAY))):
+            wait_until(lambda: waits_for_lock(database))
+            with beside(
+                lambda: taken.extend(other.write_outcomes([(mine[0].id, "1", "r")]))
+            ) as writing:
+                time.sleep(0.3)
+                assert writing.is_alive()
+                reader.execute("COMMIT")
+    assert (gone, taken) == ({"predictions": 1, "outcomes": 0}, ["unknown"])
+    assert ask(database, "SELECT * FROM tabserve.outcomes") == []
 
 
 def test_an_erased_row_leaves_its_page(server: Server, store: Store, database: str) -> None:
@@ -698,10 +723,10 @@ def test_the_service_writes_and_cannot_read(
     service.write(stored, is_retry=True)
     assert service.find([one.id for one in stored]) == {one.id: ("credit", "1") for one in stored}
     assert service.write_outcomes([(stored[0].id, "1", "r"), (stored[4].id, "0", "r")]) == [
-        True,
-        True,
+        "recorded",
+        "recorded",
     ]
-    assert service.write_outcomes([(stored[0].id, "1", "r")]) == [False]
+    assert service.write_outcomes([(stored[0].id, "1", "r")]) == ["unchanged"]
     assert service.registration("credit", "1") == REGISTRATION
     assert service.environment("e") == ENVIRONMENT
     refused: list[Callable[[], object]] = [
@@ -963,7 +988,7 @@ def test_a_server_that_is_away_and_returns(
     fragile.stop()
     fragile.start()
     assert list(store.read(ALL)) == stored
-    assert store.write_outcomes([(stored[0].id, "1", "r")]) == [True]
+    assert store.write_outcomes([(stored[0].id, "1", "r")]) == ["recorded"]
 
 
 def test_a_server_killed_under_load_has_everything_once(

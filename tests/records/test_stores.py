@@ -16,6 +16,7 @@ import pytest
 
 from bentos.errors import StoreDown
 from bentos.records.record import (
+    MOST_REVISIONS,
     Event,
     Noted,
     Record,
@@ -373,9 +374,18 @@ def test_an_outcome_that_changes_is_a_new_revision(store: Store) -> None:
     one, other = minutes(2)
     store.write([one, other], is_retry=False)
     before = from_milliseconds(milliseconds(datetime.now(UTC)))
-    assert store.write_outcomes([(one.id, "0", "a"), (one.id, "0", "b")]) == [True, False]
-    assert store.write_outcomes([(other.id, "1", "c"), (one.id, "1", "d")]) == [True, True]
-    assert store.write_outcomes([(one.id, "1", "e"), (one.id, "0", "f")]) == [False, True]
+    assert store.write_outcomes([(one.id, "0", "a"), (one.id, "0", "b")]) == [
+        "recorded",
+        "unchanged",
+    ]
+    assert store.write_outcomes([(other.id, "1", "c"), (one.id, "1", "d")]) == [
+        "recorded",
+        "recorded",
+    ]
+    assert store.write_outcomes([(one.id, "1", "e"), (one.id, "0", "f")]) == [
+        "unchanged",
+        "recorded",
+    ]
     found = store.revisions(one.id)
     assert [(x.outcome, x.revision, x.request_id) for x in found] == [
         ("0", 1, "a"),
@@ -386,6 +396,32 @@ def test_an_outcome_that_changes_is_a_new_revision(store: Store) -> None:
     assert {x.id for x in found} == {one.id}
     last = [(x.id, x.outcome, x.revision) for x in store.outcomes(ALL)]
     assert last == [(one.id, "0", 3), (other.id, "1", 1)]
+
+
+def test_an_outcome_needs_its_prediction(store: Store) -> None:
+    """What was forgotten, dropped or never there since it was looked for gets no outcome."""
+    mine, old, kept = record(subject="mine"), record(NOON - 9 * DAY), record()
+    store.write([mine, old, kept], is_retry=False)
+    asked = [mine.id, old.id, name(), kept.id]
+    assert len(store.find(asked)) == 3
+    store.forget(["mine"], NOON + DAY)
+    store.drop_before(NOON - DAY)
+    taken = store.write_outcomes([(one, "1", "r") for one in asked])
+    assert taken == ["unknown", "unknown", "unknown", "recorded"]
+    assert [store.revisions(one) for one in asked[:3]] == [[], [], []]
+
+
+def test_an_outcome_changes_a_hundred_times_at_most(store: Store) -> None:
+    """One that turns to and fro is refused from then on; the last one stays, and is no news."""
+    one, other = minutes(2)
+    store.write([one, other], is_retry=False)
+    posted = [(one.id, str(number % 2), "r") for number in range(MOST_REVISIONS)]
+    assert store.write_outcomes(posted[:30]) == ["recorded"] * 30
+    more = [*posted[30:], (one.id, "0", "r"), (other.id, "1", "r"), (one.id, "1", "r")]
+    taken = ["recorded"] * (MOST_REVISIONS - 30)
+    assert store.write_outcomes(more) == [*taken, "too_many", "recorded", "unchanged"]
+    assert store.write_outcomes([(one.id, "2", "r")]) == ["too_many"]
+    assert [(x.revision, x.outcome) for x in store.revisions(one.id)][-1] == (MOST_REVISIONS, "1")
 
 
 def test_outcomes_of_a_window_are_those_of_its_predictions(store: Store) -> None:

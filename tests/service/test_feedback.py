@@ -287,6 +287,26 @@ def test_the_store_is_down(quick: dict[str, str], row: dict[str, Any]) -> None:
         assert feed(app, one, 1).json() == {"id": one, "status": "recorded"}
 
 
+def test_the_log_is_behind(quick: dict[str, str], row: dict[str, Any]) -> None:
+    """An outcome whose prediction still waits for the store is to be sent again, and then taken."""
+    with serving(quick["binary"]) as app:
+        feed(app, app.post("/v1/predict", row).json()["id"], 0)
+        with closing(sqlite3.connect(app.data / "records.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            one = app.post("/v1/predict", row).json()["id"]
+            lone = feed(app, one, 1)
+            listed = app.post(PATH, [{"id": one, "outcome": 1}]).json()["results"]
+            other.execute("ROLLBACK")
+        document = assert_problem(lone, 503, "not-yet-logged")
+        assert [error["code"] for error in document["errors"]] == ["not_yet"]
+        assert lone.headers["retry-after"].isdigit()
+        assert [each["error"]["code"] for each in listed] == ["not-yet-logged"]
+        deadline = time.monotonic() + 20
+        while (answer := feed(app, one, 1)).status == 503:
+            assert time.monotonic() < deadline
+        assert answer.json() == {"id": one, "status": "recorded"}
+
+
 def test_the_store_is_slower_than_the_timeout(quick: dict[str, str], row: dict[str, Any]) -> None:
     """An outcome that takes too long is 504: it may be recorded, and may be sent again."""
     with serving(quick["binary"], timeout_seconds=2) as app:
@@ -325,8 +345,9 @@ def test_callers_in_this_process(app: App, rows: list[dict[str, Any]]) -> None:
     items += [{"id": many[1]["id"], "outcome": 1}, 5, {"id": good[0], "outcome": float("nan")}]
     results = app.run(api.feed_values(items))["results"]
     assert [each.get("status") for each in results] == ["recorded"] * 3 + [None] * 3
+    # A refused row is not in the log; its id is as fresh as those of rows that will be.
     assert [each["error"]["code"] for each in results[3:]] == [
-        "unknown-prediction",
+        "not-yet-logged",
         "invalid-outcome",
         "invalid-outcome",
     ]

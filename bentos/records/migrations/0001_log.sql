@@ -150,17 +150,19 @@ AS $$
     ) AS found
 $$;
 
--- Store outcomes in their order; gives for each whether it is news.
+-- Store outcomes of predictions that are stored, in their order; gives for each what became of it.
 CREATE FUNCTION tabserve.add_outcomes(
-    times timestamptz[], ids uuid[], outcomes text[], request_ids text[]
-) RETURNS boolean[]
+    times timestamptz[], ids uuid[], outcomes text[], request_ids text[], most_revisions int4
+) RETURNS text[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    news boolean[] := '{}';
+    taken text[] := '{}';
     asked record;
     last record;
 BEGIN
+    -- An erasure at work holds this alone: what it erases must not get an outcome after it looked.
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('tabserve.forget', 0));
     -- Those who post for the same prediction wait for each other. 64 locks, always taken in
     -- the same order: the server has room for so many, and nobody waits in a circle.
     PERFORM pg_advisory_xact_lock(hashtext('tabserve.add_outcomes'), slot)
@@ -168,20 +170,29 @@ BEGIN
     FOR asked IN SELECT * FROM unnest(times, ids, outcomes, request_ids)
         AS posted (time, id, outcome, request_id)
     LOOP
+        IF NOT EXISTS (
+            SELECT FROM tabserve.predictions AS stored
+            WHERE stored.time = asked.time AND stored.id = asked.id
+        ) THEN
+            taken := taken || 'unknown'::text;
+            CONTINUE;
+        END IF;
         SELECT stored.revision, stored.outcome INTO last FROM tabserve.outcomes AS stored
         WHERE stored.time = asked.time AND stored.id = asked.id
         ORDER BY stored.revision DESC LIMIT 1;
         IF FOUND AND last.outcome = asked.outcome THEN
-            news := news || false;
+            taken := taken || 'unchanged'::text;
+        ELSIF last.revision >= most_revisions THEN
+            taken := taken || 'too_many'::text;
         ELSE
             INSERT INTO tabserve.outcomes VALUES (
                 asked.time, asked.id, coalesce(last.revision, 0) + 1, asked.outcome,
                 date_trunc('milliseconds', clock_timestamp()), asked.request_id
             );
-            news := news || true;
+            taken := taken || 'recorded'::text;
         END IF;
     END LOOP;
-    RETURN news;
+    RETURN taken;
 END
 $$;
 

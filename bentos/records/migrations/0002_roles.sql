@@ -33,7 +33,7 @@ BEGIN
             GRANT EXECUTE ON FUNCTION
                 tabserve.make_partitions(date[]),
                 tabserve.find_predictions(timestamptz[], uuid[]),
-                tabserve.add_outcomes(timestamptz[], uuid[], text[], text[])
+                tabserve.add_outcomes(timestamptz[], uuid[], text[], text[], int4)
                 TO tabserve_service;
         ELSE
             GRANT SELECT ON tabserve.drift_predictions TO tabserve_drift;
