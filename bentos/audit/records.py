@@ -47,7 +47,8 @@ def records(
     """Read the log back, all of it or a window, oldest first.
 
     Times without a zone are UTC. CSV has a column a feature; a text that a spreadsheet
-    would take for a formula gets an apostrophe in front, as does one that has it.
+    would take for a formula gets an apostrophe in front, as does one that has it. A window
+    without records is no failure, and is told on standard error.
     """
     if kind == "parquet" and output is None:
         raise click.UsageError("--format parquet needs --output")
@@ -72,6 +73,9 @@ def records(
                 else ((record, None) for record in log.read(window))
             )
         count = _write(log, rows, versions, kind, file, has_outcomes)
+    if not count:
+        # An empty log and a misspelt model look alike otherwise.
+        click.echo("no record in this window", err=True)
     if output is not None:
         click.echo(f"{count:,} {'record' if count == 1 else 'records'} in {output.name}", err=True)
 
@@ -79,7 +83,12 @@ def records(
 def make_window(
     since: datetime | None, until: datetime | None, model: str | None, version: str | None
 ) -> Window:
-    """Make a window of what was given; what was not leaves it open."""
+    """Make a window of what was given; what was not leaves it open.
+
+    Raises UsageError for one that ends before it begins: `--since 1m --until 5m`.
+    """
+    if since is not None and until is not None and since >= until:
+        raise click.UsageError("--since must be before --until: 5m is longer ago than 1m")
     window = Window(model=model, version=version)
     return Window(
         since or window.since, until or window.until, model=window.model, version=window.version

@@ -335,6 +335,24 @@ def test_broken_pipe_is_quiet(log: Path, served: dict[str, Served], rows: Rows) 
     assert len(done.stdout.splitlines()) == 1
 
 
+def test_a_window_that_ends_before_it_begins(log: Path) -> None:
+    """A window the wrong way round is refused in one line: it could only be empty."""
+    succeed("migrate")
+    for command in ("records", "performance", "replay"):
+        result = run(command, "--since", "1m", "--until", "5m")
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1].startswith("Error: --since must be before --until")
+        assert result.stdout == ""
+
+
+def test_a_window_without_records(log: Path) -> None:
+    """An empty log and a misspelt model are told on standard error, and are no failure."""
+    succeed("migrate")
+    for more in ((), ("--model", "misspelt"), ("--since", "1h", "--format", "csv")):
+        result = run("records", *more)
+        assert (result.exit_code, result.stderr) == (0, "no record in this window\n")
+
+
 # ---- the log
 
 
