@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 from collections.abc import Iterator
@@ -41,6 +42,40 @@ SET timezone = 'UTC';
 SET client_min_messages = 'warning';
 """
 
+# What libpq and the server say where no connection comes about, and what we say: their own text
+# has host, user and database in it, and there is no SQLSTATE before there is a connection. In
+# English, as both speak unless told otherwise; what is not known here goes by its class.
+_REFUSALS = (
+    ("failed to resolve host", "its host name is not found"),
+    ("could not translate host name", "its host name is not found"),
+    ("Connection refused", "the connection is refused: no server listens there"),
+    ("No such file or directory", "no server listens at that socket"),
+    ("timeout expired", "it does not answer in time"),
+    ("timed out", "it does not answer in time"),
+    ("No route to host", "there is no route to its host"),
+    ("Network is unreachable", "there is no route to its host"),
+    ("too many connections", "it has too many connections"),
+    ("too many clients", "it has too many connections"),
+    ("connection slots are reserved", "it has too many connections"),
+    ("password authentication failed", "it refuses the login: wrong password or no such role"),
+    ("no password supplied", "it wants a password, and there is none"),
+    ("is not permitted to log in", "it refuses the login: the role may not log in"),
+    ("authentication failed", "it refuses the login"),
+    ("pg_hba.conf", "its pg_hba.conf does not let us in"),
+    ("permission denied for database", "the role may not connect to this database"),
+    ("is not currently accepting connections", "this database takes no connections"),
+    ("starting up", "it is starting"),
+    ("shutting down", "it is stopping"),
+    ("is in recovery mode", "it recovers from a crash"),
+    ("but SSL was required", "it has no TLS, and the URL asks for it"),
+    ("certificate", "its certificate is not accepted, or ours is not"),
+)
+# These end with what is missing; a name in front of it may be anything.
+_MISSING = (
+    (re.compile(r'FATAL: +database ".*" does not exist'), "there is no such database"),
+    (re.compile(r'FATAL: +role ".*" does not exist'), "it refuses the login: no such role"),
+)
+
 # Classes of errors that lie in the rows: data exceptions, broken constraints, and limits
 # of the program (PostgreSQL, "Error Codes"): the next attempt would end no better.
 _ROWS = ("22", "23", "54")
@@ -64,10 +99,7 @@ def connect(parameters: dict[str, Any]) -> Connection:
             **parameters, autocommit=True, prepare_threshold=None, client_encoding="utf8"
         )
     except psycopg.Error as error:
-        # libpq's text has host and user in it.
-        raise StoreDown(
-            f"PostgreSQL cannot be reached, or does not let us in: {_name(error)}"
-        ) from None
+        raise StoreDown(_explain(error)) from None
     try:
         with limit(connection):
             connection.execute(_SETUP.format(STATEMENT_SECONDS).encode())
@@ -128,7 +160,15 @@ def naming_errors() -> Iterator[None]:
     try:
         yield
     except errors.InsufficientPrivilege:
-        raise StoreDown("this role of PostgreSQL may not do that with the log") from None
+        raise StoreDown(
+            "this role of PostgreSQL may not do that with the log: the service needs "
+            "tabserve_service, who reads and the drift job tabserve_drift, who migrates, drops, "
+            "forgets or exports must be the schema's owner"
+        ) from None
+    except errors.ReadOnlySqlTransaction:
+        raise StoreDown(
+            "PostgreSQL is read-only: a standby, or set so (ReadOnlySqlTransaction)"
+        ) from None
     except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction):
         raise StoreDown("the log has no schema in this database: run `tabserve migrate`") from None
     except UnicodeEncodeError:
@@ -147,6 +187,17 @@ def _is_of_rows(error: psycopg.Error) -> bool:
         return error.sqlstate.startswith(_ROWS)
     # Before anything was sent.
     return isinstance(error, psycopg.DataError)
+
+
+def _explain(error: psycopg.Error) -> str:
+    text = str(error)
+    for pattern, meaning in _MISSING:
+        if pattern.search(text):
+            return f"PostgreSQL cannot be used: {meaning}"
+    for words, meaning in _REFUSALS:
+        if words in text:
+            return f"PostgreSQL cannot be used: {meaning}"
+    return f"PostgreSQL cannot be reached, or does not let us in: {_name(error)}"
 
 
 def _name(error: psycopg.Error) -> str:

@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -406,6 +407,58 @@ def test_a_database_that_is_not_there(server: Server) -> None:
             store.prepare()
         for word in ("nowhere", "nobody", "127.0.0.1", str(server.port)):
             assert word not in str(raised.value)
+
+
+def test_why_there_is_no_connection(fragile: Server) -> None:
+    """Each reason has its own words, which repeat nothing of the URL."""
+    for statement in (
+        "CREATE ROLE secret_login LOGIN PASSWORD 'right'",
+        "CREATE ROLE secret_few LOGIN CONNECTION LIMIT 0",
+        "CREATE ROLE secret_group NOLOGIN",
+        "CREATE DATABASE secret_shut ALLOW_CONNECTIONS false",
+    ):
+        fragile.execute(sql.SQL(statement))  # type: ignore[arg-type]  # a literal of ours
+    rules = fragile.folder / "data" / "pg_hba.conf"
+    before = rules.read_text()
+    rules.write_text(f"host all secret_login 127.0.0.1/32 scram-sha-256\n{before}")
+    fragile.execute(sql.SQL("SELECT pg_reload_conf()").format())
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(1)
+        silent = f"postgresql://secret@127.0.0.1:{deaf.getsockname()[1]}/x?connect_timeout=2"
+        wrong = fragile.url("postgres", "secret_login:secret_word")
+        reasons = {
+            "postgresql://secret:secret@127.0.0.1:1/secret": "the connection is refused",
+            "postgresql://secret@secret.invalid/secret": "its host name is not found",
+            "postgresql:///secret?host=/secret": "no server listens at that socket",
+            silent: "it does not answer in time",
+            fragile.url("secret"): "there is no such database",
+            fragile.url("secret_shut"): "this database takes no connections",
+            fragile.url("postgres", "secret"): "it refuses the login: no such role",
+            fragile.url("postgres", "secret_group"): "the role may not log in",
+            fragile.url("postgres", "secret_few"): "it has too many connections",
+            fragile.url("postgres", "secret_login"): "it wants a password",
+            wrong: "it refuses the login: wrong password",
+            fragile.url("postgres") + "?sslmode=require": "it has no TLS",
+        }
+        wait_until(lambda: "wrong password" in told(wrong))
+        for url, reason in reasons.items():
+            said = told(url)
+            assert reason in said
+            assert "secret" not in said
+            assert "127.0.0.1" not in said
+    rules.write_text(before)
+    fragile.execute(sql.SQL("SELECT pg_reload_conf()").format())
+
+
+def told(url: str) -> str:
+    """What a store says that cannot connect."""
+    with closing(PostgresStore(url)) as store:
+        try:
+            store.check()
+        except StoreDown as error:
+            return str(error)
+    return ""
 
 
 # What is refused
