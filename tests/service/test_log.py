@@ -20,9 +20,11 @@ import pytest
 
 from bentos.errors import Problem, StoreDown
 from bentos.http import Request, read_subject
+from bentos.records.postgres import PostgresStore
 from bentos.records.record import Record, Window
 from bentos.records.sqlite import SqliteStore
 from bentos.records.subject import read_keys
+from tests.records.postgresql import Server as PostgreSQL
 from tests.service.checks import (
     UUID7,
     assert_no_name_of_ours,
@@ -440,6 +442,31 @@ def test_a_locked_store_and_a_stop_under_load(
         assert set(ids) >= load.answered.keys()
         assert not list((started.data / "spool").glob("*/*"))
         assert [line for line in started.worker_lines() if line["level"] == "error"] == []
+
+
+def test_a_stop_under_load_with_postgresql(
+    quick: dict[str, str], row: dict[str, Any], tmp_path: Path
+) -> None:
+    """Whatever was answered is in PostgreSQL once after SIGTERM, though it was away meanwhile."""
+    with closing(PostgreSQL()) as database:
+        url = database.make_database()
+        settings = {"TABSERVE_MODEL": quick["binary"], "TABSERVE_WORKERS": "2"}
+        with server(tmp_path, TABSERVE_STORE_URL=url, **settings) as started:
+            started.wait_until_ready(workers=2)
+            load = Load(started.port, row)
+            load.wait_for(100)
+            database.stop()
+            load.wait_for(300)
+            database.start()
+            load.wait_for(100)
+            assert started.stop() == 0
+            load.wait()
+            assert load.statuses == {200}
+            with closing(PostgresStore(url)) as store:
+                ids = [record.id for record in store.read(Window())]
+            assert len(ids) == len(set(ids))
+            assert set(ids) >= load.answered.keys()
+            assert not list((started.data / "spool").glob("*/*"))
 
 
 def test_no_store_then_a_kill_then_the_next_start(
