@@ -33,7 +33,21 @@ def schemas(contract: Contract, max_items: int) -> dict[str, Schema]:
         "properties": {
             "id": {"type": "string", "format": "uuid"},
             "status": {"type": "string", "enum": ["recorded", "unchanged"]},
-            "error": {"type": "object"},
+            "error": {
+                "type": "object",
+                "description": "Why this outcome is not recorded. `not-yet-logged`: its prediction "
+                "may be on its way to the log, send it again later. All other codes are final.",
+                "properties": {
+                    "code": {
+                        "enum": ["invalid-outcome", "unknown-prediction", "not-yet-logged"],
+                    },
+                    "detail": {"type": "string"},
+                    "errors": {
+                        "type": "array",
+                        "items": {"$ref": "#/components/schemas/Fault"},
+                    },
+                },
+            },
         },
     }
     return {
