@@ -283,6 +283,7 @@ def main(prepare: bool, job: str | None) -> None:
         "next:\n"
         "  make serve                 the same service on http://127.0.0.1:3000 (Swagger page)\n"
         "  uv run tabserve --help     train on your data, import your model, read the log\n"
+        "  .tabserve/drift/*.html     the drift reports, for a browser\n"
         "  uv run mlflow ui --backend-store-uri sqlite:///.tabserve/mlflow.db\n"
         "                             runs, pictures and the model card\n"
         "  ARCHITECTURE.md            how it is built"
