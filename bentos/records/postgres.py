@@ -7,7 +7,7 @@ for members of `tabserve_service`, who write and cannot read, and for members of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ import msgspec
 from psycopg import errors
 
 from bentos.errors import RowsRefused, StoreDown
-from bentos.records import postgres_rows, postgres_schema, postgres_session
+from bentos.records import postgres_erasure, postgres_rows, postgres_schema, postgres_session
 from bentos.records.postgres_session import Connection
 from bentos.records.record import (
     MOST_REVISIONS,
@@ -30,16 +30,12 @@ from bentos.records.record import (
     Window,
     encode,
     from_milliseconds,
-    milliseconds,
     start_of_day,
     time_of,
     to_outcome,
 )
 
 _FIRST_DAY = date(1970, 1, 1)
-
-# Rows that one round trip of a streaming read brings.
-_ROWS_AT_ONCE = 2000
 
 _COPY = f"COPY {{}} ({postgres_rows.COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _MAKE_INCOMING = (
@@ -55,37 +51,6 @@ _OUTCOME = f"id::text, outcome, revision, {_MS.format('received')}"
 
 # The last 32 bits of an id are random: beginning at the seed, round the circle.
 _TAIL = "substring(uuid_send(id) FROM 13)"
-
-# Predictions and outcomes of some subjects; a CTE runs once, whoever reads it.
-_ERASE = """
-WITH erased AS (
-    DELETE FROM tabserve.predictions WHERE subject = ANY(%s)
-    RETURNING time, id, tableoid::regclass::text AS part
-), also AS (
-    DELETE FROM tabserve.outcomes AS outcome USING erased
-    WHERE outcome.time = erased.time AND outcome.id = erased.id
-    RETURNING outcome.tableoid::regclass::text AS part
-)
-SELECT (SELECT count(*) FROM erased), (SELECT count(*) FROM also),
-    ARRAY(SELECT part FROM erased UNION SELECT part FROM also)
-"""
-
-# Every table that is or was a partition: a drop that was cut short leaves one detached.
-_PARTITIONS = """
-SELECT relname, substring(relname FROM '^[a-z]+'), inhparent IS NOT NULL, inhdetachpending
-FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-LEFT JOIN pg_inherits ON inhrelid = pg_class.oid
-WHERE nspname = 'tabserve' AND relkind = 'r' AND relname ~ '^(predictions|outcomes)_[0-9]{8}$'
-AND right(relname, 8) < %s ORDER BY relname
-"""
-# Those of predictions that are none now: no query of the log reaches their rows.
-_DETACHED = """
-SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE nspname = 'tabserve' AND relkind = 'r' AND relname ~ '^predictions_[0-9]{8}$'
-AND NOT tabserve.is_attached(relname) ORDER BY relname
-"""
-# What a retention holds alone while it works; none begins while somebody has a share.
-_RETENTION = "hashtextextended('tabserve.drop_before', 0)"
 
 
 class PostgresStore:
@@ -293,18 +258,7 @@ class PostgresStore:
         """
         with self._alone() as connection:
             connection.execute("SET statement_timeout = 0")
-            with connection.transaction():
-                connection.execute(f"SELECT pg_advisory_xact_lock_shared({_RETENTION})".encode())
-                detached = [name for (name,) in connection.execute(_DETACHED.encode()).fetchall()]
-                # From the tables, whoever asks: the view knows no subjects.
-                found = " UNION ALL ".join(
-                    f"SELECT * FROM tabserve.{name} WHERE subject = ANY(%(tokens)s)"  # noqa: S608 - names of ours, read from the catalogue
-                    for name in ("predictions", *detached)
-                )
-                columns = postgres_rows.selected(sees_all=True)
-                statement = f"SELECT {columns} FROM ({found}) AS found ORDER BY time, id"  # noqa: S608 - our own text
-                rows = _stream(connection, statement.encode(), {"tokens": list(tokens)})
-                yield from map(postgres_rows.to_record, rows)
+            yield from postgres_erasure.read_subject(connection, tokens)
 
     def forget(self, tokens: Sequence[str], now: datetime) -> dict[str, int]:
         """Erase a subject's rows, in partitions that a retention left detached too; bar late ones.
@@ -312,35 +266,13 @@ class PostgresStore:
         No query finds them afterwards. Their bytes stay in the files until the server writes
         over them: in the free space of their pages, and in its write-ahead log.
         """
-        until = from_milliseconds(milliseconds(now))
         with self._working(is_patient=True) as connection:
-            with connection.transaction(), connection.cursor() as cursor:
-                cursor.executemany(
-                    "INSERT INTO tabserve.erasures VALUES (%s, %s) ON CONFLICT (subject) "
-                    "DO UPDATE SET until = greatest(erasures.until, excluded.until)",
-                    [(token, until) for token in tokens],
-                )
-            with connection.transaction():
-                # Writers that began before the mark was there have not seen it: wait for
-                # them, so that their rows are erased as well. Later ones see it.
-                connection.execute("LOCK TABLE ONLY tabserve.predictions IN SHARE MODE")
-            with connection.transaction():
-                connection.execute("SET LOCAL statement_timeout = 0")
-                self._attach_again(connection)
-                # Outcomes on their way are stored before the erasure looks, or not at all.
-                connection.execute(
-                    "SELECT pg_advisory_xact_lock(hashtextextended('tabserve.forget', 0))"
-                )
-                row = connection.execute(_ERASE.encode(), [list(tokens)]).fetchone()
-        predictions, outcomes, parts = row or (0, 0, [])
-        # A deleted row is in its page, whole, until then; after that its bytes are free space.
-        # Where this fails, or an old reader still sees the row, the server's own vacuum does it
-        # later. VACUUM FULL would write a table without them, and keep everybody out meanwhile.
+            postgres_erasure.bar(connection, tokens, now)
+            erased, parts = postgres_erasure.erase(connection, tokens)
+        # Where this fails, or an old reader still sees a row, the server's own does it later.
         with suppress(StoreDown), self._alone() as connection:
-            connection.execute("SET statement_timeout = 0")
-            for part in parts:
-                connection.execute(f"VACUUM {part}".encode())
-        return {"predictions": predictions, "outcomes": outcomes}
+            postgres_erasure.vacuum(connection, parts)
+        return erased
 
     def scrub(self) -> None:
         """Nothing: the server's own vacuum takes what `forget` could not."""
@@ -350,27 +282,9 @@ class PostgresStore:
 
         Neither writers nor readers wait for it; it waits for readers of the log.
         """
-        day = start_of_day(time)
-        dropped = {"predictions": 0, "outcomes": 0, "partitions": 0}
         # On a connection of its own, which takes its lock and its settings with it.
         with self._alone() as connection:
-            connection.execute("SET statement_timeout = 0")
-            connection.execute(f"SELECT pg_advisory_lock({_RETENTION})".encode())
-            for name, parent, is_attached, is_pending in connection.execute(
-                _PARTITIONS.encode(), [f"{day:%Y%m%d}"]
-            ).fetchall():
-                if is_attached:
-                    how = "FINALIZE" if is_pending else "CONCURRENTLY"
-                    connection.execute(
-                        f"ALTER TABLE tabserve.{parent} "
-                        f"DETACH PARTITION tabserve.{name} {how}".encode()
-                    )
-                # Now that nobody writes to it the count is what is dropped.
-                row = connection.execute(f"SELECT count(*) FROM tabserve.{name}".encode())  # noqa: S608 - a name of ours, read from the catalogue
-                dropped[parent] += (row.fetchone() or (0,))[0]
-                connection.execute(f"DROP TABLE tabserve.{name}".encode())
-                dropped["partitions"] += 1
-            connection.execute("DELETE FROM tabserve.erasures WHERE until < %s", [day])
+            dropped = postgres_erasure.drop_days(connection, start_of_day(time))
         self._days.clear()
         return dropped
 
@@ -404,13 +318,6 @@ class PostgresStore:
             postgres_schema.make_partitions(connection, dates)
             self._days |= missing
 
-    def _attach_again(self, connection: Connection) -> None:
-        # What a retention detached and did not drop. One that is at work is waited for.
-        names = connection.execute(_DETACHED.encode()).fetchall()
-        dates = [datetime.strptime(name[-8:], "%Y%m%d").date() for (name,) in names]
-        if dates:
-            postgres_schema.make_partitions(connection, dates)
-
     def _source(self, connection: Connection) -> str:
         # Read through the view that hides subjects, unless this role may see them.
         if self._sees_all is None:
@@ -430,7 +337,7 @@ class PostgresStore:
         with self._alone() as connection:
             connection.execute("SET statement_timeout = 0")
             with connection.transaction():
-                yield from _stream(connection, statement, parameters)
+                yield from postgres_session.stream(connection, statement, parameters)
 
     @contextmanager
     def _alone(self) -> Iterator[Connection]:
@@ -463,17 +370,6 @@ class PostgresStore:
         except BaseException:
             self.close()
             raise
-
-
-def _stream(
-    connection: Connection,
-    statement: bytes,
-    parameters: Sequence[object] | Mapping[str, object],
-) -> Iterator[tuple[Any, ...]]:
-    with closing(connection.cursor("records", binary=True)) as cursor:
-        cursor.itersize = _ROWS_AT_ONCE
-        cursor.execute(statement, parameters)
-        yield from cursor
 
 
 def _append(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:

@@ -6,8 +6,8 @@ import os
 import re
 import select
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from threading import Lock, Timer
 from typing import Any
 
@@ -23,6 +23,9 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 # it at most: a server that hangs does not end its statements either.
 STATEMENT_SECONDS = 10
 PATIENCE_SECONDS = 15
+
+# Rows that one round trip of a streaming read brings.
+_ROWS_AT_ONCE = 2000
 
 # DETACH PARTITION ... CONCURRENTLY came with PostgreSQL 14.
 _LEAST_VERSION = 140000
@@ -203,3 +206,15 @@ def _explain(error: psycopg.Error) -> str:
 def _name(error: psycopg.Error) -> str:
     name = type(error).__name__
     return name if error.sqlstate is None else f"{name} ({error.sqlstate})"
+
+
+def stream(
+    connection: Connection,
+    statement: bytes,
+    parameters: Sequence[object] | Mapping[str, object],
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query, some thousand at a time, in the open transaction."""
+    with closing(connection.cursor("records", binary=True)) as cursor:
+        cursor.itersize = _ROWS_AT_ONCE
+        cursor.execute(statement, parameters)
+        yield from cursor
