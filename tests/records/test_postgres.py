@@ -25,7 +25,7 @@ from psycopg import errors, sql
 from bentos.errors import ConfigurationError, RowsRefused, StoreDown
 from bentos.records import postgres_schema, postgres_session
 from bentos.records.postgres import PostgresStore
-from bentos.records.record import Event, Record, Window, milliseconds
+from bentos.records.record import Event, Record, Window
 from bentos.records.store import Store
 from tests.records.postgresql import Server
 from tests.records.predictions import (
@@ -1075,54 +1075,6 @@ def test_a_server_killed_under_load_has_everything_once(
             fragile.start()
     assert all(count > 0 for count in down)
     assert list(open_log(url).read(ALL)) == by_id([one for some in stored for one in some])
-
-
-# Size
-
-
-def resident_bytes() -> int:
-    """Memory of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def test_a_million_rows(store: Store) -> None:
-    """A million predictions are written and read by window in bounded time and memory."""
-    total, chunk, days = 1_000_000, 4096, 4
-    midnight = NOON.replace(hour=0)
-    template = record(warnings=(), features=msgspec.Raw(b'{"age":30,"income":0.1}'))
-
-    def made(number: int) -> Record:
-        # A quarter of a million a day, 300 ms apart; the ends of the ids are well mixed.
-        time = milliseconds(midnight) + number % days * 86_400_000 + number // days * 300
-        digits = f"{time:012x}"
-        end = number * 2_654_435_761 % 2**32
-        return msgspec.structs.replace(
-            template, id=f"{digits[:8]}-{digits[8:]}-7000-8000-0000{end:08x}"
-        )
-
-    started = time.monotonic()
-    for start in range(0, total, chunk):
-        rows = [made(number) for number in range(start, min(start + chunk, total))]
-        store.write(rows, is_retry=False)
-    assert time.monotonic() - started < 300
-
-    started = time.monotonic()
-    before = most = resident_bytes()
-    read, last = 0, ""
-    for one in store.read(Window(since=midnight + DAY, until=midnight + 3 * DAY)):
-        assert one.id > last
-        last = one.id
-        read += 1
-        if read % 10_000 == 0:
-            most = max(most, resident_bytes())
-    assert read == total / days * 2
-    assert most - before < 64 * 2**20
-    hour = Window(since=NOON, until=NOON + timedelta(hours=1))
-    assert sum(1 for _ in store.read(hour)) == 12_000
-    assert len(store.sample(ALL, 2000, 7)) == 2000
-    assert [version.rows for version in store.versions(ALL)] == [total]
-    assert store.drop_before(NOON + 9 * DAY)["predictions"] == total
-    assert time.monotonic() - started < 120
 
 
 def test_migrations_ship_with_the_package() -> None:

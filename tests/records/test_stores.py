@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
+import time
 import unicodedata
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -609,3 +611,52 @@ def test_a_store_that_is_nowhere_is_down(
         assert "secret" not in str(raised.value)
         assert str(file) not in str(raised.value)
     store.close()
+
+
+def resident_bytes() -> int:
+    """Memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_million_rows(
+    kind: str, make_url: Callable[[str], str], open_log: Callable[[str], Store]
+) -> None:
+    """A million predictions are written and read by window in bounded time and memory."""
+    store = open_log(make_url(kind))
+    total, chunk, days = 1_000_000, 4096, 4
+    midnight = NOON.replace(hour=0)
+    template = record(warnings=(), features=msgspec.Raw(b'{"age":30,"income":0.1}'))
+
+    def made(number: int) -> Record:
+        # A quarter of a million a day, 300 ms apart; the ends of the ids are well mixed.
+        moment = milliseconds(midnight) + number % days * 86_400_000 + number // days * 300
+        digits = f"{moment:012x}"
+        end = number * 2_654_435_761 % 2**32
+        return msgspec.structs.replace(
+            template, id=f"{digits[:8]}-{digits[8:]}-7000-8000-0000{end:08x}"
+        )
+
+    started = time.monotonic()
+    for start in range(0, total, chunk):
+        rows = [made(number) for number in range(start, min(start + chunk, total))]
+        store.write(rows, is_retry=False)
+    assert time.monotonic() - started < 300
+
+    started = time.monotonic()
+    before = most = resident_bytes()
+    read, last = 0, ""
+    for one in store.read(Window(since=midnight + DAY, until=midnight + 3 * DAY)):
+        assert one.id > last
+        last = one.id
+        read += 1
+        if read % 10_000 == 0:
+            most = max(most, resident_bytes())
+    assert read == total / days * 2
+    assert most - before < 64 * 2**20
+    hour = Window(since=NOON, until=NOON + timedelta(hours=1))
+    assert sum(1 for _ in store.read(hour)) == 12_000
+    assert len(store.sample(ALL, 2000, 7)) == 2000
+    assert [version.rows for version in store.versions(ALL)] == [total]
+    assert store.drop_before(NOON + 9 * DAY)["predictions"] == total
+    assert time.monotonic() - started < 120
