@@ -88,7 +88,7 @@ def make_window(
     Raises UsageError for one that ends before it begins: `--since 1m --until 5m`.
     """
     if since is not None and until is not None and since >= until:
-        raise click.UsageError("--since must be before --until: 5m is longer ago than 1m")
+        raise click.UsageError("the window ends before it begins: --since must be before --until")
     window = Window(model=model, version=version)
     return Window(
         since or window.since, until or window.until, model=window.model, version=window.version

@@ -25,8 +25,9 @@ from monitoring.drift.limits import Limits
 
 PREFIX = "TABSERVE_DRIFT_"
 
-# The service's own name for the log: one variable serves both.
+# The service's own names for the log and its folder: one variable serves both.
 STORE_VARIABLE = "TABSERVE_STORE_URL"
+FOLDER_VARIABLE = "TABSERVE_DATA_DIR"
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -54,7 +55,10 @@ class Settings:
     )
     data_dir: Path = field(
         default=Path(".tabserve"),
-        metadata={"help": "Where the log's file is if `store` is `sqlite:///`."},
+        metadata={
+            "help": "Where the log's file is if `store` is `sqlite:///`; where unset or empty, "
+            f"`{FOLDER_VARIABLE}`."
+        },
     )
     window: timedelta = field(
         default=timedelta(hours=24),
@@ -232,6 +236,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         elif option.variable in environment:
             values[name] = option.read(environment[option.variable], option.variable)
     _choose_store(values, environment, given.get("store") is not None)
+    _choose_folder(values, environment, given.get("data_dir") is not None)
     _check_window(values)
     limited = {item.name for item in dataclasses.fields(Limits)}
     limits = Limits(**{k: v for k, v in values.items() if k in limited})  # type: ignore[arg-type]  # read by their types
@@ -262,6 +267,16 @@ def _choose_store(
             open_drift_log(str(values["store"]))
         except ConfigurationError as error:
             raise SettingsError(f"{where}: {error}") from None
+
+
+def _choose_folder(
+    values: dict[str, object], environment: Mapping[str, str], is_given: bool
+) -> None:
+    # An empty text is the working folder's path to argparse, and unset to who wrote a manifest.
+    if not is_given and not environment.get(f"{PREFIX}DATA_DIR"):
+        values.pop("data_dir", None)
+        if environment.get(FOLDER_VARIABLE):
+            values["data_dir"] = Path(environment[FOLDER_VARIABLE])
 
 
 def _check_window(values: Mapping[str, object]) -> None:

@@ -101,6 +101,15 @@ def test_the_services_variable_names_the_log() -> None:
     assert read([], {"TABSERVE_MAX_ROWS": "1"}) == Settings()
 
 
+def test_the_services_variable_names_the_folder() -> None:
+    """The log's file is where the service puts it; the job's own variable and option win."""
+    service = {"TABSERVE_DATA_DIR": "/data"}
+    assert read([], service).data_dir == Path("/data")
+    assert read([], service | {"TABSERVE_DRIFT_DATA_DIR": ""}).data_dir == Path("/data")
+    assert read([], service | {"TABSERVE_DRIFT_DATA_DIR": "/own"}).data_dir == Path("/own")
+    assert read(["--data-dir", "/given"], service).data_dir == Path("/given")
+
+
 def test_an_empty_store_is_an_unset_one() -> None:
     """A manifest that leaves the variable empty does not hide the service's."""
     empty = {"TABSERVE_DRIFT_STORE": "", "TABSERVE_STORE_URL": "sqlite:///a"}
