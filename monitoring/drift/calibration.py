@@ -183,6 +183,12 @@ def write(results: list[tuple[Trial, int]], runs: int, limits: Limits, about: st
     return "\n".join(lines)
 
 
+def name_machine() -> str:
+    """What a number of ours was measured on: architecture, Python, and the packages that count."""
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return f"{platform.machine()}, Python {platform.python_version()}, {packages}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run all trials and write the tables."""
     parser = argparse.ArgumentParser(
@@ -211,10 +217,9 @@ def main(arguments: list[str] | None = None) -> int:
         results.append((trial, found))
         _say(f"{trial.rows:>6} rows, {trial.name}: {found} of {given.runs}")
     now = datetime.now(UTC)
-    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     about = (
         f"{now:%Y-%m-%d}, {given.runs} runs each, {perf_counter() - started:.0f} s on "
-        f"{platform.machine()}, Python {platform.python_version()}, {packages}. Reference: "
+        f"{name_machine()}. Reference: "
         f"{len(reference):,} rows, {len(contract.features)} features, SHA-256 "
         f"{hashlib.sha256(data).hexdigest()[:16]}. Seeds 0 to {given.runs - 1}; limits are the "
         f"defaults. Outcomes are drawn from the scores. Command: "

@@ -9,14 +9,12 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 
@@ -28,7 +26,7 @@ from bentos import contract as contracts
 from bentos.contract import Contract, Feature
 from bentos.records.record import Environment, Record, Registration, floor_id
 from bentos.records.store import Store, open_store
-from monitoring.drift.calibration import measure_training
+from monitoring.drift.calibration import measure_training, name_machine
 from monitoring.drift.sample import SCORE_PREFIX
 
 FOLDER = Path(__file__).parent / "results"
@@ -40,7 +38,6 @@ _REFERENCE_ROWS = 15_000
 # Rows of one write, as the service gathers them.
 _PART_ROWS = 4_096
 _HOURS = 24
-_PACKAGES = ("alibi-detect", "torch", "numpy", "scipy", "pandas")
 
 
 @dataclass(frozen=True)
@@ -157,10 +154,9 @@ def main(arguments: list[str] | None = None) -> int:
             "--until", now.isoformat(), "--report", folder, "--json", f"{folder}/out.json",
         )  # fmt: skip
         (entry,) = msgspec.json.decode(Path(folder, "out.json").read_bytes())
-    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     about = (
-        f"{now:%Y-%m-%d}, {os.cpu_count()} cores of {platform.machine()}, Python "
-        f"{platform.python_version()}, {packages}. {NUMBERS + CATEGORIES} features, "
+        f"{now:%Y-%m-%d}, {os.cpu_count()} cores of {name_machine()}. "
+        f"{NUMBERS + CATEGORIES} features, "
         f"{entry['rows']:,} predictions in the window of a SQLite log, {given.labelled:.0%} of "
         f"them with an outcome; {entry['sampled']:,} were compared, outcome "
         f"{entry['outcome']}. Report and JSON are written. Command: `python -m "
