@@ -24,7 +24,13 @@ from monitoring.drift.findings import (
     count_uncompared,
 )
 from monitoring.drift.limits import SHARES, Limits
-from monitoring.drift.sample import Sample, kind_of, share_out, write_category
+from monitoring.drift.sample import (
+    Sample,
+    find_threshold,
+    kind_of,
+    share_out,
+    write_category,
+)
 
 if TYPE_CHECKING:
     from bentos.contract import Contract, Feature
@@ -181,10 +187,7 @@ def _compare_jointly(
 def _compare_scores(
     reference: Sample, window: Sample, contract: Contract, limits: Limits
 ) -> ScoreFinding:
-    threshold = None
-    if contract.task == "binary":
-        # As the service decides where training chose none.
-        threshold = 0.5 if contract.threshold is None else contract.threshold
+    threshold = find_threshold(contract) if contract.task == "binary" else None
     checks = decide(
         scores.compare(reference.scores, window.scores, threshold, limits),
         limits.alpha,

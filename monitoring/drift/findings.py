@@ -116,7 +116,7 @@ class Performance(msgspec.Struct, frozen=True):
 class Retraining(msgspec.Struct, frozen=True):
     """Whether the rule for retraining holds.
 
-    `signal`: this run's part of it. `runs`: so many windows in a row that share no row had it,
+    `signal`: this run's part of it. `runs`: so many windows in a row that hardly overlap had it,
     this one included, and no further than the rule needs.
     """
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from monitoring.drift import pictures
 from monitoring.drift.findings import Entry, FeatureFinding, Retraining, ScoreFinding
-from monitoring.drift.sample import Sample
+from monitoring.drift.sample import Sample, find_threshold
 from monitoring.drift.tables import escape, list_checks, list_facts, list_levels
 
 if TYPE_CHECKING:
@@ -195,8 +195,7 @@ def _find_levels(
         return levels
     sides = reference.scores.to_numpy(), window.scores.to_numpy()
     if contract.task == "binary":
-        # As `detect` has it: training that chose no threshold means 0.5.
-        threshold = 0.5 if contract.threshold is None else contract.threshold
+        threshold = find_threshold(contract)
         before, after = (float((side[:, 0] >= threshold).mean()) for side in sides)
         levels.append((f"share decided for {contract.classes[1]}", before, after))
     elif contract.task == "multiclass":

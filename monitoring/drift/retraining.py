@@ -2,9 +2,9 @@
 
 A run asks where the scores drifted, or features that together carry enough of the model's
 importance. Enough such runs in a row are the signal. Those that could not tell are not among
-them, as they say neither; and a run counts only if its window shares no row with those
-counted before it: hourly runs over a day see the same rows 24 times. (A twentieth may be
-shared: a daily run starts some seconds earlier or later than the day before.)
+them, as they say neither; and a run counts only if its window hardly overlaps those
+counted before it: hourly runs over a day see the same rows 24 times. A twentieth may be
+shared, as a daily run starts some seconds earlier or later than the day before.
 """
 
 from __future__ import annotations

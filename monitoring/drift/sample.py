@@ -66,6 +66,12 @@ def kind_of(feature: Feature) -> Literal["numeric", "categorical"]:
     return "numeric" if feature.kind in ("float", "integer") else "categorical"
 
 
+def find_threshold(contract: Contract) -> float:
+    """From which score on the second class is decided for, as the service does it."""
+    # Where training chose none.
+    return 0.5 if contract.threshold is None else contract.threshold
+
+
 def write_category(value: object) -> str | None:
     """A category's one text: the number 1 is the same as 1.0, and missing is None."""
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
