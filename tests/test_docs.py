@@ -1,4 +1,4 @@
-"""The README's tables equal the code: they cannot go stale."""
+"""The tables of README and docs/ equal the code."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from bentos.settings import Settings, variable
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+METRICS = (ROOT / "docs" / "metrics.md").read_text()
 
 DOCUMENTS = (
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "docs/metrics.md",
+    "docs/settings.md",
     "bentos/records/README.md",
     "monitoring/README.md",
 )
@@ -27,9 +31,9 @@ DOCUMENTS = (
 _LEFT_TO_BENTOML = {"GET /livez"}
 
 
-def table(heading: str) -> list[list[str]]:
-    """The cells of the first table after a line of the README."""
-    lines = README.partition(heading)[2].lstrip("\n").splitlines()
+def table(text: str, heading: str) -> list[list[str]]:
+    """The cells of the first table after a line of a document."""
+    lines = text.partition(heading)[2].lstrip("\n").splitlines()
     rows: list[list[str]] = []
     for line in lines:
         if line.startswith("|"):
@@ -44,7 +48,7 @@ def test_every_route_is_documented() -> None:
     settings = Settings()  # type: ignore[call-arg]  # filled from the environment
     api = Api(settings, Metrics(), Log(settings))
     routes = {f"{method} {path}" for path, methods in api.routes.items() for method in methods}
-    documented = {row[0] for row in table("so does `bentoml.depends` from another service.")}
+    documented = {row[0] for row in table(README, "`bentoml.depends` from another service.")}
     assert documented == routes | _LEFT_TO_BENTOML
 
 
@@ -55,7 +59,7 @@ def plain(default: object) -> str:
 
 def test_every_setting_is_documented() -> None:
     """The settings table gives each variable, its default and its description."""
-    documented = [tuple(row) for row in table("stops the start with one line.")]
+    documented = [tuple(row) for row in table(SETTINGS, "# Settings")]
     assert documented == [
         (variable(name), plain(field.default), field.description)
         for name, field in Settings.model_fields.items()
@@ -72,7 +76,7 @@ def test_every_metric_is_documented() -> None:
         )
         for family in metrics.describe()
     }
-    documented = {row[0]: (row[1], row[3]) for row in table("## Metrics")}
+    documented = {row[0]: (row[1], row[3]) for row in table(METRICS, "# Metrics")}
     assert documented == families
 
 
