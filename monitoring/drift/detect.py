@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from monitoring.drift import joint, marginal, performance, scores
+from monitoring.drift import joint, labels, marginal, scores
 from monitoring.drift.decide import StatisticError, decide
 from monitoring.drift.findings import (
     Check,
     FeatureFinding,
     Findings,
     Outcome,
-    Performance,
     ScoreFinding,
     count_uncompared,
 )
 from monitoring.drift.limits import SHARES, Limits
 from monitoring.drift.sample import (
     Sample,
+    count_distinct,
     find_threshold,
     kind_of,
     share_out,
@@ -56,19 +56,22 @@ def compare(
 
     `importance`: gain by feature. `outcomes`: what turned out to be true, by the id of the
     prediction. `training`: metrics of training by name.
-    Raises StatisticError where a test gives no number. Outcomes that the model cannot have are
-    counted, and left out of performance.
+    Raises StatisticError where a test of features or scores gives no number. Outcomes that the
+    model cannot have, or that cannot be right, are counted and left out of performance.
     """
     for side, rows in (("window", len(window)), ("reference", len(reference))):
         if rows < limits.min_rows:
             return Findings(
                 outcome="insufficient_data",
                 reason=f"{rows} rows in the {side}, {limits.min_rows} are needed",
+                distinct=count_distinct(window),
             )
     features = _compare_features(reference, window, contract, limits, importance or {})
     together = _compare_jointly(reference, window, contract, limits, seed)
     scored = _compare_scores(reference, window, contract, limits)
-    labelled = _compare_outcomes(window, contract, outcomes or {}, training or {}, limits, seed)
+    labelled = labels.compare(
+        window, contract, outcomes or {}, training or {}, limits, seed, len(reference)
+    )
     reasons = [
         *(f"{item.name} ({', '.join(item.reasons)})" for item in features if item.drifted),
         *(["features together (mmd)"] if together is not None and together.drifted else []),
@@ -88,6 +91,7 @@ def compare(
         joint=together,
         score=scored,
         performance=labelled,
+        distinct=count_distinct(window),
     )
 
 
@@ -196,53 +200,14 @@ def _compare_scores(
     return ScoreFinding(
         drifted=any(check.drifted for check in checks),
         checks=checks,
-        means={str(name): float(value) for name, value in window.scores.mean().items()},
-        reference_means={
-            str(name): float(value) for name, value in reference.scores.mean().items()
-        },
+        means=_average(window.scores),
+        reference_means=_average(reference.scores),
     )
 
 
-def _compare_outcomes(
-    window: Sample,
-    contract: Contract,
-    outcomes: Mapping[str, str],
-    training: Mapping[str, float],
-    limits: Limits,
-    seed: int,
-) -> Performance | None:
-    places = np.array(
-        [place for place, name in enumerate(window.ids) if name in outcomes], dtype=np.intp
-    )
-    if not len(places):
-        return None
-    classes = [str(name) for name in contract.classes or ()]
-    is_known = np.array([_is_known(outcomes[window.ids[place]], classes) for place in places])
-    total, foreign = len(places), int((~is_known).sum())
-    what = "none of the model's classes" if classes else "no finite number"
-    notes = [f"{foreign:,} of {total:,} outcomes are {what}"] if foreign else []
-    places = places[is_known]
-    if 2 * foreign > total:
-        note = f"performance not compared: {notes[0]}"
-        return Performance(False, len(places), [], {}, note, is_failed=True)
-    if len(places) < limits.min_labels:
-        notes.append(f"{len(places)} labels, {limits.min_labels} are needed")
-        return Performance(False, len(places), [], {}, "; ".join(notes))
-    texts = [outcomes[window.ids[place]] for place in places]
-    scored = window.scores.to_numpy()[places]
-    if contract.task == "binary":
-        truth = np.array([text == classes[1] for text in texts])
-        found = performance.compare_binary(truth, scored[:, 0], training, limits, seed)
-    elif contract.task == "multiclass":
-        found = performance.compare_classes(texts, scored, classes, training, limits, seed)
-    else:
-        numbers = np.array([float(text) for text in texts])
-        found = performance.compare_numbers(numbers, scored[:, 0], training, limits, seed)
-    checks = decide(found[0], limits.alpha, SHARES["performance"])
-    if not checks:
-        notes.append("training logged none of the metrics that are compared")
-    drifted = any(check.drifted for check in checks)
-    return Performance(drifted, len(places), checks, found[1], "; ".join(notes))
+def _average(scores: pd.DataFrame) -> dict[str, float]:
+    # Divided first: the sum of large scores may be beyond float64.
+    return {str(name): float((scores[name] / len(scores)).sum()) for name in scores.columns}
 
 
 def _recorded(window: Sample, name: str) -> pd.Series | None:
@@ -251,15 +216,6 @@ def _recorded(window: Sample, name: str) -> pd.Series | None:
     if column is None or name not in window.recorded:
         return column
     return column[window.recorded[name]]
-
-
-def _is_known(outcome: str, classes: list[str]) -> bool:
-    if classes:
-        return outcome in classes
-    try:
-        return bool(np.isfinite(float(outcome)))
-    except ValueError:
-        return False
 
 
 def _categories(feature: Feature) -> list[str] | None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-Outcome = Literal["drift", "no_drift", "insufficient_data", "failed"]
+Outcome = Literal["drift", "no_drift", "insufficient_data", "not_comparable", "failed"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 # How each check is read: closed, as it becomes a label of metrics.
@@ -102,7 +102,8 @@ class ScoreFinding(msgspec.Struct, frozen=True):
 class Performance(msgspec.Struct, frozen=True):
     """What the labels say: each metric now (`statistic`) beside its training value.
 
-    `labels`: those that the model can have. `is_failed`: more than half were others.
+    `labels`: those that were used. `is_failed`: more than half were not, or a metric gave no
+    number.
     """
 
     drifted: bool
@@ -127,10 +128,14 @@ class Retraining(msgspec.Struct, frozen=True):
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `detect.compare` says of one sample against one reference."""
+    """What `detect.compare` says of one sample against one reference.
+
+    `distinct`: rows of the window that differ in their recorded features or scores.
+    """
 
     outcome: Outcome
     reason: str
+    distinct: int = 0
     features: list[FeatureFinding] = []
     joint: Check | None = None
     score: ScoreFinding | None = None
@@ -140,9 +145,10 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One model version in one run: an entry of the JSON report.
 
-    `rows`: predictions in the window; `sampled`: how many of them were compared, picked with
-    `seed`. `alpha`: the level of this version, its part of the run's. `model` and `version` are
-    None where the window, or the run, had none to name.
+    `rows`: predictions in the window; `sampled`: how many of them were read, picked with
+    `seed`; `distinct`: how many of these differ in their recorded features or scores. `alpha`:
+    the level of this version, its part of the run's. `model` and `version` are None where the
+    window, or the run, had none to name.
     """
 
     model: str | None
@@ -151,6 +157,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     rows: int
     sampled: int
+    distinct: int
     reference_rows: int
     window: Span
     run: str

@@ -57,7 +57,11 @@ class Compared:
 
 
 class CannotCompare(Exception):
-    """A version cannot be compared; the message says why, and what to do."""
+    """What was stored of a version contradicts itself; the message says how."""
+
+
+class NotComparable(Exception):
+    """There is nothing to compare a version with; the message says what to do."""
 
 
 def work(settings: Settings, now: datetime, name: str) -> list[Compared]:
@@ -152,6 +156,8 @@ def _compare_version(
 ) -> _Found:
     try:
         return _compare(log, window, parts, settings)
+    except NotComparable as error:
+        return _Found(Findings(outcome="not_comparable", reason=str(error)))
     except (CannotCompare, SampleError, StatisticError) as error:
         return _Found(Findings(outcome="failed", reason=str(error)))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -165,11 +171,11 @@ def _compare_version(
 def _compare(log: Log, window: Window, parts: Sequence[Version], settings: Settings) -> _Found:
     registration = log.registration(str(window.model), str(window.version))
     if registration is None:
-        raise CannotCompare("the version is not registered in the log: serve it once with this log")
+        raise NotComparable("the version is not registered in the log: serve it once with this log")
     if any(part.contract != registration.contract for part in parts):
         raise CannotCompare("predictions were made under another contract than the registered one")
     if registration.reference is None:
-        raise CannotCompare("the version has no reference: log the model with a reference.parquet")
+        raise NotComparable("the version has no reference: log the model with a reference.parquet")
     try:
         contract = contracts.load(bytes(registration.document))
     except ValueError as error:
@@ -214,6 +220,7 @@ def _describe(
         reason=findings.reason,
         rows=sum(part.rows for part in parts),
         sampled=0 if found.window is None else len(found.window),
+        distinct=findings.distinct,
         reference_rows=0 if found.reference is None else len(found.reference),
         window=span,
         run=name,

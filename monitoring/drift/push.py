@@ -38,11 +38,19 @@ RESULTS: dict[str, tuple[tuple[str, ...], str]] = {
         "When these results of a version were compared; none where it could not be.",
     ),
     "tabserve_drift_rows": (_VERSION, "Predictions in the window."),
-    "tabserve_drift_sampled_rows": (_VERSION, "Predictions that were compared."),
+    "tabserve_drift_sampled_rows": (_VERSION, "Predictions that were read, a sample of these."),
+    "tabserve_drift_distinct_rows": (
+        _VERSION,
+        "Predictions of the sample that differ in their features or scores.",
+    ),
     "tabserve_drift_reference_rows": (_VERSION, "Rows of the reference."),
     "tabserve_drift_features_not_compared": (
         _VERSION,
         "Features whose distribution was not compared: not recorded, or too few values.",
+    ),
+    "tabserve_drift_alpha": (
+        _VERSION,
+        "Level of this version: an adjusted p-value at or below it is unlikely by chance.",
     ),
     "tabserve_drift_window_start_timestamp_seconds": (_VERSION, "Start of the window."),
     "tabserve_drift_window_end_timestamp_seconds": (_VERSION, "End of the window."),
@@ -52,10 +60,15 @@ RESULTS: dict[str, tuple[tuple[str, ...], str]] = {
         "Statistic of a feature's distribution: KS distance, or chi-square.",
     ),
     "tabserve_drift_feature_p_value": (_FEATURE, "Its p-value, of this test alone."),
+    "tabserve_drift_feature_adjusted_p_value": (
+        _FEATURE,
+        "The same after false-discovery control, to be compared with the level.",
+    ),
     "tabserve_drift_feature_effect": (
         _FEATURE,
         "Size of a feature's change, 0 to 1: KS distance, or Cramér's V.",
     ),
+    "tabserve_drift_feature_effect_limit": (_FEATURE, "The least such effect that is drift."),
     "tabserve_drift_feature_missing_ratio": (_FEATURE, "Rows without a value."),
     "tabserve_drift_feature_outside_ratio": (
         _FEATURE,
@@ -68,7 +81,12 @@ RESULTS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "tabserve_drift_check_statistic": (_CHECK, "Statistic of such a check."),
     "tabserve_drift_check_p_value": (_CHECK, "Its p-value, of this check alone."),
+    "tabserve_drift_check_adjusted_p_value": (
+        _CHECK,
+        "The same after false-discovery control, to be compared with the level.",
+    ),
     "tabserve_drift_check_effect": (_CHECK, "Its effect size."),
+    "tabserve_drift_check_effect_limit": (_CHECK, "The least such effect that is drift."),
     "tabserve_drift_retraining_needed": (_VERSION, "1 where the rule for retraining holds."),
 }
 
@@ -82,7 +100,7 @@ RUN: dict[str, tuple[tuple[str, ...], str]] = {
     "tabserve_drift_run_duration_seconds": ((), "How long the last run took."),
     "tabserve_drift_run_last_success_timestamp_seconds": (
         (),
-        "When a run last found predictions and compared every version that made them.",
+        "When a run last compared a version, and failed for none.",
     ),
 }
 
@@ -98,14 +116,17 @@ class Run:
 
     @property
     def is_success(self) -> bool:
-        """Whether there was something to compare, and all of it was."""
-        said = (self.outcome, *self.versions)
-        return bool(self.versions) and all(outcome in _COMPARED for outcome in said)
+        """Whether a version was compared, and the comparison of none failed.
+
+        A version without a reference, or with too few rows, does not make the others void.
+        """
+        is_failed = "failed" in (self.outcome, *self.versions)
+        return not is_failed and any(outcome in _COMPARED for outcome in self.versions)
 
 
 def summarise(outcomes: Sequence[Outcome]) -> Outcome:
     """One outcome for all versions: the one that most asks for a person."""
-    worst: tuple[Outcome, ...] = ("failed", "drift", "insufficient_data")
+    worst: tuple[Outcome, ...] = ("failed", "drift", "not_comparable", "insufficient_data")
     return next((outcome for outcome in worst if outcome in outcomes), "no_drift")
 
 
@@ -141,27 +162,31 @@ def collect_results(entries: Sequence[Entry], ended: float) -> CollectorRegistry
     for entry in entries:
         version = str(entry.version)
 
-        def tell(name: str, value: float, version: str = version) -> None:
+        def set_value(name: str, value: float, version: str = version) -> None:
             gauges[f"tabserve_drift_{name}"].labels(version).set(value)
 
         for outcome in OUTCOMES:
             gauges["tabserve_drift_outcome"].labels(version, outcome).set(outcome == entry.outcome)
         if entry.outcome in _COMPARED:
-            tell("compared_timestamp_seconds", ended)
-        tell("rows", entry.rows)
-        tell("sampled_rows", entry.sampled)
-        tell("reference_rows", entry.reference_rows)
+            set_value("compared_timestamp_seconds", ended)
+        set_value("rows", entry.rows)
+        set_value("sampled_rows", entry.sampled)
+        set_value("distinct_rows", entry.distinct)
+        set_value("reference_rows", entry.reference_rows)
+        set_value("alpha", entry.alpha)
         if entry.features:
-            tell("features_not_compared", count_uncompared(entry.features))
-        tell("window_start_timestamp_seconds", entry.window.since.timestamp())
-        tell("window_end_timestamp_seconds", entry.window.until.timestamp())
-        tell("retraining_needed", entry.retraining.needed)
+            set_value("features_not_compared", count_uncompared(entry.features))
+        set_value("window_start_timestamp_seconds", entry.window.since.timestamp())
+        set_value("window_end_timestamp_seconds", entry.window.until.timestamp())
+        set_value("retraining_needed", entry.retraining.needed)
         for feature in entry.features:
             for name, value in (
                 ("drifted", float(feature.drifted)),
                 ("statistic", feature.statistic),
                 ("p_value", feature.p_value),
+                ("adjusted_p_value", feature.checks[0].adjusted if feature.checks else None),
                 ("effect", feature.effect),
+                ("effect_limit", feature.checks[0].min_effect if feature.checks else None),
                 ("missing_ratio", feature.missing_rate),
                 ("outside_ratio", feature.outside_share),
                 ("importance_ratio", feature.importance),
@@ -175,7 +200,9 @@ def collect_results(entries: Sequence[Entry], ended: float) -> CollectorRegistry
                 ("drifted", float(check.drifted)),
                 ("statistic", check.statistic),
                 ("p_value", check.p_value),
+                ("adjusted_p_value", check.adjusted),
                 ("effect", check.effect),
+                ("effect_limit", check.min_effect),
             ):
                 if value is not None:
                     gauge = gauges[f"tabserve_drift_check_{name}"]

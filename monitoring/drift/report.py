@@ -29,6 +29,7 @@ _WORDS = {
     "drift": "Drift",
     "no_drift": "No drift",
     "insufficient_data": "Not enough data to tell",
+    "not_comparable": "Nothing to compare with",
     "failed": "Could not be compared",
 }
 

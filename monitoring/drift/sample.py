@@ -152,10 +152,22 @@ def read_records(records: Sequence[Record], contract: Contract) -> Sample:
     return Sample(features, scores, tuple(r.id for r in records), recorded)
 
 
+def count_distinct(sample: Sample) -> int:
+    """Rows that differ in a recorded feature or a score; missing values are equal to each other."""
+    whole = pd.concat([sample.features, sample.scores.add_prefix(SCORE_PREFIX)], axis=1)
+    return int((~whole.duplicated()).sum())
+
+
 def share_out(importance: Mapping[str, float], contract: Contract) -> dict[str, float]:
     """Each feature's share of the model's gain; equal shares where nothing is known."""
     gains = {name: max(0.0, importance.get(name, 0.0)) for name in contract.names}
+    gains = {name: gain if np.isfinite(gain) else 0.0 for name, gain in gains.items()}
     total = sum(gains.values())
+    if np.isinf(total):
+        # Each is a float64, their sum is not.
+        largest = max(gains.values())
+        gains = {name: gain / largest for name, gain in gains.items()}
+        total = sum(gains.values())
     if total <= 0:
         return {name: 1.0 / len(gains) for name in gains}
     return {name: gain / total for name, gain in gains.items()}

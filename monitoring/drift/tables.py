@@ -24,7 +24,8 @@ def list_facts(entry: Entry) -> str:
     window = f"{entry.window.since:%Y-%m-%d %H:%M} to {entry.window.until:%Y-%m-%d %H:%M} UTC"
     facts = [("Window", window), ("Predictions in it", f"{entry.rows:,}")]
     if entry.sampled:
-        facts.append(("Compared", f"{entry.sampled:,}, picked with seed {entry.seed}"))
+        distinct = f"{entry.distinct:,} of them distinct, picked with seed {entry.seed}"
+        facts.append(("Compared", f"{entry.sampled:,}, {distinct}"))
     if entry.reference_rows:
         facts.append(("Reference", f"{entry.reference_rows:,} training rows"))
     facts += [

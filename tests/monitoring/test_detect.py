@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bentos.contract import Contract, Feature
+from bentos.contract import Contract
 from monitoring.drift import detect
 from monitoring.drift.decide import StatisticError
 from monitoring.drift.findings import FeatureFinding, Findings
@@ -234,36 +234,6 @@ def test_performance_is_compared_where_labels_exist(compare: Compare, window: Sa
     unmeasured = compare(labelled, outcomes=fitting)
     assert unmeasured.performance is not None
     assert "training logged none" in unmeasured.performance.note
-
-
-def test_outcomes_of_no_class_are_counted_and_left_out(compare: Compare, window: Sample) -> None:
-    """A few keep nothing from being compared; where they are most, performance is not."""
-    ids = tuple(str(place) for place in range(len(window)))
-    labelled, training = replace(window, ids=ids), {"test_brier": 0.4}
-    outcomes = {name: str(place % 2) for place, name in enumerate(ids)}
-    some = compare(labelled, outcomes=outcomes | {"0": "true"}, training=training)
-    assert some.outcome == "no_drift"
-    assert some.performance is not None
-    assert (some.performance.labels, len(some.performance.checks)) == (1_999, 1)
-    assert some.performance.note == "1 of 2,000 outcomes are none of the model's classes"
-    most = compare(labelled, outcomes=dict.fromkeys(ids, "2"), training=training)
-    assert most.outcome == "no_drift"
-    reason = "performance not compared: 2,000 of 2,000 outcomes are none of the model's classes"
-    assert most.reason == reason
-
-
-def test_outcomes_that_are_no_finite_number_are_left_out(window: Sample) -> None:
-    """Of a regression: text, NaN and infinity have no error to measure."""
-    ids = tuple(str(place) for place in range(len(window)))
-    contract = Contract((Feature("income", "float", "double"),), "regression", "booster")
-    sample = replace(window, features=window.features[["income"]], ids=ids)
-    outcomes = dict.fromkeys(ids, "0.5") | {"0": "nan", "1": "inf", "2": "text"}
-    findings = detect.compare(
-        sample, sample, contract, limits=QUICK, seed=1, outcomes=outcomes, training={"mae": 0.5}
-    )
-    assert findings.performance is not None
-    assert findings.performance.labels == 1_997
-    assert findings.performance.note == "3 of 2,000 outcomes are no finite number"
 
 
 def test_large_windows_do_not_make_small_shifts_drift(compare: Compare, contract: Contract) -> None:

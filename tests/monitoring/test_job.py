@@ -37,7 +37,8 @@ def test_a_window_without_drift(log: Written) -> None:
     log.add(make_frame(1_500, seed=3))
     entry = only(run(log, sample_rows=1_000))
     assert (entry.model, entry.version, entry.outcome) == ("credit", "v1", "no_drift")
-    assert (entry.rows, entry.sampled, entry.reference_rows) == (1_500, 1_000, 4_000)
+    assert (entry.rows, entry.sampled, entry.distinct) == (1_500, 1_000, 1_000)
+    assert entry.reference_rows == 4_000
     assert (entry.window.since, entry.window.until) == (NOW - timedelta(hours=24), NOW)
     assert (entry.seed, entry.run) == (1, "run-1")
     assert [feature.importance for feature in entry.features] == [0.6, 0.2, 0.15, 0.05]
@@ -110,13 +111,10 @@ def test_few_predictions_are_no_verdict(log: Written) -> None:
     [
         (to_parquet(make_frame(600, seed=1).rename(columns={"age": "years"})), "another contract"),
         (b"not Parquet", "the reference cannot be read"),
-        (None, "the version has no reference"),
     ],
 )
-def test_a_reference_that_does_not_fit_fails(
-    log: Written, reference: bytes | None, reason: str
-) -> None:
-    """Another contract's reference, a broken one, none: failed, with the reason."""
+def test_a_reference_that_does_not_fit_fails(log: Written, reference: bytes, reason: str) -> None:
+    """Another contract's reference, a broken one: failed, with the reason."""
     log.register("v2", reference=reference)
     log.add(make_frame(600, seed=3), "v2")
     entry = only(run(log))
@@ -131,15 +129,24 @@ def test_predictions_under_another_contract_fail(log: Written) -> None:
     assert only(run(log)).reason.startswith("predictions were made under another contract")
 
 
-def test_a_version_that_nobody_registered_fails(log: Written) -> None:
-    """There is nothing to read its predictions with."""
+def test_a_version_with_nothing_to_compare_with_has_its_own_outcome(log: Written) -> None:
+    """No reference, or not registered: neither drift, nor no drift, nor a failure."""
+    log.register("v2", reference=None)
+    log.add(make_frame(2, seed=3), "v2")
     log.add(make_frame(600, seed=3), "v3")
-    assert "not registered" in only(run(log)).reason
+    log.add(make_frame(600, seed=4), "v1")
+    found = {item.entry.version: item.entry for item in run(log)}
+    assert {version: entry.outcome for version, entry in found.items()} == {
+        "v1": "no_drift", "v2": "not_comparable", "v3": "not_comparable",
+    }  # fmt: skip
+    assert "the version has no reference" in found["v2"].reason
+    assert "not registered" in found["v3"].reason
 
 
 def test_one_version_that_fails_keeps_none_from_being_compared(log: Written) -> None:
     """The others have their outcome all the same."""
-    log.add(make_frame(600, seed=3), "unknown")
+    log.register("v0", reference=b"damaged")
+    log.add(make_frame(600, seed=3), "v0")
     log.add(make_frame(600, seed=4), "v1")
     assert [item.entry.outcome for item in run(log)] == ["failed", "no_drift"]
 

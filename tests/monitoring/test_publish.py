@@ -97,12 +97,28 @@ def test_results_reach_the_gateway(log: Written, gateway: str) -> None:
     said = {
         name: find(gateway, "tabserve_drift_outcome", **ours, outcome=name) for name in OUTCOMES
     }
-    assert said == {"drift": 1, "no_drift": 0, "insufficient_data": 0, "failed": 0}
+    assert said == {name: float(name == "drift") for name in OUTCOMES}
+    assert find(gateway, "tabserve_drift_distinct_rows", **ours) == 1_000
+    assert find(gateway, "tabserve_drift_alpha", **ours) == 0.05
     assert find(gateway, "tabserve_drift_rows", **ours) == 1_000
     assert find(gateway, "tabserve_drift_window_end_timestamp_seconds", **ours) == NOW.timestamp()
     assert find(gateway, "tabserve_drift_feature_drifted", **ours, feature="income") == 1
     assert find(gateway, "tabserve_drift_feature_drifted", **ours, feature="owner") == 0
     assert find(gateway, "tabserve_drift_check_p_value", **ours, check="mmd") == 1 / 200
+    # Of five: the joint test has a fifth of the level.
+    adjusted = find(gateway, "tabserve_drift_check_adjusted_p_value", **ours, check="mmd")
+    assert adjusted == pytest.approx(5 / 200)
+    for name, limit in (("income", QUICK.min_ks), ("region", QUICK.min_cramers_v)):
+        of_feature = {**ours, "feature": name}
+        p_value = find(gateway, "tabserve_drift_feature_p_value", **of_feature)
+        adjusted = find(gateway, "tabserve_drift_feature_adjusted_p_value", **of_feature)
+        assert p_value is not None
+        assert adjusted is not None
+        assert p_value <= adjusted <= 1.0
+        assert (adjusted <= 0.05) == (name == "income")
+        assert find(gateway, "tabserve_drift_feature_effect_limit", **of_feature) == limit
+    limit = find(gateway, "tabserve_drift_check_effect_limit", **ours, check="score_psi")
+    assert limit == QUICK.min_psi
     assert find(gateway, "tabserve_drift_run_duration_seconds", job="tabserve_drift") == 1.5
     # An instance label on a pushed metric would make a new series for every pod.
     assert [name for name in samples(gateway) if 'instance=""' not in name] == []
@@ -403,7 +419,7 @@ def test_an_empty_window_leaves_what_was_told(log: Written, gateway: str) -> Non
 
 
 def test_a_version_that_was_not_compared_has_no_time_of_it(log: Written, gateway: str) -> None:
-    """Beside one that was; and then the run is no success."""
+    """A version of too few rows has none, and the run is still a success for the other one."""
     log.register("v2")
     log.add(make_frame(600, seed=3), "v1")
     log.add(make_frame(100, seed=4), "v2")
@@ -412,7 +428,7 @@ def test_a_version_that_was_not_compared_has_no_time_of_it(log: Written, gateway
     assert find(gateway, name, job="mixed", version="v1") == pytest.approx(time.time(), abs=60)
     assert find(gateway, name, job="mixed", version="v2") is None
     success = "tabserve_drift_run_last_success_timestamp_seconds"
-    assert find(gateway, success, job="mixed") is None
+    assert find(gateway, success, job="mixed") == pytest.approx(time.time(), abs=60)
 
 
 @pytest.mark.parametrize(
@@ -420,21 +436,26 @@ def test_a_version_that_was_not_compared_has_no_time_of_it(log: Written, gateway
     [
         ("drift", ("drift", "no_drift"), True),
         ("no_drift", ("no_drift",), True),
-        ("drift", ("drift", "insufficient_data"), False),
+        ("drift", ("drift", "insufficient_data"), True),
+        ("not_comparable", ("no_drift", "not_comparable"), True),
+        ("not_comparable", ("not_comparable",), False),
+        ("insufficient_data", ("insufficient_data",), False),
         ("insufficient_data", (), False),
+        ("failed", ("no_drift", "failed"), False),
         ("failed", ("no_drift",), False),
     ],
 )
-def test_a_success_compared_every_version(
+def test_a_success_compared_a_version_and_failed_for_none(
     outcome: Outcome, versions: tuple[Outcome, ...], is_success: bool
 ) -> None:
-    """One at least, and none without a verdict; drift is one."""
+    """Drift is a verdict; a version that has nothing to compare with keeps none from counting."""
     assert push.Run(outcome, versions, 1.0, 1.0).is_success is is_success
 
 
 def test_the_run_is_as_bad_as_its_worst_version() -> None:
-    """Failed before drift before too little data before none."""
+    """Failed, drift, nothing to compare with, too little data, no drift: in this order."""
     assert push.summarise(["no_drift", "drift", "failed"]) == "failed"
     assert push.summarise(["insufficient_data", "drift"]) == "drift"
+    assert push.summarise(["insufficient_data", "not_comparable"]) == "not_comparable"
     assert push.summarise(["no_drift", "insufficient_data"]) == "insufficient_data"
     assert push.summarise(["no_drift"]) == "no_drift"

@@ -120,11 +120,11 @@ def test_names_that_look_alike_are_files_apart(compared: Compared) -> None:
 
 
 def test_an_outcome_without_rows_has_a_report(log: Written) -> None:
-    """A failed version has one that says why."""
+    """A version that was not compared has one that says why."""
     log.add(make_frame(600, seed=1), "unknown")
     (item,) = job.work(Settings(store=log.url, limits=QUICK), NOW, "run-1")
     text = render(item)
-    assert "Could not be compared" in text
+    assert "Nothing to compare with" in text
     assert "not registered" in text
     assert "Compared</th>" not in text
     assert "training rows" not in text
