@@ -30,6 +30,7 @@ LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo serve train test lint format lock clean
 .PHONY: bench loadtest loadtest-compare soak
+.PHONY: monitoring
 .PHONY: drift drift-setup drift-test drift-lock drift-calibrate drift-cost
 
 help: ## List the targets.
@@ -62,11 +63,15 @@ serve: setup ## Serve the reference model on port 3000, in the foreground.
 	@$(RUN) python -m bentos.training.demo --prepare
 	$(RUN) bentoml serve . --host $(HOST) --port $(PORT)
 
+monitoring: setup ## Render dashboards, alerts and rules into monitoring/out.
+	$(RUN) python -m monitoring.mixin.render
+
 lint: setup ## Check style, types and architecture.
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) lint-imports
+	$(RUN) python -m monitoring.mixin.render --check
 	$(UV) lock --check
 	@$(MAKE) --no-print-directory .requirements | cmp - bentos/requirements.txt \
 		|| { echo "bentos/requirements.txt is not that of uv.lock: run make lock" >&2; exit 1; }
@@ -90,7 +95,7 @@ drift: drift-setup ## Compare the last 24 hours of the prediction log with train
 	$(DRIFT) -m monitoring.drift --report .tabserve/drift
 
 drift-test: drift-setup
-	.venv-drift/bin/mypy -p monitoring -p tests.monitoring
+	.venv-drift/bin/mypy -p monitoring.drift -p tests.monitoring
 	$(DRIFT) -m pytest tests/monitoring
 
 drift-calibrate: drift-setup ## False alarms and power of the drift tests, measured anew.

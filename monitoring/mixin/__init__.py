@@ -1,0 +1,1 @@
+"""Dashboards, alerts and rules as jsonnet, and the program that renders them."""

@@ -1,0 +1,1 @@
+"""The mixin: rendered, parsed, linted, and run against Prometheus."""
