@@ -7,11 +7,13 @@ from typing import Any
 
 import bentoml
 
-from bentos import logs, metrics, settings, store
-from bentos.api import Api, as_service_error
+from bentos import logs, settings
 from bentos.errors import ConfigurationError
-from bentos.records.log import Log
-from bentos.routes import behind
+from bentos.model import store
+from bentos.records.writer.log import Log
+from bentos.serving import metrics
+from bentos.serving.api import Api, as_service_error
+from bentos.serving.app import behind
 
 try:
     SETTINGS = settings.read()

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import click
 
-from bentos import compatibility, contract
-from bentos.contract import Contract
 from bentos.errors import TabserveError
+from bentos.model import compatibility, contract
+from bentos.model.contract import Contract
 
 
 class LazyGroup(click.Group):
@@ -63,15 +63,15 @@ def import_(uri: str, name: str | None) -> None:
     URI is models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/PATH or a local folder.
     """
     try:
-        from bentos import tracking
+        from bentos.model.intake import tracking
 
         # Before anything else of MLflow is imported: it reads its switches then.
         tracking.configure()
-        from bentos import intake
+        from bentos.model.intake import importing
     except ModuleNotFoundError as error:
         raise click.ClickException(_needs("mlflow", error)) from None
     try:
-        imported = intake.import_model(uri, name)
+        imported = importing.import_model(uri, name)
     except TabserveError as error:
         raise click.ClickException(str(error)) from None
     for warning in imported.warnings:
@@ -108,7 +108,7 @@ def _read_contract(source: str) -> Contract:
         if not path.is_file():
             import bentoml
 
-            from bentos.store import CONTRACT, FOLDER, MLFLOW_FOLDER
+            from bentos.model.store import CONTRACT, FOLDER, MLFLOW_FOLDER
 
             stored = bentoml.models.get(source)
             path = Path(stored.path) / MLFLOW_FOLDER / FOLDER / CONTRACT

@@ -4,7 +4,7 @@ TabserveError
 ├── ConfigurationError    a setting is unknown or malformed: the process must not start
 ├── IntakeError           a model cannot be served, and what to do about it
 ├── TrainingError         a model cannot be trained (bentos.training)
-├── LightGBMError         LightGBM's library is missing or refuses (bentos.lightgbm_library)
+├── LightGBMError         LightGBM's library is missing or refuses (bentos.model.engines.lightgbm)
 ├── IntegrityError        files of an imported model are not what was imported
 ├── StoreDown             the prediction log cannot be reached, or cannot work now
 ├── RowsRefused           the prediction log can never take a record

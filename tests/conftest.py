@@ -25,8 +25,9 @@ for _name in [name for name in os.environ if name.startswith("TABSERVE_")]:
 
 import bentoml  # noqa: E402 - after the environment is set
 
-from bentos import intake, store  # noqa: E402 - the same
-from bentos.store import StoredModel  # noqa: E402 - the same
+from bentos.model import store  # noqa: E402 - the same
+from bentos.model.intake import importing  # noqa: E402 - the same
+from bentos.model.store import StoredModel  # noqa: E402 - the same
 from tests import models  # noqa: E402 - the same
 
 # The same examples in every run: a failure is never a matter of luck, nor a pass.
@@ -90,7 +91,7 @@ def pipeline_folder(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactor
 def imported(folders: dict[str, Path]) -> dict[str, str]:
     """Bento tags of an imported model of each kind, by kind."""
     return {
-        kind: intake.import_model(str(path), name=f"test-{kind}").tag
+        kind: importing.import_model(str(path), name=f"test-{kind}").tag
         for kind, path in folders.items()
     }
 

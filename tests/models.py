@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from bentos import bundle
+from bentos.model import bundle
 
 COLOURS = ("blue", "green", "red")
 ROWS = 600

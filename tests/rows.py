@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
-from bentos.contract import FLOAT32_MAX, INTEGER_LIMITS, Contract, Feature
-from bentos.validation import EncodedRow
+from bentos.model.contract import FLOAT32_MAX, INTEGER_LIMITS, Contract, Feature
+from bentos.model.validation import EncodedRow
 
 FEATURES = (
     Feature("amount", "float", "double"),

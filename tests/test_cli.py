@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from bentos import bundle, contract
 from bentos.cli import main
+from bentos.model import bundle, contract
 from tests.rows import PLAIN, WIDE
 
 
@@ -70,7 +70,7 @@ def test_import_refused() -> None:
 @pytest.mark.parametrize(
     ("command", "module", "extra"),
     [
-        (("import", "somewhere"), "bentos.tracking", "mlflow"),
+        (("import", "somewhere"), "bentos.model.intake.tracking", "mlflow"),
         (("train",), "bentos.training.command", "train"),
     ],
 )

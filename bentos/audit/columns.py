@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from bentos.contract import Contract, Feature
 from bentos.errors import TabserveError
+from bentos.model.contract import Contract, Feature
 from bentos.records.record import Outcome, Record, Value
 
 # "json": the value as JSON text, for what has no one type in a table.

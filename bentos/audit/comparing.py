@@ -9,12 +9,12 @@ import msgspec
 
 from bentos.audit import rescoring, streams
 from bentos.audit.opened import OpenedLog
-from bentos.audit.shift import Scores, Shift
-from bentos.contract import Contract, Feature
+from bentos.audit.quality.shift import Scores, Shift
 from bentos.errors import Fault, TabserveError
-from bentos.loading import Served
+from bentos.model.contract import Contract, Feature
+from bentos.model.loading import LoadedModel
+from bentos.model.scoring import Scored
 from bentos.records.record import Record, Window
-from bentos.scoring import Scored
 
 
 class NotComparable(TabserveError):
@@ -72,7 +72,7 @@ def _find_feature(contract: Contract, name: str | None) -> Feature | None:
 
 
 class _Comparer:
-    def __init__(self, log: OpenedLog, served: Served, segment_by: Feature | None) -> None:
+    def __init__(self, log: OpenedLog, served: LoadedModel, segment_by: Feature | None) -> None:
         self._log = log
         self._served = served
         self._segment_by = segment_by

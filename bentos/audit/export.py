@@ -15,8 +15,8 @@ from bentos.audit.opened import OpenedLog, open_log, store_option
 from bentos.audit.output import open_output, output_option
 from bentos.audit.subjects import read_subject, require_keys, subject_options
 from bentos.audit.times import iso
-from bentos.records import spool
 from bentos.records.record import Event, Outcome, Record
+from bentos.records.writer import spool
 
 _encode = msgspec.json.Encoder().encode
 

@@ -10,8 +10,8 @@ import click
 from bentos.audit.opened import OpenedLog, open_log, store_option
 from bentos.audit.subjects import read_subject, require_keys, subject_options
 from bentos.errors import StoreDown, TabserveError
-from bentos.records import spool
 from bentos.records.record import Event
+from bentos.records.writer import spool
 
 # Workers may bring rows to the spool that they had in memory; the store bars them, and
 # each pass takes what came since the last one.

@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
-from bentos import contract, settings
-from bentos.contract import Contract
+from bentos import settings
 from bentos.errors import ConfigurationError, StoreDown, TabserveError
-from bentos.records import spool
+from bentos.model import contract
+from bentos.model.contract import Contract
+from bentos.records.opening import NONE, open_store
 from bentos.records.record import Environment, Outcome, Record, Registration, Window
-from bentos.records.store import NONE, Store, open_store
+from bentos.records.store import Store
+from bentos.records.writer import spool
 from bentos.settings import Settings
 
 Item = TypeVar("Item")

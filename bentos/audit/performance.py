@@ -12,7 +12,7 @@ from bentos.audit.opened import open_log, store_option
 from bentos.audit.times import Moment
 
 if TYPE_CHECKING:
-    from bentos.audit.judging import Figure, Judgement
+    from bentos.audit.quality.judging import Figure, Judgement
 
 
 @click.command()
@@ -47,7 +47,8 @@ def performance(
     # Here, so that the list of commands needs no numpy.
     import msgspec
 
-    from bentos.audit import collecting, estimate, judging, streams
+    from bentos.audit import streams
+    from bentos.audit.quality import collecting, estimate, judging
     from bentos.audit.records import make_window
 
     with open_log(url) as log:

@@ -13,15 +13,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from bentos.audit import rescoring
-from bentos.audit.measures import Floats
 from bentos.audit.opened import OpenedLog
+from bentos.audit.quality.measures import Floats
 from bentos.errors import IntegrityError
-from bentos.frame import Framer
-from bentos.lightgbm_library import NativeBooster
-from bentos.loading import Served
+from bentos.model.engines.lightgbm import NativeBooster
+from bentos.model.frame import Framer
+from bentos.model.loading import LoadedModel
+from bentos.model.store import BOOSTER, FOLDER
+from bentos.model.validation import EncodedRow
 from bentos.records.record import Record
-from bentos.store import BOOSTER, FOLDER
-from bentos.validation import EncodedRow
 
 # Contributions named one by one; the others are given as one sum.
 TOP = 5
@@ -37,7 +37,7 @@ class Reasoner:
 
     def __init__(self, log: OpenedLog, model: str, version: str) -> None:
         self.why_not = ""
-        self._served: Served | None = None
+        self._served: LoadedModel | None = None
         try:
             served = rescoring.open_served(f"{model}:{version}", log.settings)
         except (rescoring.NoModel, IntegrityError) as error:
@@ -75,7 +75,7 @@ class Reasoner:
         return reasons
 
     def _contributions(
-        self, served: Served, rows: Sequence[EncodedRow]
+        self, served: LoadedModel, rows: Sequence[EncodedRow]
     ) -> list[tuple[Floats, Floats]]:
         matrix = self._framer.frame(rows).matrix
         scores = self._booster.predict(matrix).reshape(len(rows), -1)
@@ -87,7 +87,7 @@ def _unavailable(why: str) -> dict[str, object]:
 
 
 def _reasons(
-    served: Served, record: Record, scores: Floats, contributions: Floats
+    served: LoadedModel, record: Record, scores: Floats, contributions: Floats
 ) -> dict[str, object]:
     contract = served.contract
     names = list(map(str, contract.classes or ()))

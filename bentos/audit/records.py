@@ -14,7 +14,8 @@ from bentos.audit.columns import NoTable, Row
 from bentos.audit.opened import OpenedLog, open_log, store_option
 from bentos.audit.output import open_output, output_option
 from bentos.audit.times import Moment
-from bentos.records.record import Record, Window, check_id, time_of
+from bentos.ids import check_id, time_of
+from bentos.records.record import Record, Window
 
 
 @click.command()

@@ -13,7 +13,7 @@ from bentos.audit.times import Moment
 
 if TYPE_CHECKING:
     from bentos.audit.comparing import Comparison
-    from bentos.audit.shift import Shift
+    from bentos.audit.quality.shift import Shift
     from bentos.audit.verifying import Verdict
 
 

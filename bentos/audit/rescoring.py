@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 import bentoml
 
-from bentos.contract import Contract
 from bentos.errors import Fault, Problem, TabserveError
-from bentos.loading import Served
+from bentos.model.contract import Contract
+from bentos.model.loading import LoadedModel
+from bentos.model.scoring import Scored
+from bentos.model.store import StoredModel, open_model
+from bentos.model.validation import EncodedRow
 from bentos.records.record import Record
-from bentos.scoring import Scored
 from bentos.settings import Settings
-from bentos.store import StoredModel, open_model
-from bentos.validation import EncodedRow
 
 
 class NoModel(TabserveError):
@@ -29,22 +29,22 @@ def find_stored(tag: str) -> StoredModel:
     return open_model(found)
 
 
-def open_served(tag: str, settings: Settings) -> Served:
+def open_served(tag: str, settings: Settings) -> LoadedModel:
     """Make a model of the local Bento store ready to score, proved as for serving.
 
     Raises NoModel, or IntegrityError.
     """
-    served = Served(find_stored(tag), settings)
+    served = LoadedModel(find_stored(tag), settings)
     served.prove()
     return served
 
 
-def encode_rows(served: Served, records: Sequence[Record]) -> list[EncodedRow | list[Fault]]:
+def encode_rows(served: LoadedModel, records: Sequence[Record]) -> list[EncodedRow | list[Fault]]:
     """Read recorded features as a request's body: each encoded, or the list of its faults."""
     return [_encode(served, record) for record in records]
 
 
-def score_rows(served: Served, records: Sequence[Record]) -> list[Scored | list[Fault]]:
+def score_rows(served: LoadedModel, records: Sequence[Record]) -> list[Scored | list[Fault]]:
     """Score recorded features: each scored, or the list of its faults."""
     encoded = encode_rows(served, records)
     # An encoded row is a tuple, faults are a list.
@@ -53,7 +53,7 @@ def score_rows(served: Served, records: Sequence[Record]) -> list[Scored | list[
     return [next(scored) if isinstance(row, tuple) else row for row in encoded]
 
 
-def _encode(served: Served, record: Record) -> EncodedRow | list[Fault]:
+def _encode(served: LoadedModel, record: Record) -> EncodedRow | list[Fault]:
     try:
         row, _ = served.reader.read_row(bytes(record.features))
     except Problem as problem:

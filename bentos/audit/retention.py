@@ -8,7 +8,8 @@ import click
 
 from bentos.audit.opened import open_log, store_option
 from bentos.audit.times import Duration, iso
-from bentos.records.record import Event, Window, start_of_day
+from bentos.ids import start_of_day
+from bentos.records.record import Event, Window
 
 
 @click.command()

@@ -9,9 +9,9 @@ import msgspec
 from bentos.audit import rescoring, streams
 from bentos.audit.opened import OpenedLog
 from bentos.errors import IntegrityError
-from bentos.loading import Served
-from bentos.records import environment
+from bentos.model.loading import LoadedModel
 from bentos.records.record import Record, Window
+from bentos.records.writer import environment
 
 # Ids of differing rows that are shown.
 _SHOWN = 5
@@ -65,7 +65,7 @@ def verify(log: OpenedLog, window: Window) -> list[Verdict]:
 class _Verifier:
     def __init__(self, log: OpenedLog, model: str, version: str) -> None:
         self._log = log
-        self._served: Served | None = None
+        self._served: LoadedModel | None = None
         self._environments: set[str] = set()
         self._contracts: set[str] = set()
         self.verdict = Verdict(model, version)
@@ -127,7 +127,7 @@ class _Verifier:
             self._environments.add(record.environment)
             self.verdict.changes += self._environment(record.environment, served)
 
-    def _environment(self, environment_id: str, served: Served) -> Iterator[str]:
+    def _environment(self, environment_id: str, served: LoadedModel) -> Iterator[str]:
         current = environment.describe(served.engine.name)
         if environment_id == current.id:
             return

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from bentos.errors import ConfigurationError
-
-# Outcomes of runs that could tell whether there was drift.
-TOLD = ("drift", "no_drift")
+# Outcomes of runs that decided whether there was drift.
+CONCLUSIVE = ("drift", "no_drift")
 
 
 class FeatureResult(msgspec.Struct, frozen=True):
@@ -75,35 +72,11 @@ class DriftLog(Protocol):
     def last(self, job: str, model: str, version: str, count: int) -> list[DriftResult]:
         """A job's last results of a version, the latest first, with their features."""
 
-    def told(self, job: str, model: str, version: str) -> Iterator[DriftResult]:
-        """A job's results of a version that are of `TOLD`, the latest first, without features.
+    def conclusive(self, job: str, model: str, version: str) -> Iterator[DriftResult]:
+        """A job's results that found drift or none, latest first, without features.
 
         It may be left early, as it is read as it goes: a job may have run for years.
         """
 
     def close(self) -> None:
         """Let go of the store; idempotent."""
-
-
-def open_drift_log(url: str, data_dir: Path = Path(".tabserve")) -> DriftLog:
-    """Where the results are, beside the predictions of the same URL (`store.open_store`).
-
-    Raises ConfigurationError, which never repeats the URL.
-    """
-    kind, _, rest = url.partition(":")
-    if kind == "sqlite" and rest.startswith("///"):
-        from bentos.records.drift_sqlite import SqliteDriftLog
-
-        return SqliteDriftLog(Path(rest[3:]) if rest[3:] else data_dir / "records.db")
-    if kind in ("postgresql", "postgres"):
-        from bentos.records.drift_postgres import PostgresDriftLog
-
-        return PostgresDriftLog(url)
-    if kind == "parquet" and rest:
-        from bentos.records.drift_parquet import ParquetDriftLog
-
-        return ParquetDriftLog(rest)
-    raise ConfigurationError(
-        "drift results are kept in sqlite:///PATH or postgresql://...; this store has no place "
-        "for them"
-    )

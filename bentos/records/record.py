@@ -6,22 +6,21 @@ read once, so an id alone says which day to look in.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 
+from bentos.ids import EPOCH, floor_id, from_milliseconds, time_of
+
 Value = float | int | bool | str | None
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 # 48 bits of milliseconds: the year 10889, beyond what datetime can hold.
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
-class Noted(msgspec.Struct, frozen=True, gc=False):
+class RecordedWarning(msgspec.Struct, frozen=True, gc=False):
     """A warning that went out with an answer: where (RFC 6901 pointer) and what."""
 
     pointer: str
@@ -58,7 +57,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     queue_us: int = 0
     predict_us: int = 0
     encode_us: int = 0
-    warnings: tuple[Noted, ...] = ()
+    warnings: tuple[RecordedWarning, ...] = ()
 
     @property
     def time(self) -> datetime:
@@ -73,7 +72,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 # What became of an outcome that was offered to a store.
-Taken = Literal["recorded", "unchanged", "unknown", "too_many"]
+OutcomeStatus = Literal["recorded", "unchanged", "unknown", "too_many"]
 
 # How often an outcome may change: a truth that turns more often than that is a mistake, or an
 # attempt to fill the log.
@@ -98,7 +97,7 @@ class Registration(msgspec.Struct, frozen=True):
     """A model version that has answered or may answer: what its records are read with.
 
     `document`: the contract as JSON. `reference`: the sample of training rows with the
-    model's scores, as Parquet (`bentos.bundle`). `importance`: gain by feature.
+    model's scores, as Parquet (`bentos.model.bundle`). `importance`: gain by feature.
     """
 
     model: str
@@ -127,7 +126,7 @@ class Environment(msgspec.Struct, frozen=True):
 class Window(msgspec.Struct, frozen=True):
     """Predictions from `since` on, before `until`; of one model and version where named."""
 
-    since: datetime = _EPOCH
+    since: datetime = EPOCH
     until: datetime = _LAST
     model: str | None = None
     version: str | None = None
@@ -160,50 +159,10 @@ class Event(msgspec.Struct, frozen=True):
     details: dict[str, str | int]
 
 
-def milliseconds(time: datetime) -> int:
-    """Milliseconds since 1970, UTC, rounded down."""
-    return (time - _EPOCH) // _MILLISECOND
-
-
-def from_milliseconds(count: int) -> datetime:
-    """The time that is so many milliseconds after 1970, UTC."""
-    return _EPOCH + count * _MILLISECOND
-
-
-def start_of_day(time: datetime) -> datetime:
-    """The midnight, UTC, with which the day of a time began."""
-    return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-# Matches a UUIDv7 as we write it, whole; None for anything else.
-is_id = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
-
-
-def time_of(prediction_id: str) -> datetime:
-    """When an id was made. Raises ValueError for what is no UUIDv7 as we write it."""
-    check_id(prediction_id)
-    try:
-        return from_milliseconds(int(prediction_id[:8] + prediction_id[9:13], 16))
-    except OverflowError:
-        raise ValueError("the time in the id is beyond the year 9999") from None
-
-
-def check_id(prediction_id: str) -> None:
-    """Raise ValueError for what is no UUIDv7 in lower case with its four hyphens."""
-    if is_id(prediction_id) is None:
-        raise ValueError("not a prediction id: it must be a UUIDv7 in lower case")
-
-
 def to_outcome(row: Sequence[Any]) -> Outcome:
     """An outcome of the columns id, outcome, revision, received (in milliseconds), request id."""
     name, outcome, revision, received_ms, request_id = row
     return Outcome(name, outcome, revision, from_milliseconds(received_ms), request_id)
-
-
-def floor_id(time: datetime) -> str:
-    """The least UUID of a millisecond: ids of that millisecond and later are not below it."""
-    digits = f"{max(0, milliseconds(time)):012x}"
-    return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"
 
 
 _encoder = msgspec.json.Encoder()

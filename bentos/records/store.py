@@ -1,38 +1,21 @@
-"""Where records go: one interface, and which store a URL names.
-
-sqlite:///PATH              one file; an empty PATH is records.db under the data directory
-postgresql://...            a database, partitioned by day
-parquet:PATH or parquet:URL files by day, in a folder or anywhere fsspec reaches
-none                        no log
-"""
+"""The interface of a prediction log. `opening` says which store a URL names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
-from bentos.errors import ConfigurationError, StoreDown
 from bentos.records.record import (
     Environment,
     Event,
     Outcome,
+    OutcomeStatus,
     Record,
     Registration,
-    Taken,
     Version,
     Window,
 )
-
-NONE = "none"
-
-
-def no_log(place: str) -> StoreDown:
-    """What to raise where there is no log; `place` names none: "in this database"."""
-    return StoreDown(
-        f"there is no log {place}: did the service write one? `tabserve migrate` makes one"
-    )
 
 
 class Store(Protocol):
@@ -43,7 +26,7 @@ class Store(Protocol):
     """
 
     # How many rows one `write` should bring, and how long to gather them for it.
-    most_rows: int
+    max_rows: int
     gather_seconds: float
 
     def prepare(self) -> None:
@@ -94,7 +77,7 @@ class Store(Protocol):
     def find(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Model and version of each prediction that is stored, by its id."""
 
-    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[Taken]:
+    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[OutcomeStatus]:
         """Store outcomes `(id, outcome, request_id)`, now.
 
         Gives for each what became of it: one equal to the last changes nothing, another one
@@ -134,26 +117,3 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of the store; idempotent."""
-
-
-def open_store(url: str, data_dir: Path = Path(".tabserve")) -> Store:
-    """Make the store that a URL names, without connecting to it.
-
-    Raises ConfigurationError, which never repeats the URL: it may hold a password.
-    """
-    kind, separator, rest = url.partition(":")
-    if kind == "sqlite" and rest.startswith("///"):
-        from bentos.records.sqlite import SqliteStore
-
-        return SqliteStore(Path(rest[3:]) if rest[3:] else data_dir / "records.db")
-    if kind in ("postgresql", "postgres"):
-        from bentos.records.postgres import PostgresStore
-
-        return PostgresStore(url)
-    if kind == "parquet" and separator and rest:
-        from bentos.records.parquet import ParquetStore
-
-        return ParquetStore(rest)
-    raise ConfigurationError(
-        "the store URL must be sqlite:///PATH, postgresql://..., parquet:PATH_OR_URL or none"
-    )

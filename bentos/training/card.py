@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from bentos.bundle import Decision
+    from bentos.model.bundle import Decision
     from bentos.training.data import Dataset
     from bentos.training.fairness import Slice
 

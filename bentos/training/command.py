@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bentos.tracking import configure
+from bentos.model.intake.tracking import configure
 from bentos.training import TrainingError
 
 if TYPE_CHECKING:

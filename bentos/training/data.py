@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bentos.bundle import SCORE_PREFIX
+from bentos.model.bundle import SCORE_PREFIX
 from bentos.training import TrainingError
 from bentos.training.description import Description, describe_reference, describe_unknown
 from bentos.training.schema import check

@@ -1,4 +1,4 @@
-"""The files that travel with the model: chosen here, named and written by `bentos.bundle`."""
+"""The files that travel with the model: chosen here, named and written by `bentos.model.bundle`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bentos import bundle
+from bentos.model import bundle
 from bentos.training.split import shuffle
 
 if TYPE_CHECKING:

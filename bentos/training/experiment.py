@@ -25,8 +25,8 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric
 from mlflow.models import infer_signature
 
-from bentos.bundle import Decision
-from bentos.tracking import open_experiment
+from bentos.model.bundle import Decision
+from bentos.model.intake.tracking import open_experiment
 from bentos.training import (
     candidates,
     card,

@@ -27,7 +27,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from bentos.contract import Contract, Feature
+from bentos.model.contract import Contract, Feature
 from monitoring.drift import detect
 from monitoring.drift.findings import Findings
 from monitoring.drift.limits import Limits

@@ -22,10 +22,12 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from bentos import contract as contracts
-from bentos.contract import Contract, Feature
-from bentos.records.record import Environment, Record, Registration, floor_id
-from bentos.records.store import Store, open_store
+from bentos.ids import floor_id
+from bentos.model import contract as contracts
+from bentos.model.contract import Contract, Feature
+from bentos.records.opening import open_store
+from bentos.records.record import Environment, Record, Registration
+from bentos.records.store import Store
 from monitoring.drift.calibration import measure_training, name_machine
 from monitoring.drift.sample import SCORE_PREFIX
 

@@ -33,7 +33,7 @@ from monitoring.drift.sample import (
 )
 
 if TYPE_CHECKING:
-    from bentos.contract import Contract, Feature
+    from bentos.model.contract import Contract, Feature
 
 _NOT_RECORDED = "not recorded: the log keeps no values of it"
 

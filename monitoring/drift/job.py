@@ -14,12 +14,12 @@ from typing import Protocol
 
 import msgspec
 
-from bentos import contract as contracts
-from bentos.contract import Contract
 from bentos.errors import StoreDown, TabserveError
-from bentos.records.drift import DriftLog, DriftResult, FeatureResult, open_drift_log
+from bentos.model import contract as contracts
+from bentos.model.contract import Contract
+from bentos.records.drift import DriftLog, DriftResult, FeatureResult
+from bentos.records.opening import open_drift_log, open_store
 from bentos.records.record import Outcome, Record, Registration, Version, Window
-from bentos.records.store import open_store
 from monitoring.drift import detect, retraining
 from monitoring.drift.decide import StatisticError
 from monitoring.drift.findings import Entry, Findings, Retraining, Span
@@ -115,7 +115,7 @@ def run(
         ruling = retraining.judge(
             found.findings,
             span,
-            results.told(settings.job_name, model, version),
+            results.conclusive(settings.job_name, model, version),
             importance=settings.retraining_importance,
             runs=settings.retraining_runs,
         )

@@ -19,7 +19,7 @@ from monitoring.drift.limits import SHARES, Limits
 from monitoring.drift.sample import Sample
 
 if TYPE_CHECKING:
-    from bentos.contract import Contract
+    from bentos.model.contract import Contract
 
 # While a model errs as in training, at most one row in a million errs by more than a thousand
 # times the root mean squared error (Chebyshev), or a million times the mean absolute one (Markov).

@@ -18,7 +18,7 @@ from monitoring.drift.sample import Sample, find_threshold
 from monitoring.drift.tables import escape, list_checks, list_facts, list_levels
 
 if TYPE_CHECKING:
-    from bentos.contract import Contract
+    from bentos.model.contract import Contract
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from bentos.records.drift import TOLD
+from bentos.records.drift import CONCLUSIVE
 from monitoring.drift.findings import Findings, Retraining, Span
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def judge(
         why.append("the scores drifted")
     if carried >= importance:
         why.append(f"features with {carried:.0%} of the importance drifted")
-    if findings.outcome not in TOLD:
+    if findings.outcome not in CONCLUSIVE:
         return Retraining(reason="this run could not tell")
     if not why:
         return Retraining(reason="neither the scores nor enough important features drifted")

@@ -17,10 +17,10 @@ import pandas as pd
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bentos.contract import Contract, Feature
+    from bentos.model.contract import Contract, Feature
     from bentos.records.record import Record
 
-# The reference's columns of scores (`bentos.bundle`, which writes it, needs numpy 2's world).
+# The reference's columns of scores (`bentos.model.bundle`, which writes it, needs numpy 2's world).
 SCORE_PREFIX = "__score__"
 
 # Stands for a category whose text was not kept: the service scored it as missing, and said so.
@@ -84,7 +84,7 @@ def write_category(value: object) -> str | None:
 
 
 def read_reference(data: bytes, contract: Contract) -> Sample:
-    """Read the reference that travels with a version (`bentos.bundle`).
+    """Read the reference that travels with a version (`bentos.model.bundle`).
 
     Raises SampleError where its columns are not those of the contract: it is another model's.
     """
@@ -205,7 +205,7 @@ def _read_column(
         raise SampleError(f"feature {feature.name!r} has values that are no numbers") from None
     if feature.dtype == "float":
         # The reference holds what training saw, the log what the client sent: 0.1 is another
-        # number in float32. The model sees it rounded (`bentos.frame`).
+        # number in float32. The model sees it rounded (`bentos.model.frame`).
         with np.errstate(over="ignore"):
             numbers = numbers.astype(np.float32).astype(np.float64)
     if np.isinf(numbers).any():

@@ -19,8 +19,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from bentos.errors import ConfigurationError
-from bentos.records.drift import open_drift_log
-from bentos.records.store import NONE, open_store
+from bentos.records.opening import NONE, open_drift_log, open_store
 from monitoring.drift.limits import Limits
 
 PREFIX = "TABSERVE_DRIFT_"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bentos import intake
-from bentos.loading import Served
+from bentos.model.intake import importing
+from bentos.model.loading import LoadedModel
 from tests.audit import logged
 
 
@@ -27,7 +27,7 @@ def log(data_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def served(imported: dict[str, str]) -> dict[str, Served]:
+def served(imported: dict[str, str]) -> dict[str, LoadedModel]:
     """The models of `imported`, as a worker serves them, by kind."""
     return {kind: logged.open_served(tag) for kind, tag in imported.items()}
 
@@ -39,6 +39,8 @@ def rows(frame: pd.DataFrame) -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="session")
-def pipeline(pipeline_folder: Path) -> Served:
+def pipeline(pipeline_folder: Path) -> LoadedModel:
     """A model that only MLflow runs, as a worker serves it."""
-    return logged.open_served(intake.import_model(str(pipeline_folder), name="test-audit-pipe").tag)
+    return logged.open_served(
+        importing.import_model(str(pipeline_folder), name="test-audit-pipe").tag
+    )

@@ -12,14 +12,15 @@ from click.testing import CliRunner, Result
 
 from bentos import settings
 from bentos.cli import main
-from bentos.loading import Served
-from bentos.records import environment
-from bentos.records.record import Noted, Record, floor_id
-from bentos.records.recorder import Features
-from bentos.records.sqlite import SqliteStore
-from bentos.registration import register
+from bentos.ids import floor_id
+from bentos.model.loading import LoadedModel
+from bentos.model.store import open_model
+from bentos.records.record import Record, RecordedWarning
+from bentos.records.sqlite.store import SqliteStore
+from bentos.records.writer import environment
+from bentos.records.writer.recorder import Features
+from bentos.serving.registration import register
 from bentos.settings import Settings
-from bentos.store import open_model
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 KEYS = f"new:{'11' * 32},old:{'22' * 32}"
@@ -49,9 +50,9 @@ def make_id(time: datetime, number: int = 0) -> str:
     return f"{floor_id(time)[:13]}-7000-8000-{number:012x}"
 
 
-def open_served(tag: str, chosen: Settings | None = None) -> Served:
+def open_served(tag: str, chosen: Settings | None = None) -> LoadedModel:
     """A model of the test store as a worker serves it."""
-    return Served(open_model(bentoml.models.get(tag)), chosen or settings.read())
+    return LoadedModel(open_model(bentoml.models.get(tag)), chosen or settings.read())
 
 
 def values_of(frame: pd.DataFrame) -> list[dict[str, object]]:
@@ -61,7 +62,7 @@ def values_of(frame: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def answer(
-    served: Served,
+    served: LoadedModel,
     rows: Sequence[dict[str, object]],
     *,
     start: datetime = NOW - timedelta(minutes=30),
@@ -95,7 +96,9 @@ def answer(
             subject=token,
             subject_key=key_id,
             decode_us=number,
-            warnings=tuple(Noted(warned.pointer, warned.code) for warned in scored.warnings),
+            warnings=tuple(
+                RecordedWarning(warned.pointer, warned.code) for warned in scored.warnings
+            ),
         )
         for number, (row, scored) in enumerate(
             zip(encoded, served.scorer.score(encoded).scored, strict=True)
@@ -110,7 +113,7 @@ def store_of(path: Path) -> SqliteStore:
     return store
 
 
-def write(path: Path, served: Served, records: Sequence[Record]) -> None:
+def write(path: Path, served: LoadedModel, records: Sequence[Record]) -> None:
     """Put records of a model in the log of a file, and register the model."""
     store = store_of(path)
     store.register(register(served.stored), environment.describe(served.engine.name))

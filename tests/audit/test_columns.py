@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bentos.audit.columns import Kind, find_kinds, take
-from bentos.contract import Category, Contract, Feature
+from bentos.model.contract import Category, Contract, Feature
 from bentos.records.record import Record, Value
 from tests.audit.logged import NOW, make_id
 

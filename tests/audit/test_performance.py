@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from bentos.loading import Served
+from bentos.model.loading import LoadedModel
 from bentos.records.record import Environment, Record
 from tests.audit.logged import NOW, answer, make_id, run, store_of, succeed, write
 
@@ -44,7 +44,7 @@ def report(*arguments: str) -> Any:
 
 
 @pytest.fixture
-def binary(log: Path, served: dict[str, Served], rows: Rows) -> list[Record]:
+def binary(log: Path, served: dict[str, LoadedModel], rows: Rows) -> list[Record]:
     """600 answers of the binary model, in the log."""
     records = answer(served["binary"], rows)
     write(log, served["binary"], records)
@@ -90,7 +90,7 @@ def test_miscalibrated(binary: list[Record], log: Path) -> None:
     assert "note: the scores are not calibrated" in output
 
 
-def test_multiclass(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_multiclass(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """A multiclass model is measured by accuracy, macro one-vs-rest AUC and log loss."""
     records = answer(served["multiclass"], rows)
     write(log, served["multiclass"], records)
@@ -119,7 +119,7 @@ def test_multiclass(log: Path, served: dict[str, Served], rows: Rows) -> None:
     assert "log_loss" in succeed("performance")
 
 
-def test_too_few_of_several_classes(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_too_few_of_several_classes(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """Each class needs its share of outcomes."""
     records = answer(served["multiclass"], rows)
     write(log, served["multiclass"], records)
@@ -127,7 +127,7 @@ def test_too_few_of_several_classes(log: Path, served: dict[str, Served], rows: 
     assert report()["too_few"].startswith("0 rows turned out to be low")
 
 
-def test_outcomes_that_are_no_number(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_outcomes_that_are_no_number(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """Text and infinity are no outcome of a regression."""
     records = answer(served["regression"], rows[:60])
     write(log, served["regression"], records)
@@ -184,7 +184,7 @@ def test_nothing_was_flagged(binary: list[Record], log: Path) -> None:
     assert "precision          undefined" in succeed("performance", *arguments)
 
 
-def test_regression(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_regression(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """A regression is measured by MAE, RMSE and R2, and has no estimate."""
     records = answer(served["regression"], rows)
     write(log, served["regression"], records)
@@ -230,7 +230,7 @@ def test_no_outcome_at_all(binary: list[Record]) -> None:
 
 
 def test_versions_apart(
-    binary: list[Record], log: Path, served: dict[str, Served], rows: Rows
+    binary: list[Record], log: Path, served: dict[str, LoadedModel], rows: Rows
 ) -> None:
     """Each model version is judged alone; --model takes one."""
     write(
@@ -244,7 +244,7 @@ def test_versions_apart(
     assert succeed("performance", "--since", "1s") == "the log has no prediction in this window\n"
 
 
-def test_never_registered(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_never_registered(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """Rows of a version that nobody registered are counted, not judged."""
     store = store_of(log)
     store.write(answer(served["binary"], rows[:5]), is_retry=False)

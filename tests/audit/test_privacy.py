@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bentos.loading import Served
+from bentos.model.loading import LoadedModel
 from bentos.records.record import Record, encode_lines
 from bentos.records.subject import read_keys
 from tests.audit.logged import KEYS, NOW, answer, run, store_of, succeed, write
@@ -29,7 +29,7 @@ def tokens(subject: str = SUBJECT) -> list[str]:
 
 
 @pytest.fixture
-def mine(log: Path, served: dict[str, Served], rows: Rows) -> list[Record]:
+def mine(log: Path, served: dict[str, LoadedModel], rows: Rows) -> list[Record]:
     """Records of one person under two keys, among those of others."""
     new, old = tokens()
     binary = served["binary"]
@@ -60,7 +60,7 @@ def events(log: Path) -> list[tuple[str, dict[str, str | int]]]:
 
 
 @pytest.fixture
-def old(log: Path, served: dict[str, Served], rows: Rows) -> list[Record]:
+def old(log: Path, served: dict[str, LoadedModel], rows: Rows) -> list[Record]:
     """Three records of ten days ago, five of now; one outcome each."""
     binary = served["binary"]
     made = [
@@ -114,7 +114,7 @@ def raw(data_dir: Path) -> bytes:
 
 
 def test_forget(
-    mine: list[Record], log: Path, data_dir: Path, served: dict[str, Served], rows: Rows
+    mine: list[Record], log: Path, data_dir: Path, served: dict[str, LoadedModel], rows: Rows
 ) -> None:
     """All is gone under every key, from the store and the spool; others keep theirs."""
     waiting = answer(served["binary"], rows[:2], subject=("new", tokens()[0]))
@@ -220,7 +220,7 @@ def export(*arguments: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_export(mine: list[Record], log: Path, served: dict[str, Served]) -> None:
+def test_export(mine: list[Record], log: Path, served: dict[str, LoadedModel]) -> None:
     """Everything of the person is there, under every key, and nothing of others."""
     found = export()
     assert [one["id"] for one in found] == [record.id for record in mine]
@@ -252,7 +252,7 @@ def test_reasons_add_up(mine: list[Record]) -> None:
             assert part["value"] == one["features"][part["feature"]]
 
 
-def test_reasons_of_several_classes(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_reasons_of_several_classes(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """Of several classes, the reasons are those of the class decided for."""
     multiclass = served["multiclass"]
     write(log, multiclass, answer(multiclass, rows[:4], subject=("new", tokens()[0])))
@@ -261,7 +261,9 @@ def test_reasons_of_several_classes(log: Path, served: dict[str, Served], rows: 
         assert one["reasons"]["raw_score"] < 0 or one["scores"][one["label"]] > 0.5
 
 
-def test_no_reasons(log: Path, served: dict[str, Served], pipeline: Served, rows: Rows) -> None:
+def test_no_reasons(
+    log: Path, served: dict[str, LoadedModel], pipeline: LoadedModel, rows: Rows
+) -> None:
     """Where reasons cannot be had, the export says why."""
     binary, who = served["binary"], ("new", tokens()[0])
     names = pipeline.contract.names
@@ -302,7 +304,7 @@ def test_export_of_nobody(mine: list[Record]) -> None:
 
 
 def test_export_with_records_that_wait(
-    mine: list[Record], data_dir: Path, served: dict[str, Served], rows: Rows
+    mine: list[Record], data_dir: Path, served: dict[str, LoadedModel], rows: Rows
 ) -> None:
     """Records in the spool are a person's, too: the export says that it lacks them."""
     spool(data_dir, answer(served["binary"], rows[:2], subject=("new", tokens()[0])))

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it publishes no 
 import pytest
 
 from bentos.audit.times import iso
-from bentos.loading import Served
-from bentos.records.record import Noted, Record, decode_lines
+from bentos.model.loading import LoadedModel
+from bentos.records.record import Record, RecordedWarning, decode_lines
 from tests.audit.logged import NOW, answer, make_id, run, store_of, succeed, write
 
 Rows = list[dict[str, object]]
@@ -43,7 +43,7 @@ HOSTILE = [
 
 
 @pytest.fixture
-def binary(log: Path, served: dict[str, Served], rows: Rows) -> list[Record]:
+def binary(log: Path, served: dict[str, LoadedModel], rows: Rows) -> list[Record]:
     """A hundred answers of the binary model, in the log."""
     records = answer(served["binary"], rows[:100])
     write(log, served["binary"], records)
@@ -69,7 +69,7 @@ def test_window(binary: list[Record]) -> None:
 
 
 def test_model_and_version(
-    binary: list[Record], log: Path, served: dict[str, Served], rows: Rows
+    binary: list[Record], log: Path, served: dict[str, LoadedModel], rows: Rows
 ) -> None:
     """--model and --version take only what that model answered."""
     others = answer(served["regression"], rows[:7], start=NOW - timedelta(minutes=20))
@@ -137,7 +137,10 @@ def test_csv_is_exact(binary: list[Record]) -> None:
         assert float(str(row["features.weight"])) == values["weight"]
         amount = values["amount"]
         assert row["features.amount"] == ("" if amount is None else repr(amount))
-        assert msgspec.json.decode(str(row["warnings"]), type=tuple[Noted, ...]) == record.warnings
+        assert (
+            msgspec.json.decode(str(row["warnings"]), type=tuple[RecordedWarning, ...])
+            == record.warnings
+        )
 
 
 def test_parquet_is_exact(binary: list[Record], tmp_path: Path) -> None:
@@ -155,7 +158,12 @@ def test_parquet_is_exact(binary: list[Record], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_models_with_other_features(
-    kind: str, log: Path, served: dict[str, Served], pipeline: Served, rows: Rows, tmp_path: Path
+    kind: str,
+    log: Path,
+    served: dict[str, LoadedModel],
+    pipeline: LoadedModel,
+    rows: Rows,
+    tmp_path: Path,
 ) -> None:
     """A window of several models has the columns of all; what a model has not is empty."""
     names = pipeline.contract.names
@@ -177,7 +185,7 @@ def test_models_with_other_features(
 
 
 @pytest.fixture
-def texts(log: Path, pipeline: Served) -> list[Record]:
+def texts(log: Path, pipeline: LoadedModel) -> list[Record]:
     """Records whose texts are hostile, in every text field a client has a hand in."""
     record = answer(pipeline, [{"weight": 1.0, "count": 1, "is_member": True, "colour": "red"}])[0]
     records = [
@@ -226,7 +234,9 @@ def test_hostile_parquet(texts: list[Record], tmp_path: Path) -> None:
     assert pq.read_table(path)["features.colour"].to_pylist() == HOSTILE
 
 
-def test_pretty_features_stay_on_a_line(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_pretty_features_stay_on_a_line(
+    log: Path, served: dict[str, LoadedModel], rows: Rows
+) -> None:
     """Features that were kept with line breaks in them are one line all the same."""
     record = answer(served["binary"], rows[:1])[0]
     pretty = msgspec.Raw(msgspec.json.format(bytes(record.features), indent=2))
@@ -235,7 +245,7 @@ def test_pretty_features_stay_on_a_line(log: Path, served: dict[str, Served], ro
     assert json.loads(line)["features"] == record.values
 
 
-def test_never_registered(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_never_registered(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """Rows of a version that nobody registered are JSON lines; a table has no columns for them."""
     store = store_of(log)
     store.write(answer(served["binary"], rows[:2]), is_retry=False)
@@ -246,7 +256,9 @@ def test_never_registered(log: Path, served: dict[str, Served], rows: Rows) -> N
     assert "was never registered" in refused.stderr
 
 
-def test_a_feature_beyond_the_contract(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_a_feature_beyond_the_contract(
+    log: Path, served: dict[str, LoadedModel], rows: Rows
+) -> None:
     """A stored feature without a column ends a table: nothing is left out silently."""
     record = answer(served["binary"], rows[:1])[0]
     features = msgspec.Raw(msgspec.json.encode(record.values | {"shoe_size": 42}))
@@ -316,7 +328,7 @@ def test_file_appears_whole(binary: list[Record], tmp_path: Path) -> None:
     assert (nowhere.exit_code, nowhere.stderr.count("\n")) == (1, 1)
 
 
-def test_broken_pipe_is_quiet(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_broken_pipe_is_quiet(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """A reader that has seen enough ends the command without a word."""
     for part in range(10):
         records = answer(served["binary"], rows, start=NOW - timedelta(minutes=20 + part))

@@ -15,12 +15,13 @@ import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 
-from bentos import intake, store
-from bentos.audit.shift import distance
-from bentos.loading import Served
-from bentos.records import environment
+from bentos.audit.quality.shift import distance
+from bentos.model import store
+from bentos.model.intake import importing
+from bentos.model.loading import LoadedModel
 from bentos.records.record import Environment, Record
-from bentos.registration import register
+from bentos.records.writer import environment
+from bentos.serving.registration import register
 from tests import models
 from tests.audit import logged
 from tests.audit.logged import NOW, answer, fail, run, store_of, succeed, write
@@ -29,12 +30,12 @@ Rows = list[dict[str, object]]
 
 
 @pytest.fixture(scope="session")
-def challenger(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Served:
+def challenger(frame: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """Another binary model of the same contract, trained on half of the rows."""
     model = models.binary(frame.head(300))
     folder = tmp_path_factory.mktemp("challenger")
     path = models.log(model, frame, folder, threshold=0.6)
-    return logged.open_served(intake.import_model(str(path), name="test-challenger").tag)
+    return logged.open_served(importing.import_model(str(path), name="test-challenger").tag)
 
 
 def verdict(*arguments: str) -> Any:
@@ -47,7 +48,7 @@ def verdict(*arguments: str) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression", "booster"])
-def test_bit_equal(kind: str, log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_bit_equal(kind: str, log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """Every score and label comes out as recorded, to the last bit."""
     write(log, served[kind], answer(served[kind], rows))
     name = f"{served[kind].stored.name}:{served[kind].stored.version}"
@@ -55,14 +56,14 @@ def test_bit_equal(kind: str, log: Path, served: dict[str, Served], rows: Rows) 
     assert output.startswith(f"{name}: 600 rows\n  600 equal to the last bit, 0 different")
 
 
-def test_bit_equal_with_mlflow(log: Path, pipeline: Served, rows: Rows) -> None:
+def test_bit_equal_with_mlflow(log: Path, pipeline: LoadedModel, rows: Rows) -> None:
     """So does a model that MLflow runs."""
     few = [{name: row[name] for name in pipeline.contract.names} for row in rows[:50]]
     write(log, pipeline, answer(pipeline, few))
     assert "50 equal to the last bit, 0 different (pyfunc)" in succeed("replay")
 
 
-def test_several_models(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_several_models(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """Each row goes to the model that answered it; --recorded takes one."""
     for number, kind in enumerate(("binary", "regression")):
         start = NOW - timedelta(minutes=20 + number)
@@ -83,7 +84,7 @@ def test_tolerated_category(
     assert "1 equal to the last bit" in succeed("replay")
 
 
-def test_difference_is_shown(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_difference_is_shown(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """One bit is a difference: exit 1, and the row's id with both scores."""
     records = answer(served["binary"], rows[:20])
     score = records[7].score
@@ -98,7 +99,7 @@ def test_difference_is_shown(log: Path, served: dict[str, Served], rows: Rows) -
     assert f"{other.id}: ({other.score!r}, None," in result.stdout
 
 
-def test_label_counts(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_label_counts(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """The same score with another label is a difference, too."""
     (record,) = answer(served["binary"], rows[:1])
     label = "0" if record.label == "1" else "1"
@@ -106,7 +107,7 @@ def test_label_counts(log: Path, served: dict[str, Served], rows: Rows) -> None:
     assert verdict()["different"] == 1
 
 
-def test_model_is_gone(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_model_is_gone(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """Rows of a model that is not here are not replayed, and that is no success."""
     (record,) = answer(served["binary"], rows[:1])
     write(log, served["binary"], [msgspec.structs.replace(record, version="v0")])
@@ -115,7 +116,7 @@ def test_model_is_gone(log: Path, served: dict[str, Served], rows: Rows) -> None
 
 
 def test_model_changed(
-    log: Path, served: dict[str, Served], challenger: Served, rows: Rows
+    log: Path, served: dict[str, LoadedModel], challenger: LoadedModel, rows: Rows
 ) -> None:
     """Another model under the recorded name: files and scores differ, and it says so."""
     records = [
@@ -144,7 +145,7 @@ def test_file_changed(
     log: Path, folders: dict[str, Path], frame: pd.DataFrame, rows: Rows, tmp_path: Path
 ) -> None:
     """A stored model with a changed file is not used, and the file is named."""
-    tag = intake.import_model(str(folders["binary"]), name="test-tampered").tag
+    tag = importing.import_model(str(folders["binary"]), name="test-tampered").tag
     tampered = logged.open_served(tag)
     write(log, tampered, answer(tampered, rows[:3]))
     booster = tampered.stored.folder / store.FOLDER / store.BOOSTER
@@ -153,7 +154,9 @@ def test_file_changed(
     bentoml.models.delete(tag)
 
 
-def test_contract_and_environment_changed(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_contract_and_environment_changed(
+    log: Path, served: dict[str, LoadedModel], rows: Rows
+) -> None:
     """Another contract's hash and another environment are named, part by part."""
     (record,) = answer(served["binary"], rows[:1])
     current = environment.describe(served["binary"].engine.name)
@@ -172,7 +175,7 @@ def test_contract_and_environment_changed(log: Path, served: dict[str, Served], 
     assert numpy == f"environment: numpy 1.0 then, {np.__version__} now"
 
 
-def test_other_environment_alone(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_other_environment_alone(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """Scores that come out the same elsewhere are a success; what is new is named."""
     records = [
         msgspec.structs.replace(record, environment="elsewhere")
@@ -184,7 +187,9 @@ def test_other_environment_alone(log: Path, served: dict[str, Served], rows: Row
     assert "changed: environment: elsewhere was never registered" in output
 
 
-def test_features_that_were_not_stored(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_features_that_were_not_stored(
+    log: Path, served: dict[str, LoadedModel], rows: Rows
+) -> None:
     """Rows that lack a feature prove nothing: they are counted, and it is no success."""
     listed = answer(served["binary"], rows[:4], listed=["amount", "count"])
     write(log, served["binary"], listed)
@@ -193,7 +198,7 @@ def test_features_that_were_not_stored(log: Path, served: dict[str, Served], row
     assert "4 not replayed: not all their features were stored" in run("replay").stdout
 
 
-def test_refused_now(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_refused_now(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """Values that the contract refuses now are counted."""
     (record,) = answer(served["binary"], rows[:1])
     features = msgspec.Raw(msgspec.json.encode(record.values | {"count": None}))
@@ -202,7 +207,7 @@ def test_refused_now(log: Path, served: dict[str, Served], rows: Rows) -> None:
     assert "1 not replayed: the contract refuses them now" in run("replay").stdout
 
 
-def test_nothing_there(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_nothing_there(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """An empty window is said, and proves nothing: exit 1, with another model, too."""
     write(log, served["binary"], answer(served["binary"], rows[:1]))
     assert fail("replay", "--since", "1s") == "the log has no prediction in this window\n"
@@ -215,19 +220,19 @@ def test_nothing_there(log: Path, served: dict[str, Served], rows: Rows) -> None
 
 
 @pytest.fixture
-def recorded(log: Path, served: dict[str, Served], rows: Rows) -> list[Record]:
+def recorded(log: Path, served: dict[str, LoadedModel], rows: Rows) -> list[Record]:
     """600 answers of the binary model, in the log."""
     records = answer(served["binary"], rows)
     write(log, served["binary"], records)
     return records
 
 
-def tag_of(model: Served) -> str:
+def tag_of(model: LoadedModel) -> str:
     """The model's Bento tag."""
     return f"{model.stored.name}:{model.stored.version}"
 
 
-def test_shift(recorded: list[Record], challenger: Served, rows: Rows) -> None:
+def test_shift(recorded: list[Record], challenger: LoadedModel, rows: Rows) -> None:
     """Shift, KS and flips are those of the two models' scores."""
     now = answer(challenger, rows)
     old, new = (np.array([one.score for one in part]) for part in (recorded, now))
@@ -260,7 +265,7 @@ def test_shift(recorded: list[Record], challenger: Served, rows: Rows) -> None:
     ],
 )
 def test_segments(
-    recorded: list[Record], challenger: Served, feature: str, names: set[str]
+    recorded: list[Record], challenger: LoadedModel, feature: str, names: set[str]
 ) -> None:
     """Segments of a category or boolean are its values, and every row is in one."""
     found = json.loads(
@@ -271,7 +276,7 @@ def test_segments(
     assert sum(segment["rows"] for segment in found["segments"].values()) == 600
 
 
-def test_quartiles(recorded: list[Record], challenger: Served) -> None:
+def test_quartiles(recorded: list[Record], challenger: LoadedModel) -> None:
     """Segments of a number are its quartiles, and the rows without one."""
     arguments = ("replay", "--model", tag_of(challenger), "--segment", "amount")
     found = json.loads(succeed(*arguments, "--json"))
@@ -285,14 +290,14 @@ def test_quartiles(recorded: list[Record], challenger: Served) -> None:
     assert "(missing)" in text
 
 
-def test_the_same_model_by_name(recorded: list[Record], served: dict[str, Served]) -> None:
+def test_the_same_model_by_name(recorded: list[Record], served: dict[str, LoadedModel]) -> None:
     """A model compared with itself has no shift at all."""
     found = json.loads(succeed("replay", "--json", "--model", tag_of(served["binary"])))
     shift = found["outputs"]["score"]
     assert (shift["ks"], shift["largest_change"], shift["flipped"]) == (0.0, 0.0, 0.0)
 
 
-def test_multiclass_shift(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_multiclass_shift(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """Several classes have a shift each."""
     multiclass = served["multiclass"]
     write(log, multiclass, answer(multiclass, rows[:50]))
@@ -300,7 +305,7 @@ def test_multiclass_shift(log: Path, served: dict[str, Served], rows: Rows) -> N
     assert set(found["outputs"]) == {"high", "low", "middle"}
 
 
-def test_regression_shift(log: Path, served: dict[str, Served], rows: Rows) -> None:
+def test_regression_shift(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
     """A regression has no decisions to flip."""
     regression = served["regression"]
     write(log, regression, answer(regression, rows[:50]))
@@ -319,7 +324,7 @@ def test_refused_rows(
 
     model = lightgbm.LGBMClassifier(**models._parameters()).fit(narrow, target)
     path = models.log(model, narrow, tmp_path / "narrow", threshold=0.5)
-    tag = intake.import_model(str(path), name="test-narrow").tag
+    tag = importing.import_model(str(path), name="test-narrow").tag
     found = json.loads(fail("replay", "--json", "--model", tag))
     assert (found["scored"], found["refused_rows"]) == (0, 600)
     assert found["refused"] == {"unknown_feature": 600}
@@ -328,7 +333,7 @@ def test_refused_rows(
 
 
 def test_incomparable(
-    recorded: list[Record], log: Path, served: dict[str, Served], rows: Rows
+    recorded: list[Record], log: Path, served: dict[str, LoadedModel], rows: Rows
 ) -> None:
     """Scores of another kind, or of nobody knows what, are not compared."""
     (unknown,) = answer(served["binary"], rows[:1], start=NOW - timedelta(minutes=5))
@@ -342,7 +347,7 @@ def test_incomparable(
 
 
 def test_rows_without_values(
-    recorded: list[Record], log: Path, served: dict[str, Served], rows: Rows
+    recorded: list[Record], log: Path, served: dict[str, LoadedModel], rows: Rows
 ) -> None:
     """Rows that lack a feature in the log are refused, and the feature is named."""
     listed = answer(served["binary"], rows[:3], start=NOW - timedelta(minutes=5), listed=["amount"])

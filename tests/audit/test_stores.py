@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bentos.loading import Served
-from bentos.records import environment
+from bentos.model.loading import LoadedModel
+from bentos.records.opening import open_store
 from bentos.records.record import Record, decode_lines
-from bentos.records.store import open_store
 from bentos.records.subject import read_keys
-from bentos.registration import register
+from bentos.records.writer import environment
+from bentos.serving.registration import register
 from tests.audit.logged import KEYS, NOW, answer, run, succeed
 from tests.records.postgresql import Server
 
@@ -42,7 +42,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     return str(named)
 
 
-def test_every_command(url: str, served: dict[str, Served], rows: Rows, tmp_path: Path) -> None:
+def test_every_command(
+    url: str, served: dict[str, LoadedModel], rows: Rows, tmp_path: Path
+) -> None:
     """Migrated, filled, read, judged, replayed, exported, forgotten and pruned."""
     assert succeed("migrate") == "the log's schema is up to date\n"
     records = fill(url, served["binary"], rows)
@@ -100,7 +102,7 @@ def test_no_command_but_migrate_makes_a_log(url: str, tmp_path: Path) -> None:
     assert succeed("records") == ""
 
 
-def fill(url: str, served: Served, rows: Rows) -> list[Record]:
+def fill(url: str, served: LoadedModel, rows: Rows) -> list[Record]:
     """Ten old records of nobody, 600 of now of a person; half of these with an outcome."""
     keys = read_keys(KEYS)
     assert keys is not None
@@ -117,7 +119,7 @@ def fill(url: str, served: Served, rows: Rows) -> list[Record]:
     return records
 
 
-def test_disk_is_full(url: str, served: dict[str, Served], rows: Rows) -> None:
+def test_disk_is_full(url: str, served: dict[str, LoadedModel], rows: Rows) -> None:
     """A command that ends in the middle of its streams says why, and leaves nothing open."""
     fill(url, served["binary"], rows)
     device = Path("/dev/full")

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bentos.contract import Contract, Feature, Profile
-from bentos.validation import Encoder
-from bentos.wire.json import RowReader
+from bentos.model.contract import Contract, Feature, Profile
+from bentos.model.json_rows import RowReader
+from bentos.model.validation import Encoder
 from loadtests import rows
 
 CONTRACT = Contract(

@@ -16,10 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bentos import contract as contracts
-from bentos.contract import Contract, Feature
-from bentos.records.record import Environment, Noted, Record, Registration, floor_id
-from bentos.records.store import Store, open_store
+from bentos.ids import floor_id
+from bentos.model import contract as contracts
+from bentos.model.contract import Contract, Feature
+from bentos.records.opening import open_store
+from bentos.records.record import Environment, Record, RecordedWarning, Registration
+from bentos.records.store import Store
 from monitoring.drift.limits import Limits
 from monitoring.drift.sample import Sample, read_reference
 
@@ -118,11 +120,11 @@ def to_records(
             for name, value in row.items()
         }
         time = end - timedelta(hours=1) + timedelta(seconds=3_599 * place / len(rows))
-        warnings: tuple[Noted, ...] = ()
+        warnings: tuple[RecordedWarning, ...] = ()
         if named.get("region") == "unseen":
             # As with `TABSERVE_UNKNOWN_CATEGORY=missing`: scored and stored as missing.
             named["region"] = None
-            warnings = (Noted(f"/instances/{place}/region", "unknown_category"),)
+            warnings = (RecordedWarning(f"/instances/{place}/region", "unknown_category"),)
         records.append(
             Record(
                 make_id(time),

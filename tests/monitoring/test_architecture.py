@@ -39,7 +39,7 @@ def imports(path: Path, *, at_work: bool = False) -> set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.stem))
 def test_only_the_log_and_the_contract_are_taken_from_the_service(path: Path) -> None:
     """Of `bentos`: `records`, `contract`, `errors`, and nothing that needs its environment."""
-    allowed = ("bentos", "bentos.contract", "bentos.errors", "bentos.records")
+    allowed = ("bentos", "bentos.model.contract", "bentos.errors", "bentos.records")
     for name in imports(path):
         if name.startswith("bentos"):
             assert name in allowed or name.startswith(tuple(f"{item}." for item in allowed[1:]))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bentos.contract import Contract
+from bentos.model.contract import Contract
 from monitoring.drift import detect
 from monitoring.drift.decide import StatisticError
 from monitoring.drift.findings import FeatureFinding, Findings

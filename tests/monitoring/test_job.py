@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bentos.contract import Contract, Feature
-from bentos.records.drift import open_drift_log
+from bentos.model.contract import Contract, Feature
+from bentos.records.opening import open_drift_log
 from monitoring.drift import job
 from monitoring.drift.findings import Entry
 from monitoring.drift.job import Compared

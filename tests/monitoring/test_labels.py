@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bentos.contract import Contract, Feature
+from bentos.model.contract import Contract, Feature
 from monitoring.drift import detect, labels
 from monitoring.drift.findings import Findings, Performance
 from monitoring.drift.sample import Sample

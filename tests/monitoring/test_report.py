@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bentos.contract import Contract, Feature
+from bentos.model.contract import Contract, Feature
 from monitoring.drift import job, pictures, report
 from monitoring.drift.findings import Check, ScoreFinding
 from monitoring.drift.job import Compared

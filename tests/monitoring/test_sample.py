@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bentos.contract import Contract, Feature
+from bentos.model.contract import Contract, Feature
 from monitoring.drift.sample import (
     UNSEEN,
     SampleError,

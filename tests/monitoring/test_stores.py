@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bentos.contract import Contract
-from bentos.records.drift import open_drift_log
+from bentos.model.contract import Contract
+from bentos.records.opening import open_drift_log
 from monitoring.drift import job
 from monitoring.drift.settings import Settings
 from tests.monitoring.conftest import NOW, QUICK, make_frame, write_log

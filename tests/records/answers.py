@@ -13,15 +13,15 @@ from pathlib import Path
 import msgspec
 from uuid_utils import uuid7
 
-from bentos.contract import Contract, Feature, dump
 from bentos.errors import StoreDown
 from bentos.logs import LOGGER
+from bentos.model.contract import Contract, Feature, dump
+from bentos.model.scoring import Scored
+from bentos.model.validation import EncodedRow
 from bentos.records.record import Environment, Record, Registration, Window
-from bentos.records.recorder import Answered
-from bentos.records.spool import Served
-from bentos.records.sqlite import SqliteStore
-from bentos.scoring import Scored
-from bentos.validation import EncodedRow
+from bentos.records.sqlite.store import SqliteStore
+from bentos.records.writer.recorder import ScoredRequest
+from bentos.records.writer.spool import RecordSource
 
 PATIENCE_SECONDS = 60.0
 
@@ -39,20 +39,20 @@ ROW: EncodedRow = (1.5, 1.0)
 STORED_ROW = b'{"amount":1.5,"colour":"green"}'
 
 
-def served(contract: Contract = CONTRACT, version: str = "1") -> Served:
+def served(contract: Contract = CONTRACT, version: str = "1") -> RecordSource:
     """A model version and an environment, as a worker knows them."""
     registration = Registration(
         "credit", version, contract.hash, msgspec.Raw(dump(contract)), "sha256:0"
     )
-    return Served(registration, Environment("e", msgspec.Raw(b"{}")))
+    return RecordSource(registration, Environment("e", msgspec.Raw(b"{}")))
 
 
 SERVED = served()
 
 
-def answered(rows: int = 1, subject: str | None = None) -> Answered:
+def answered(rows: int = 1, subject: str | None = None) -> ScoredRequest:
     """The rows of one request, scored at this moment."""
-    return Answered(
+    return ScoredRequest(
         "request-1",
         [str(uuid7()) for _ in range(rows)],
         [ROW] * rows,
@@ -138,10 +138,10 @@ class Watched:
     `calls`: `prepare`, `register`, or the ids of a write with whether it was a retry.
     """
 
-    def __init__(self, path: Path, *, gather_seconds: float = 0.0, most_rows: int = 4096) -> None:
+    def __init__(self, path: Path, *, gather_seconds: float = 0.0, max_rows: int = 4096) -> None:
         self.path = path
         self.gather_seconds = gather_seconds
-        self.most_rows = most_rows
+        self.max_rows = max_rows
         self.calls: list[str | tuple[list[str], bool]] = []
         self.is_down = False
         # Cleared, it holds up every write.
@@ -162,7 +162,7 @@ class _WatchedStore(SqliteStore):
         super().__init__(watched.path)
         self._watched = watched
         self.gather_seconds = watched.gather_seconds
-        self.most_rows = watched.most_rows
+        self.max_rows = watched.max_rows
 
     def _note(self, call: str | tuple[list[str], bool]) -> None:
         self._watched.calls.append(call)

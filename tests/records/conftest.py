@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from bentos.records.store import Store, open_store
+from bentos.records.opening import open_store
+from bentos.records.store import Store
 from tests.records.postgresql import Server
 
 # The Parquet log needs an extra; without it, it is not there to be tested.
-KINDS = ["sqlite", "postgresql", *(["parquet"] if find_spec("bentos.records.parquet") else [])]
+KINDS = [
+    "sqlite",
+    "postgresql",
+    *(["parquet"] if find_spec("bentos.records.parquet.store") else []),
+]
 
 
 @pytest.fixture(scope="session")

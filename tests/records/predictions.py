@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from bentos.errors import StoreDown
-from bentos.records.record import Environment, Record, Registration, Window, milliseconds
+from bentos.ids import milliseconds
+from bentos.records.record import Environment, Record, Registration, Window
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from bentos.errors import ConfigurationError, StoreDown
-from bentos.records.drift import DriftLog, DriftResult, FeatureResult, open_drift_log
+from bentos.records.drift import DriftLog, DriftResult, FeatureResult
+from bentos.records.opening import open_drift_log
 from bentos.records.store import Store
 from tests.records.predictions import DAY, NOON
 
@@ -62,9 +63,9 @@ def test_runs_that_told_are_given_without_the_others(results: DriftLog) -> None:
     for hours, outcome in enumerate(outcomes):
         results.write(later(hours, outcome=outcome))
     results.write(later(20, job="weekly"))
-    told = [(one.run, one.outcome) for one in results.told("daily", "credit", "1")]
+    told = [(one.run, one.outcome) for one in results.conclusive("daily", "credit", "1")]
     assert told == [("run-8", "drift"), ("run-2", "no_drift"), ("run-1", "drift")]
-    latest = next(results.told("daily", "credit", "1"))
+    latest = next(results.conclusive("daily", "credit", "1"))
     assert latest == later(7, features=())
     results.write(later(30))
 

@@ -10,18 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid_utils import uuid7
 
+from bentos.ids import check_id, floor_id, from_milliseconds, milliseconds, time_of
 from bentos.records.record import (
-    Noted,
     Record,
+    RecordedWarning,
     Window,
-    check_id,
     decode_lines,
     encode,
     encode_lines,
-    floor_id,
-    from_milliseconds,
-    milliseconds,
-    time_of,
 )
 from tests.records.predictions import DAY, NOON, minutes, name, record
 
@@ -88,7 +84,7 @@ def test_records_as_lines() -> None:
     full = record(
         features=msgspec.Raw(b'{"b": -0.0, "a":"\\u0000\\n"}'),
         scores={"low": 5e-324},
-        warnings=(Noted("/a", "out_of_range"),),
+        warnings=(RecordedWarning("/a", "out_of_range"),),
         label="line\nbreak",
         subject="ab",
         subject_key="k",

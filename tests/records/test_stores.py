@@ -17,18 +17,10 @@ import msgspec
 import pytest
 
 from bentos.errors import StoreDown
-from bentos.records.record import (
-    MOST_REVISIONS,
-    Event,
-    Noted,
-    Record,
-    Version,
-    Window,
-    floor_id,
-    from_milliseconds,
-    milliseconds,
-)
-from bentos.records.store import Store, open_store
+from bentos.ids import floor_id, from_milliseconds, milliseconds
+from bentos.records.opening import open_store
+from bentos.records.record import MOST_REVISIONS, Event, Record, RecordedWarning, Version, Window
+from bentos.records.store import Store
 from tests.records.conftest import KINDS
 from tests.records.predictions import (
     ALL,
@@ -84,7 +76,10 @@ def test_a_record_comes_back_whole(store: Store) -> None:
         consumer="key-1",
         subject="ab" * 32,
         subject_key="2026",
-        warnings=(Noted("/colour", "unknown_category"), Noted("/a~1b", "out_of_range")),
+        warnings=(
+            RecordedWarning("/colour", "unknown_category"),
+            RecordedWarning("/a~1b", "out_of_range"),
+        ),
     )
     bare = record(NOON + MILLISECOND, score=None, label=None, threshold=None)
     store.write([full, bare], is_retry=False)
@@ -152,7 +147,7 @@ def test_text_of_every_unicode_category(store: Store) -> None:
         subject=text,
         subject_key=text,
         scores={text: 0.5},
-        warnings=(Noted(f"/{text}", text),),
+        warnings=(RecordedWarning(f"/{text}", text),),
     )
     store.write([kept], is_retry=False)
     assert list(store.read(ALL)) == [kept]
@@ -540,7 +535,7 @@ _AT_ONCE = """
 import sys
 from pathlib import Path
 from bentos.records.record import decode_lines
-from bentos.records.store import open_store
+from bentos.records.opening import open_store
 records = decode_lines(Path(sys.argv[2]).read_bytes())
 store = open_store(sys.argv[1])
 print("ready", flush=True)

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from bentos import bundle, intake
+from bentos.model import bundle
+from bentos.model.intake import importing
 from tests import models
 from tests.service.checks import rows_of
 from tests.service.driver import App, serving
@@ -27,7 +28,7 @@ def quick(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
         copy = tmp_path_factory.mktemp("quick") / kind
         shutil.copytree(folder, copy)
         (copy / bundle.FOLDER / bundle.GOLDEN).unlink()
-        tags[kind] = intake.import_model(str(copy), name=f"quick-{kind}").tag
+        tags[kind] = importing.import_model(str(copy), name=f"quick-{kind}").tag
     return tags
 
 

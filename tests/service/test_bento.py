@@ -13,7 +13,7 @@ import bentoml
 import pytest
 import yaml
 
-from bentos import intake
+from bentos.model.intake import importing
 from tests import models
 from tests.service.driver import ROOT
 from tests.service.process import server
@@ -84,7 +84,7 @@ def test_served_from_anywhere(
     name, _, version = quick["binary"].partition(":")
     other = models.training_frame(seed=99)
     changed = models.log(models.binary(other), other, tmp_path / "newer", with_bundle=False)
-    newer = intake.import_model(str(changed), name=name).tag
+    newer = importing.import_model(str(changed), name=name).tag
     try:
         assert bentoml.models.get(f"{name}:latest").tag == bentoml.Tag.from_str(newer)
         empty = tmp_path / "empty"

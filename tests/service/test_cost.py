@@ -11,11 +11,11 @@ from typing import Any
 
 import bentoml
 
-from bentos import store
-from bentos.api import Api
-from bentos.metrics import Metrics
-from bentos.records.log import Log
-from bentos.routes import Routes
+from bentos.model import store
+from bentos.records.writer.log import Log
+from bentos.serving.api import Api
+from bentos.serving.app import Routes
+from bentos.serving.metrics import Metrics
 from bentos.settings import Settings
 
 REQUESTS = 640

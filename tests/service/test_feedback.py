@@ -15,7 +15,7 @@ import bentoml
 import pytest
 
 from bentos.records.record import Outcome
-from bentos.records.sqlite import SqliteStore
+from bentos.records.sqlite.store import SqliteStore
 from tests.service.checks import assert_no_name_of_ours, assert_problem, series_of, value_of
 from tests.service.driver import Answer, App, serving
 from tests.service.process import Server

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 
 from bentos.errors import Problem, StoreDown
-from bentos.http import Request, read_subject
-from bentos.records.postgres import PostgresStore
+from bentos.records.postgres.store import PostgresStore
 from bentos.records.record import Record, Window
-from bentos.records.sqlite import SqliteStore
+from bentos.records.sqlite.store import SqliteStore
 from bentos.records.subject import read_keys
+from bentos.serving.http import Request, read_subject
 from tests.records.postgresql import Server as PostgreSQL
 from tests.service.checks import (
     UUID7,

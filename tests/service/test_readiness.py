@@ -13,8 +13,9 @@ import msgspec
 import pandas as pd
 import pytest
 
-from bentos import bundle, intake, integrity, store
-from bentos.store import Provenance
+from bentos.model import bundle, integrity, store
+from bentos.model.intake import importing
+from bentos.model.store import Provenance
 from tests import models
 from tests.service.checks import assert_problem, read_lines, series_of, value_of
 from tests.service.driver import App, serving
@@ -33,7 +34,7 @@ def tag(copied: Path, request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def _imported(folder: Path, name: str) -> Iterator[str]:
-    tag = intake.import_model(str(folder), name=name).tag
+    tag = importing.import_model(str(folder), name=name).tag
     yield tag
     bentoml.models.delete(tag)
 

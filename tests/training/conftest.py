@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from bentos import tracking
+from bentos.model.intake import tracking
 from bentos.training import data, settings, split
 from bentos.training.command import train
 from bentos.training.data import Dataset

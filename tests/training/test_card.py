@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bentos.bundle import Decision
+from bentos.model.bundle import Decision
 from bentos.training import card
 from bentos.training.data import Dataset
 from bentos.training.evaluation import measure

@@ -8,7 +8,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from bentos import bundle
+from bentos.model import bundle
 from bentos.training import registry
 from tests.training.conftest import SMALL, Outcome, make_rows, run
 

@@ -12,7 +12,7 @@ import click
 import httpx
 import pytest
 
-from bentos import intake, tracking
+from bentos.model.intake import importing, tracking
 from bentos.training import demo
 from bentos.training.data import Dataset
 from tests.training.conftest import Outcome
@@ -30,7 +30,7 @@ def client(first: Outcome, folder: Path) -> Iterator[httpx.Client]:
         patch.setenv("TABSERVE_DATA_DIR", str(folder))
         patch.chdir(ROOT)
         tracking.configure()
-        patch.setenv("TABSERVE_MODEL", intake.import_model("models:/credit-default/1").tag)
+        patch.setenv("TABSERVE_MODEL", importing.import_model("models:/credit-default/1").tag)
         with demo.service(demo.free_port()) as client:
             yield client
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bentos import bundle
+from bentos.model import bundle
 from bentos.training import evidence
 from bentos.training.candidates import fit_lightgbm
 from bentos.training.settings import EvidenceSettings, Settings

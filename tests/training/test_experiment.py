@@ -12,7 +12,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.models import get_model_info
 
-from bentos import bundle
+from bentos.model import bundle
 from bentos.training import registry
 from bentos.training.data import Dataset
 from tests.training.conftest import Outcome

@@ -13,7 +13,7 @@ from lightgbm import LGBMClassifier, LGBMRegressor
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from bentos.tracking import open_experiment
+from bentos.model.intake.tracking import open_experiment
 from bentos.training import registry
 from bentos.training.data import Dataset
 from bentos.training.registry import CHALLENGER, CHAMPION, IncomparableError

@@ -1,0 +1,60 @@
+"""Ids of predictions and requests, and the time inside them.
+
+An id is a UUIDv7 (RFC 9562, section 5.7): its first 48 bits are milliseconds since 1970, so
+an id alone says when its prediction was made.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from uuid_utils import uuid7
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+# Matches an id as we write it, whole; None for anything else.
+is_id = re.compile(PATTERN.strip("^$")).fullmatch
+
+
+def new_id() -> str:
+    """Make an id of this moment, unique across processes."""
+    return str(uuid7())
+
+
+def milliseconds(time: datetime) -> int:
+    """Milliseconds since 1970, UTC, rounded down."""
+    return (time - EPOCH) // _MILLISECOND
+
+
+def from_milliseconds(count: int) -> datetime:
+    """The time that is so many milliseconds after 1970, UTC."""
+    return EPOCH + count * _MILLISECOND
+
+
+def start_of_day(time: datetime) -> datetime:
+    """The midnight, UTC, with which the day of a time began."""
+    return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def time_of(prediction_id: str) -> datetime:
+    """When an id was made. Raises ValueError for what is no UUIDv7 as we write it."""
+    check_id(prediction_id)
+    try:
+        return from_milliseconds(int(prediction_id[:8] + prediction_id[9:13], 16))
+    except OverflowError:
+        raise ValueError("the time in the id is beyond the year 9999") from None
+
+
+def check_id(prediction_id: str) -> None:
+    """Raise ValueError for what is no UUIDv7 in lower case with its four hyphens."""
+    if is_id(prediction_id) is None:
+        raise ValueError("not a prediction id: it must be a UUIDv7 in lower case")
+
+
+def floor_id(time: datetime) -> str:
+    """The least UUID of a millisecond: ids of that millisecond and later are not below it."""
+    digits = f"{max(0, milliseconds(time)):012x}"
+    return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"

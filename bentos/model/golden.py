@@ -1,0 +1,103 @@
+"""Golden rows: the scores that the model gave when it was trained, and gives still.
+
+`python -m bentos.model.golden MODEL_DIR` scores them with MLflow's own loader and prints the
+scores as JSON. The service runs it as a process of its own, so that a worker never
+carries MLflow in memory.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from bentos.errors import IntegrityError
+from bentos.model.engines.predictor import Scores
+from bentos.model.validation import EncodedRow
+
+FILE = "golden.json"
+
+# The largest difference that is no difference: doubles of the order of one, summed over
+# some hundred trees in the same order, agree to the last bits.
+TOLERANCE = 1e-12
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows as a client would send them, each with its scores: one, or one a class."""
+
+    rows: list[msgspec.Raw]
+    scores: list[list[float]]
+
+
+def read(data: bytes) -> Golden:
+    """Read golden rows. Raises IntegrityError where the file is not one."""
+    try:
+        golden = msgspec.json.decode(data, type=Golden)
+    except msgspec.MsgspecError as error:
+        raise IntegrityError(f"{FILE} cannot be read: {error}") from None
+    if len(golden.rows) != len(golden.scores) or not golden.rows:
+        raise IntegrityError(f"{FILE} has no rows, or another number of rows than of scores")
+    if len({len(scores) for scores in golden.scores}) != 1:
+        raise IntegrityError(f"{FILE} has rows with different numbers of scores")
+    return golden
+
+
+def check(golden: Golden, scores: Scores, path: str) -> None:
+    """Compare scores, float64 of shape (rows,) or (rows, classes), with the golden ones.
+
+    Raises IntegrityError naming the first row that is off by more than TOLERANCE; `path`
+    says who scored.
+    """
+    expected = np.array(golden.scores, dtype=np.float64)
+    actual = scores.reshape(len(scores), -1)
+    if actual.shape != expected.shape:
+        raise IntegrityError(
+            f"golden rows have scores of shape {expected.shape}, {path} gave {actual.shape}"
+        )
+    # Written so that a NaN on either side is a difference.
+    off = ~(np.abs(actual - expected) <= TOLERANCE)
+    if off.any():
+        row = int(np.flatnonzero(off.any(axis=1))[0])
+        raise IntegrityError(
+            f"golden row {row} of {len(expected)}: {path} gives another score than the model "
+            f"gave in training ({int(off.any(axis=1).sum())} rows differ)"
+        )
+
+
+def parse_scores(output: bytes) -> Scores:
+    """Read what `main` printed: float64 of shape (rows,) or (rows, classes).
+
+    Only the last line: a library may have printed before.
+    """
+    return np.array(msgspec.json.decode(output.strip().rpartition(b"\n")[2]), dtype=np.float64)
+
+
+def encode_rows(
+    golden: Golden, read_row: Callable[[bytes], tuple[EncodedRow, object]]
+) -> list[EncodedRow]:
+    """Take golden rows through the way of a request body."""
+    return [read_row(bytes(row))[0] for row in golden.rows]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Score the golden rows of a model folder with MLflow's loader; print JSON scores."""
+    from bentos.model import contract
+    from bentos.model.engines import pyfunc
+    from bentos.model.frame import Framer
+    from bentos.model.json_rows import RowReader
+    from bentos.model.validation import Encoder
+
+    model_dir = Path(arguments[0])
+    served = contract.load((model_dir / "tabserve" / "contract.json").read_bytes())
+    golden = read((model_dir / "tabserve" / FILE).read_bytes())
+    rows = encode_rows(golden, RowReader(Encoder(served)).read_row)
+    call, _ = pyfunc.load(model_dir)
+    scores = pyfunc.PyfuncPredictor(served, call).predict(Framer(served).frame(rows))
+    sys.stdout.write(msgspec.json.encode(scores.tolist()).decode() + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

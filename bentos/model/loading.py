@@ -1,0 +1,121 @@
+"""A stored model made ready to answer, and the proofs that it must pass first."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from bentos.errors import IntegrityError
+from bentos.model import engine, golden
+from bentos.model.engines.predictor import Scores
+from bentos.model.json_rows import RowReader
+from bentos.model.scoring import Scorer
+from bentos.model.store import FOLDER, StoredModel
+from bentos.model.validation import Encoder
+from bentos.settings import Settings
+
+
+class LoadedModel:
+    """One model as the routes use it: everything that depends on its contract, made once."""
+
+    def __init__(self, stored: StoredModel, settings: Settings) -> None:
+        self.stored = stored
+        self.contract = stored.contract
+        self.reader = RowReader(Encoder(stored.contract, settings.unknown_category))
+        path = stored.folder / FOLDER / golden.FILE
+        self.golden = golden.read(path.read_bytes()) if path.is_file() else None
+        self._golden_rows = (
+            [] if self.golden is None else golden.encode_rows(self.golden, self.reader.read_row)
+        )
+        self.engine = engine.choose(stored, settings, self._golden_rows)
+        self.scorer = Scorer(stored.contract, self.engine.predictor)
+        reference = {"name": stored.name, "version": stored.version}
+        self.reference = msgspec.Raw(msgspec.json.encode(reference))
+        self.model_json = msgspec.json.encode(_description(stored, self.engine.name))
+
+    def prove(self) -> None:
+        """Score the golden rows on the way that requests take. Raises IntegrityError."""
+        if self.golden is not None:
+            scores = self.scorer.predict(self._golden_rows)
+            golden.check(self.golden, scores, "the serving path")
+
+    async def prove_with_mlflow(self) -> bool:
+        """Score the golden rows with MLflow's own loader, in a process of its own.
+
+        Gives False where there is nothing to compare: no golden rows, or no mlflow here.
+        Raises IntegrityError.
+        """
+        if self.golden is None or importlib.util.find_spec("mlflow") is None:
+            return False
+        scores = await _rescore(self.stored.folder)
+        golden.check(self.golden, scores, "MLflow's own loader")
+        return True
+
+
+async def _rescore(folder: Path) -> Scores:
+    # The worker's metrics directory is not this process's to write to.
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"
+    }
+    search = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path[1:]])
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bentos.model.golden",
+        str(folder),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**environment, "PYTHONPATH": search, "MLFLOW_DISABLE_TELEMETRY": "true"},
+    )
+    try:
+        output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        # The last line of a traceback is `Type: message`, and a message may quote a row.
+        last = errors.decode(errors="replace").strip().rpartition("\n")[2]
+        kind = last.partition(":")[0].rpartition(".")[2]
+        what = kind if kind.isidentifier() else f"exit code {process.returncode}"
+        raise IntegrityError(f"MLflow's own loader cannot score the golden rows: {what}")
+    return golden.parse_scores(output)
+
+
+def _description(stored: StoredModel, engine_name: str) -> dict[str, object]:
+    made, provenance = stored.contract, stored.provenance
+    return {
+        "name": stored.name,
+        "version": stored.version,
+        "imported": stored.created,
+        "mlflow": {
+            "run_id": provenance.mlflow_run_id,
+            "registry_name": provenance.registry_name,
+            "registry_version": provenance.registry_version,
+            "flavor": provenance.flavor,
+        },
+        "digest": provenance.digest,
+        "engine": engine_name,
+        "task": made.task,
+        "classes": made.classes,
+        # `score` is the probability of this class.
+        "score_class": made.classes[1] if made.task == "binary" and made.classes else None,
+        "threshold": made.threshold,
+        "threshold_method": made.threshold_method,
+        "contract_hash": made.hash,
+        "features": [
+            {
+                **feature.interface,
+                "description": feature.description,
+                "profile": feature.profile,
+            }
+            for feature in made.features
+        ],
+        "metrics": provenance.metrics,
+        "dependencies": provenance.packages,
+    }

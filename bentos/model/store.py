@@ -1,0 +1,114 @@
+"""Models in the Bento store: where their files are, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import bentoml
+import msgspec
+import yaml
+
+from bentos.errors import ConfigurationError, IntegrityError
+from bentos.model import contract, integrity
+from bentos.model.contract import Contract
+from bentos.model.engines import compilation
+from bentos.settings import Settings
+
+# BentoML's MLflow import puts the model's folder here.
+MLFLOW_FOLDER = "mlflow_model"
+# What the intake adds to that folder.
+FOLDER = "tabserve"
+CONTRACT = "contract.json"
+BOOSTER = "booster.txt"
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """The metadata that the intake records with a model."""
+
+    digest: str
+    files: dict[str, str]
+    source: str = ""
+    mlflow_run_id: str = ""
+    registry_name: str = ""
+    registry_version: str = ""
+    flavor: str = ""
+    signature: str = ""
+    contract_hash: str = ""
+    metrics: dict[str, float] = {}
+    packages: dict[str, str] = {}
+
+
+class StoredModel(msgspec.Struct, frozen=True):
+    """One model of the store, checked against what was imported."""
+
+    name: str
+    version: str
+    created: str
+    folder: Path
+    provenance: Provenance
+    contract: Contract
+
+
+def identify(files: Mapping[str, str]) -> str:
+    """One digest for a model: over all its files but the library of compiled trees.
+
+    Compilers differ from machine to machine, and a model is the same with and without.
+    """
+    built = {f"{FOLDER}/{name}" for name in (compilation.LIBRARY, compilation.BUILD)}
+    return integrity.digest_of({name: files[name] for name in files if name not in built})
+
+
+def find_tag(settings: Settings, project: Path) -> str:
+    """Say which Bento model to serve.
+
+    `TABSERVE_MODEL` if it is set; inside a built Bento (`project` is its `src` folder)
+    the tag that it was built with; else the default of the setting.
+    """
+    manifest = project.parent / "bento.yaml"
+    if "model" not in settings.model_fields_set and manifest.is_file():
+        for service in yaml.safe_load(manifest.read_text())["services"]:
+            for model in service["models"]:
+                return str(model["tag"])
+    return settings.model
+
+
+def require(tag: str) -> None:
+    """Raise ConfigurationError, saying what to do, if the store has no such model."""
+    try:
+        bentoml.models.get(tag)
+    except (bentoml.exceptions.BentoMLException, ValueError):
+        raise ConfigurationError(
+            f"the Bento store has no model {tag}: bring it in with "
+            "`tabserve import models:/NAME@ALIAS`, or name another with TABSERVE_MODEL"
+        ) from None
+
+
+def open_model(stored: bentoml.Model) -> StoredModel:
+    """Read a model of the store.
+
+    Raises IntegrityError where it was not imported by tabserve, or where a file is not
+    what was imported.
+    """
+    folder = Path(stored.path) / MLFLOW_FOLDER
+    try:
+        provenance = msgspec.convert(dict(stored.info.metadata), Provenance)
+    except msgspec.ValidationError:
+        raise IntegrityError(
+            f"{stored.tag} was not imported by `tabserve import`: it has no digest"
+        ) from None
+    if identify(provenance.files) != provenance.digest:
+        raise IntegrityError("model.yaml changed since the model was imported")
+    integrity.check_files(folder, provenance.files)
+    try:
+        made = contract.load((folder / FOLDER / CONTRACT).read_bytes())
+    except ValueError as error:
+        raise IntegrityError(str(error)) from None
+    return StoredModel(
+        name=stored.tag.name,
+        version=str(stored.tag.version),
+        created=stored.info.creation_time.isoformat(),
+        folder=folder,
+        provenance=provenance,
+        contract=made,
+    )

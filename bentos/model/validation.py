@@ -1,0 +1,333 @@
+"""Rows against the contract: checked, put in order by name, encoded to numbers.
+
+Pure. Two ways lead to the same encoded row:
+
+- `row_type` and `encode`: a typed decoder makes a struct from good input at once;
+- `validate`: looks at plain decoded values and lists every fault of a row.
+
+What the first accepts, the second accepts with the same result; what the first cannot
+take is left to the second. A property test holds them together.
+
+An encoded row is a tuple in contract order: float, int or bool for numbers, the
+category's code as float, str for text, None for missing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from bentos.errors import Fault, FaultCode
+from bentos.model.contract import FLOAT32_MAX, INTEGER_LIMITS, Category, Contract, Feature
+
+EncodedValue = float | int | bool | str | None
+EncodedRow = tuple[EncodedValue, ...]
+UnknownCategory = Literal["refuse", "missing"]
+
+_NOT_FOUND = object()
+
+# Wrong names listed one by one, of one row; what is beyond is counted in one fault.
+MAX_NAMES = 20
+# Wrong names of one request for which the nearest is looked up: each takes milliseconds
+# where a model has hundreds of features.
+MAX_HINTS = 5
+
+
+class JsonObject(dict[str, object]):
+    """A decoded JSON object that remembers which keys came twice, by position."""
+
+    duplicates: tuple[tuple[int, str], ...] = ()
+
+
+class NotFinite:
+    """Stands for a number that JSON does not have: NaN, Infinity, or one beyond float64."""
+
+
+NOT_FINITE = NotFinite()
+
+
+def escape_pointer(name: str) -> str:
+    """Write a name as one token of a JSON pointer (RFC 6901, section 3)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def row_type(contract: Contract) -> type[msgspec.Struct]:
+    """Make the struct that a typed decoder fills from one JSON object, by feature name.
+
+    Fields are `f0`, `f1`, ... in contract order, so that any feature name will do.
+    """
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    renamed: dict[str, str] = {}
+    for position, feature in enumerate(contract.features):
+        field = f"f{position}"
+        renamed[field] = feature.name
+        annotation = _value_type(feature)
+        if feature.is_nullable:
+            annotation = annotation | None
+        if feature.optional:
+            fields.append((field, annotation | msgspec.UnsetType, msgspec.UNSET))
+        else:
+            fields.append((field, annotation))
+    return msgspec.defstruct(
+        "Row",
+        fields,
+        rename=renamed,
+        forbid_unknown_fields=True,
+        kw_only=True,
+        gc=False,
+    )
+
+
+def _value_type(feature: Feature) -> Any:
+    if feature.kind == "float":
+        if feature.dtype == "float":
+            return Annotated[float, msgspec.Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
+        return float
+    if feature.kind == "integer":
+        low, high = INTEGER_LIMITS[feature.dtype]
+        return Annotated[int, msgspec.Meta(ge=low, le=high)]
+    if feature.kind == "boolean":
+        return bool
+    if feature.kind == "category":
+        types = {type(category) for category in feature.categories or ()}
+        # A mixture of types would need a union that JSON cannot tell apart: `encode`
+        # refuses what it does not know, and the slow way decides.
+        return types.pop() if len(types) == 1 else str
+    return str
+
+
+class Hints:
+    """Finds the nearest known names, for a limited number of unknown ones.
+
+    The search is far dearer than the rest of a row's checks, so one request gets few.
+    """
+
+    def __init__(self, budget: int = MAX_HINTS) -> None:
+        self._budget = budget
+        self._found: dict[str, str | None] = {}
+
+    def nearest(self, name: str, known: Iterable[str]) -> str | None:
+        """The known name nearest to an unknown one, if one is near and the budget lasts."""
+        if name not in self._found and len(self._found) < self._budget:
+            # Longer names are nobody's typing mistake.
+            matches = difflib.get_close_matches(name, known, n=1) if len(name) <= 100 else []
+            self._found[name] = matches[0] if matches else None
+        return self._found.get(name)
+
+
+class Encoder:
+    """Turns rows into encoded rows under one contract."""
+
+    def __init__(self, contract: Contract, unknown_category: UnknownCategory = "refuse") -> None:
+        self.contract = contract
+        self.unknown_category = unknown_category
+        # (field, category -> code) of each feature with categories. A code is the
+        # category's place in the list that training kept (LightGBM's pandas_categorical).
+        self._codes: tuple[tuple[str, dict[object, float | None]], ...] = tuple(
+            (
+                f"f{position}",
+                {None: None} | {value: float(code) for code, value in enumerate(categories)},
+            )
+            for position, feature in enumerate(contract.features)
+            if (categories := feature.categories) is not None
+        )
+        self._optional = tuple(
+            f"f{position}" for position, feature in enumerate(contract.features) if feature.optional
+        )
+        self._checks = tuple(_check_for(feature) for feature in contract.features)
+
+    def encode(self, row: msgspec.Struct) -> EncodedRow | None:
+        """Encode a struct of `row_type`, which is used up by it.
+
+        None where a category is unknown: then `validate` decides.
+        """
+        # In place: the struct was made for this, and a tuple is made of it but once.
+        for field in self._optional:
+            if getattr(row, field) is msgspec.UNSET:
+                setattr(row, field, None)
+        try:
+            for field, codes in self._codes:
+                setattr(row, field, codes[getattr(row, field)])
+        except KeyError:
+            return None
+        return msgspec.structs.astuple(row)
+
+    def count_members(self, row: msgspec.Struct) -> int:
+        """Count the features that a struct of `row_type` was given."""
+        if not self._optional:
+            return len(self._checks)
+        left_out = sum(getattr(row, field) is msgspec.UNSET for field in self._optional)
+        return len(self._checks) - left_out
+
+    def validate(
+        self, row: object, pointer: str = "", hints: Hints | None = None
+    ) -> tuple[EncodedRow | None, list[Fault]]:
+        """Check one decoded JSON value; give the encoded row, or every fault it has.
+
+        With `unknown_category="missing"` an unknown category is encoded as missing and
+        still reported, as the only kind of fault that comes beside a row.
+        """
+        if not isinstance(row, dict):
+            return None, [Fault(pointer, "wrong_type", "must be an object of named features")]
+        faults: list[Fault] = []
+        tolerated: list[Fault] = []
+        faults.extend(self._unknown_names(row, pointer, hints or Hints()))
+        values: list[EncodedValue] = []
+        for feature, check in zip(self.contract.features, self._checks, strict=True):
+            place = f"{pointer}/{escape_pointer(feature.name)}"
+            value = row.get(feature.name, _NOT_FOUND)
+            if value is _NOT_FOUND:
+                if not feature.optional:
+                    faults.append(Fault(place, "missing", "is required"))
+                values.append(None)
+                continue
+            encoded, code = check(value)
+            if code is None:
+                values.append(encoded)
+                continue
+            fault = Fault(place, code, _explain(feature, code))
+            if code == "unknown_category" and self.unknown_category == "missing":
+                tolerated.append(fault)
+                values.append(None)
+            else:
+                faults.append(fault)
+        if faults:
+            return None, faults
+        return tuple(values), tolerated
+
+    def _unknown_names(self, row: dict[str, object], pointer: str, hints: Hints) -> Iterable[Fault]:
+        known = self.contract.positions
+        # A name that is not the model's is the client's own text: it is placed by number.
+        unknown = [(number, name) for number, name in enumerate(row, start=1) if name not in known]
+        for number, name in unknown[:MAX_NAMES]:
+            nearest = hints.nearest(str(name), known)
+            hint = f"; the nearest is '{nearest}'" if nearest else ""
+            detail = f"member {number} is not a feature of this model{hint}"
+            yield Fault(pointer, "unknown_feature", detail)
+        duplicates = row.duplicates if isinstance(row, JsonObject) else ()
+        for number, name in duplicates[:MAX_NAMES]:
+            place = f"{pointer}/{escape_pointer(name)}" if name in known else pointer
+            yield Fault(place, "duplicate_key", f"member {number} repeats an earlier key")
+        more = max(0, len(unknown) - MAX_NAMES) + max(0, len(duplicates) - MAX_NAMES)
+        if more:
+            yield Fault(pointer, "unknown_feature", f"{more} more members are wrong in these ways")
+
+
+Check = Callable[[Any], tuple[EncodedValue, FaultCode | None]]
+
+
+def _check_for(feature: Feature) -> Check:
+    if feature.kind == "float":
+        check = _float_check(FLOAT32_MAX if feature.dtype == "float" else math.inf)
+    elif feature.kind == "integer":
+        check = _integer_check(*INTEGER_LIMITS[feature.dtype])
+    elif feature.kind == "boolean":
+        check = _boolean_check
+    elif feature.kind == "category":
+        check = _category_check(feature.categories or ())
+    else:
+        check = _text_check
+    is_nullable = feature.is_nullable
+
+    def checked(value: Any) -> tuple[EncodedValue, FaultCode | None]:
+        if value is None:
+            return None, None if is_nullable else "not_nullable"
+        if value is NOT_FINITE:
+            return None, "not_finite"
+        return check(value)
+
+    return checked
+
+
+def _float_check(limit: float) -> Check:
+    def check(value: Any) -> tuple[EncodedValue, FaultCode | None]:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None, "wrong_type"
+        try:
+            number = float(value)
+        except OverflowError:
+            return None, "not_finite"
+        if not math.isfinite(number):
+            return None, "not_finite"
+        return (number, None) if abs(number) <= limit else (None, "out_of_bounds")
+
+    return check
+
+
+def _integer_check(low: int, high: int) -> Check:
+    def check(value: Any) -> tuple[EncodedValue, FaultCode | None]:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None, "wrong_type"
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                return None, "not_finite"
+            # 3.0 is an integer to JSON Schema, and some clients know no other numbers.
+            if not value.is_integer():
+                return None, "wrong_type"
+            value = int(value)
+        return (value, None) if low <= value <= high else (None, "out_of_bounds")
+
+    return check
+
+
+def _boolean_check(value: Any) -> tuple[EncodedValue, FaultCode | None]:
+    return (value, None) if isinstance(value, bool) else (None, "wrong_type")
+
+
+def _text_check(value: Any) -> tuple[EncodedValue, FaultCode | None]:
+    if not isinstance(value, str):
+        return None, "wrong_type"
+    # A lone surrogate is no Unicode text and cannot be stored or sent on.
+    return (None, "malformed") if not _is_text(value) else (value, None)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _category_check(categories: tuple[Category, ...]) -> Check:
+    codes = {value: float(code) for code, value in enumerate(categories)}
+    types = {type(value) for value in categories}
+    takes_numbers = bool(types & {int, float})
+
+    def check(value: Any) -> tuple[EncodedValue, FaultCode | None]:
+        # In Python True == 1; in JSON a boolean is never a number, nor a number a boolean.
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (type(value) in types or (is_number and takes_numbers)):
+            return None, "wrong_type"
+        code = codes.get(value)
+        return (code, None) if code is not None else (None, "unknown_category")
+
+    return check
+
+
+_EXPECTED = {
+    "float": "a JSON number",
+    "integer": "a JSON integer",
+    "boolean": "true or false",
+    "category": "one of the model's categories",
+    "text": "a JSON string",
+}
+
+
+def _explain(feature: Feature, code: FaultCode) -> str:
+    if code == "not_nullable":
+        return "may not be null"
+    if code == "not_finite":
+        return "must be a finite number: JSON has no NaN and no infinity"
+    if code == "out_of_bounds":
+        return f"does not fit the column type '{feature.dtype}' exactly"
+    if code == "unknown_category":
+        return "is not one of the model's categories: GET /v1/model lists them"
+    if code == "malformed":
+        return "is not well-formed Unicode text"
+    null = " or null" if feature.is_nullable else ""
+    return f"must be {_EXPECTED[feature.kind]}{null}"

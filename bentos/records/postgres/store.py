@@ -1,0 +1,401 @@
+"""The log in PostgreSQL, 14 or newer: for a cluster.
+
+Partitioned by UTC day in a schema of its own, `tabserve`. It works for the schema's owner,
+for members of `tabserve_service`, who write and cannot read, and for members of
+`tabserve_drift`, who read without seeing whom a prediction is about or who asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import msgspec
+from psycopg import errors
+
+from bentos.errors import RowsRefused, StoreDown
+from bentos.ids import from_milliseconds, start_of_day, time_of
+from bentos.records.postgres import erasure, schema, session
+from bentos.records.postgres import rows as row_codec
+from bentos.records.postgres.session import Connection
+from bentos.records.record import (
+    MOST_REVISIONS,
+    Environment,
+    Event,
+    Outcome,
+    OutcomeStatus,
+    Record,
+    Registration,
+    Version,
+    Window,
+    encode,
+    to_outcome,
+)
+
+_FIRST_DAY = date(1970, 1, 1)
+
+_COPY = f"COPY {{}} ({row_codec.COLUMNS}) FROM STDIN (FORMAT BINARY)"
+_MAKE_INCOMING = (
+    f"CREATE TEMP TABLE IF NOT EXISTS incoming ({row_codec.DEFINITIONS}) ON COMMIT DELETE ROWS"
+)
+_TAKE_INCOMING = (
+    f"INSERT INTO tabserve.predictions ({row_codec.COLUMNS}) "  # noqa: S608 - our own column names
+    f"SELECT {row_codec.COLUMNS} FROM pg_temp.incoming ON CONFLICT DO NOTHING"
+)
+
+_MS = "(extract(epoch FROM {}) * 1000)::int8"
+_OUTCOME = f"id::text, outcome, revision, {_MS.format('received')}"
+
+# The last 32 bits of an id are random: beginning at the seed, round the circle.
+_TAIL = "substring(uuid_send(id) FROM 13)"
+
+
+class PostgresStore:
+    """A prediction log in a PostgreSQL database."""
+
+    # A COPY costs some 250 us of this process's time, and each of its rows about 3 us.
+    max_rows = 4096
+    gather_seconds = 0.0
+
+    def __init__(self, url: str) -> None:
+        """Raises ConfigurationError for what is no URL of PostgreSQL."""
+        self._parameters = session.read_url(url)
+        self._connection: Connection | None = None
+        # Days whose partitions are known to be there, counted from 1970.
+        self._days: set[int] = set()
+        self._sees_all: bool | None = None
+
+    def prepare(self) -> None:
+        """Connect, migrate the schema where it is old, and make the coming partitions."""
+        with self._working(is_patient=True) as connection:
+            schema.bring_up_to_date(connection)
+            schema.make_ahead(connection)
+
+    def check(self) -> None:
+        """Connect and look at the schema."""
+        with self._working(is_patient=True) as connection:
+            schema.check_schema(connection)
+
+    def register(self, registration: Registration, environment: Environment) -> None:
+        """Write down a model version and an environment, unless they are known."""
+        with self._working() as connection, connection.transaction():
+            connection.execute(
+                "INSERT INTO tabserve.registrations VALUES (%s, %s, %s, %b) ON CONFLICT DO NOTHING",
+                (
+                    registration.model,
+                    registration.version,
+                    encode(registration.bare).decode(),
+                    registration.reference,
+                ),
+            )
+            connection.execute(
+                "INSERT INTO tabserve.environments VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                (environment.id, bytes(environment.document).decode()),
+            )
+
+    def write(self, records: Sequence[Record], *, is_retry: bool) -> None:
+        """Store all records or none; what is there by its id stays as it is.
+
+        A retry goes through a temporary table: COPY itself cannot leave out what is there.
+        """
+        if not records:
+            return
+        try:
+            rows, days = row_codec.to_rows(records)
+        except (TypeError, ValueError) as error:
+            raise RowsRefused(f"a record cannot be encoded: {type(error).__name__}") from None
+        with self._working() as connection:
+            self._make_days(connection, days)
+            try:
+                (_merge if is_retry else _append)(connection, rows)
+            except errors.UniqueViolation:
+                _merge(connection, rows)
+            except errors.CheckViolation:
+                # Our tables have no checks: somebody dropped a partition that we knew.
+                self._days.clear()
+                self._make_days(connection, days)
+                _merge(connection, rows)
+
+    def read(self, window: Window) -> Iterator[Record]:
+        """The records of a window by id, streaming, as they were when it began."""
+        condition, parameters = row_codec.where(window)
+        with self._reading() as connection:
+            statement = self._select(connection, condition)
+        return map(row_codec.to_record, self._rows(statement, parameters))
+
+    def get(self, prediction_id: str) -> Record | None:
+        """One record by its id."""
+        key = _key(prediction_id)
+        if key is None:
+            return None
+        with self._reading() as connection:
+            statement = self._select(connection, "time = %s AND id = %s")
+            row = connection.execute(statement, key, binary=True).fetchone()
+        return None if row is None else row_codec.to_record(row)
+
+    def versions(self, window: Window) -> list[Version]:
+        """Which model versions made predictions in a window, and how many."""
+        condition, parameters = row_codec.where(window)
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT model, version, contract, count(*) FROM {self._source(connection)} "  # noqa: S608 - our own text
+                f"WHERE {condition} GROUP BY 1, 2, 3 "
+                'ORDER BY model COLLATE "C", version COLLATE "C", contract COLLATE "C"'.encode(),
+                parameters,
+            ).fetchall()
+        return [Version(*row) for row in rows]
+
+    def sample(self, window: Window, rows: int, seed: int) -> list[Record]:
+        """At most so many records of a window, picked by the random end of their ids."""
+        condition, parameters = row_codec.where(window)
+        start = (seed % 2**32).to_bytes(4, "big")
+        with self._reading() as connection:
+            picked = (
+                f"SELECT time, id FROM {self._source(connection)} WHERE {condition} "  # noqa: S608 - our own text
+                f"ORDER BY {_TAIL} < %s, {_TAIL}, id LIMIT %s"
+            )
+            found = connection.execute(
+                self._select(connection, f"(time, id) IN ({picked})"),
+                (*parameters, start, rows),
+                binary=True,
+            ).fetchall()
+        return list(map(row_codec.to_record, found))
+
+    def registration(self, model: str, version: str) -> Registration | None:
+        """What was registered of a model version."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT document::text, reference FROM tabserve.registrations "
+                "WHERE model = %s AND version = %s",
+                (model, version),
+                binary=True,
+            ).fetchone()
+        if row is None:
+            return None
+        bare = msgspec.json.decode(row[0], type=Registration)
+        return msgspec.structs.replace(bare, reference=row[1])
+
+    def environment(self, environment_id: str) -> Environment | None:
+        """What was registered under an environment's id."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT document::text FROM tabserve.environments WHERE id = %s",
+                (environment_id,),
+            ).fetchone()
+        return None if row is None else Environment(environment_id, msgspec.Raw(row[0]))
+
+    def find(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Model and version of each prediction that is stored, by its id."""
+        keys = [key for key in map(_key, ids) if key is not None]
+        if not keys:
+            return {}
+        times, known = zip(*keys, strict=True)
+        with self._working() as connection:
+            rows = connection.execute(
+                "SELECT id::text, model, version "
+                "FROM tabserve.find_predictions(%s::timestamptz[], %s::uuid[])",
+                (list(times), list(known)),
+            ).fetchall()
+        return {name: (model, version) for name, model, version in rows}
+
+    def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[OutcomeStatus]:
+        """Store outcomes `(id, outcome, request_id)`; gives for each what became of it."""
+        if not outcomes:
+            return []
+        ids, values, request_ids = (list(column) for column in zip(*outcomes, strict=True))
+        try:
+            times = [time_of(prediction_id) for prediction_id in ids]
+        except ValueError:
+            raise RowsRefused("an outcome has an id that is no UUIDv7") from None
+        with self._working() as connection:
+            self._make_days(connection, {(time.date() - _FIRST_DAY).days for time in times})
+            row = connection.execute(
+                "SELECT tabserve.add_outcomes("
+                "%s::timestamptz[], %s::uuid[], %s::text[], %s::text[], %s)",
+                (times, ids, values, request_ids, MOST_REVISIONS),
+            ).fetchone()
+        return [] if row is None else list(row[0])
+
+    def outcomes(self, window: Window) -> Iterator[Outcome]:
+        """The last revision of each outcome of a window's predictions, by id, streaming."""
+        condition, parameters = row_codec.where(window)
+        with self._reading() as connection:
+            source = self._source(connection)
+        # The request of an outcome and that of its prediction have one name: only the
+        # table of the outcomes is asked for it.
+        request = "outcome.request_id" if self._sees_all else "''"
+        rows = self._rows(
+            f"SELECT DISTINCT ON (time, id) {_OUTCOME}, {request} "  # noqa: S608 - our own text
+            f"FROM tabserve.outcomes AS outcome JOIN {source} AS prediction USING (time, id) "
+            f"WHERE {condition} ORDER BY time, id, revision DESC".encode(),
+            parameters,
+        )
+        return (to_outcome(row) for row in rows)
+
+    def revisions(self, prediction_id: str) -> list[Outcome]:
+        """Every revision of one prediction's outcome, the first one first."""
+        key = _key(prediction_id)
+        if key is None:
+            return []
+        with self._reading() as connection:
+            self._source(connection)
+            request = "request_id" if self._sees_all else "''"
+            rows = connection.execute(
+                f"SELECT {_OUTCOME}, {request} FROM tabserve.outcomes "  # noqa: S608 - our own text
+                "WHERE time = %s AND id = %s ORDER BY revision".encode(),
+                key,
+            ).fetchall()
+        return [to_outcome(row) for row in rows]
+
+    def of_subject(self, tokens: Sequence[str]) -> Iterator[Record]:
+        """The records of one subject under any of its tokens, by id.
+
+        Those in a partition that a retention detached and did not drop, too; one that is at
+        work is waited for.
+        """
+        with self._alone() as connection:
+            connection.execute("SET statement_timeout = 0")
+            yield from erasure.read_subject(connection, tokens)
+
+    def forget(self, tokens: Sequence[str], now: datetime) -> dict[str, int]:
+        """Erase a subject's rows, in partitions that a retention left detached too; bar late ones.
+
+        No query finds them afterwards. Their bytes stay in the files until the server writes
+        over them: in the free space of their pages, and in its write-ahead log.
+        """
+        with self._working(is_patient=True) as connection:
+            erasure.bar(connection, tokens, now)
+            erased, parts = erasure.erase(connection, tokens)
+        # Where this fails, or an old reader still sees a row, the server's own does it later.
+        with suppress(StoreDown), self._alone() as connection:
+            erasure.vacuum(connection, parts)
+        return erased
+
+    def scrub(self) -> None:
+        """Nothing: the server's own vacuum takes what `forget` could not."""
+
+    def drop_before(self, time: datetime) -> dict[str, int]:
+        """Drop the partitions of the days before the one that `time` is in, UTC.
+
+        Neither writers nor readers wait for it; it waits for readers of the log.
+        """
+        # On a connection of its own, which takes its lock and its settings with it.
+        with self._alone() as connection:
+            dropped = erasure.drop_days(connection, start_of_day(time))
+        self._days.clear()
+        return dropped
+
+    def note(self, event: Event) -> None:
+        """Write down something that was done to the log."""
+        with self._working() as connection:
+            connection.execute(
+                "INSERT INTO tabserve.events (time, action, details) VALUES (%s, %s, %s)",
+                (event.time, event.action, encode(event.details).decode()),
+            )
+
+    def events(self) -> list[Event]:
+        """What was done to the log, the first one first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {_MS.format('time')}, action, details::text FROM tabserve.events "  # noqa: S608 - our own text
+                "ORDER BY number".encode()
+            ).fetchall()
+        return [Event(from_milliseconds(t), a, msgspec.json.decode(d)) for t, a, d in rows]
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        connection, self._connection = self._connection, None
+        self._days.clear()
+        if connection is not None:
+            connection.close()
+
+    def _make_days(self, connection: Connection, days: set[int]) -> None:
+        if missing := days - self._days:
+            dates = [_FIRST_DAY + timedelta(day) for day in missing]
+            schema.make_partitions(connection, dates)
+            self._days |= missing
+
+    def _source(self, connection: Connection) -> str:
+        # Read through the view that hides subjects, unless this role may see them.
+        if self._sees_all is None:
+            row = connection.execute(
+                "SELECT has_table_privilege('tabserve.predictions', 'SELECT')"
+            ).fetchone()
+            self._sees_all = row is not None and bool(row[0])
+        return "tabserve.predictions" if self._sees_all else "tabserve.drift_predictions"
+
+    def _select(self, connection: Connection, condition: str) -> bytes:
+        source = self._source(connection)
+        columns = row_codec.selected(sees_all=bool(self._sees_all))
+        return f"SELECT {columns} FROM {source} WHERE {condition} ORDER BY time, id".encode()  # noqa: S608 - our own text
+
+    def _rows(self, statement: bytes, parameters: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        # On a connection of its own: what is written meanwhile is committed at once.
+        with self._alone() as connection:
+            connection.execute("SET statement_timeout = 0")
+            with connection.transaction():
+                yield from session.stream(connection, statement, parameters)
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        with (
+            session.naming_errors(),
+            closing(session.connect(self._parameters)) as connection,
+        ):
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._working(is_patient=True) as connection, connection.transaction():
+            connection.execute("SET LOCAL statement_timeout = 0")
+            yield connection
+
+    @contextmanager
+    def _working(self, *, is_patient: bool = False) -> Iterator[Connection]:
+        try:
+            with session.naming_errors():
+                connection = self._connection
+                if connection is None or not session.is_usable(connection):
+                    self.close()
+                    connection = session.connect(self._parameters)
+                    self._connection = connection
+                with nullcontext() if is_patient else session.limit(connection):
+                    yield connection
+        except RowsRefused:
+            # The server has said no and waits for the next statement.
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+
+def _append(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    _copy(connection, "tabserve.predictions", rows)
+
+
+def _merge(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    with connection.transaction():
+        connection.execute(_MAKE_INCOMING.encode())
+        _copy(connection, "pg_temp.incoming", rows)
+        connection.execute(_TAKE_INCOMING.encode())
+
+
+def _copy(connection: Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+    with connection.cursor() as cursor, cursor.copy(_COPY.format(table).encode()) as copy:
+        copy.set_types(row_codec.COPY_TYPES)
+        write_row = copy.write_row
+        try:
+            for row in rows:
+                write_row(row)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise RowsRefused(f"a record cannot be encoded: {type(error).__name__}") from None
+
+
+def _key(prediction_id: str) -> tuple[datetime, str] | None:
+    # What is no id of ours cannot be stored.
+    try:
+        return time_of(prediction_id), prediction_id
+    except ValueError:
+        return None

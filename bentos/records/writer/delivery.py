@@ -1,0 +1,283 @@
+"""From the spool to the store: one thread a worker that tries until the store has the rows."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from time import monotonic, perf_counter
+from typing import Literal
+
+from bentos.errors import RowsRefused, StoreDown
+from bentos.logs import LOGGER
+from bentos.records.record import Record
+from bentos.records.store import Store
+from bentos.records.writer.spool import Segment, Spool, tell_unreadable
+
+DropReason = Literal["buffer_full", "spool_full", "refused", "stopped", "failed", "unreadable"]
+
+# A store that is down is tried again soon at first, then every few seconds.
+_FIRST_PAUSE_SECONDS = 0.25
+_LAST_PAUSE_SECONDS = 5.0
+
+# How often to look for what dead workers left: one may have died after this one's start.
+_LOOK_SECONDS = 60.0
+
+
+class Counts:
+    """What became of the rows. Each number is written by one thread, and read by any."""
+
+    def __init__(self) -> None:
+        self.enqueued = 0
+        self.written = 0
+        self.dropped: dict[DropReason, int] = {
+            "buffer_full": 0,
+            "spool_full": 0,
+            "refused": 0,
+            "stopped": 0,
+            "failed": 0,
+            "unreadable": 0,
+        }
+        # Seconds of each write to the store since the last look.
+        self.write_seconds: deque[float] = deque(maxlen=10_000)
+
+
+class Delivery:
+    """Takes segments in, and brings them to the store in order."""
+
+    def __init__(
+        self,
+        open_store: Callable[[], Store],
+        spool: Spool,
+        counts: Counts,
+        *,
+        memory_rows: int,
+    ) -> None:
+        self._open_store = open_store
+        self._spool = spool
+        self._counts = counts
+        self._memory_rows = memory_rows
+        self._segments: deque[Segment] = deque()
+        self._changed = threading.Condition()
+        self._rows_in_memory = 0
+        # Rows that are not in the store yet. A number of its own: many are looked at often.
+        self.rows = 0
+        self._store: Store | None = None
+        self._registered: set[tuple[str, str, str]] = set()
+        self._until: float | None = None
+        self._is_down = False
+        self._thread = threading.Thread(target=self._run, name="tabserve-delivery", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what dead workers left."""
+        self._thread.start()
+
+    @property
+    def first_id(self) -> str | None:
+        """Id of the oldest row that is not in the store yet."""
+        with suppress(IndexError):
+            return self._segments[0].first_id
+        return None
+
+    def take(self, segment: Segment) -> bool:
+        """Take a segment in; False where neither disk nor memory has room for it."""
+        with self._changed:
+            has_room = self._rows_in_memory + segment.rows <= self._memory_rows
+            if not has_room and segment.path is None:
+                return False
+            if has_room:
+                self._rows_in_memory += segment.rows
+            else:
+                segment.records = None
+            self._segments.append(segment)
+            self.rows += segment.rows
+            self._changed.notify()
+        return True
+
+    def stop(self, within_seconds: float) -> None:
+        """Deliver what is there, for at most so long; what is left stays in the spool."""
+        with self._changed:
+            self._until = monotonic() + within_seconds
+            self._changed.notify()
+        if self._thread.ident is not None:
+            # A write that hangs in the network ends by its own time limit.
+            self._thread.join(within_seconds)
+        left, on_disk = 0, 0
+        for segment in list(self._segments):
+            left += segment.rows
+            on_disk += segment.rows if segment.path is not None else 0
+        if left > on_disk:
+            self._counts.dropped["stopped"] += left - on_disk
+        if left:
+            fields = {"spooled": on_disk, "lost": left - on_disk}
+            LOGGER.error("the prediction log stopped behind", extra={"fields": fields})
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        look_at = monotonic()
+        while not self._is_over():
+            if monotonic() >= look_at:
+                self._adopt()
+                look_at = monotonic() + _LOOK_SECONDS
+            try:
+                store = self._store or self._connect()
+                segments = self._next(store)
+                if segments:
+                    self._deliver(store, segments)
+            except Exception as error:
+                # An error of our own must not end the log either, nor spin.
+                self._report(error)
+                self._disconnect()
+                self._wait(pause)
+                pause = min(2 * pause, _LAST_PAUSE_SECONDS)
+                continue
+            pause = _FIRST_PAUSE_SECONDS
+            if self._is_down:
+                self._is_down = False
+                LOGGER.info("the prediction log is written again")
+        self._disconnect()
+        self._spool.close()
+
+    def _is_over(self) -> bool:
+        if self._until is None:
+            return False
+        return not self._segments or monotonic() > self._until
+
+    def _adopt(self) -> None:
+        try:
+            orphans = self._spool.adopt()
+        except OSError as error:
+            LOGGER.error(f"the spool cannot be read: {error.strerror}")
+            return
+        if orphans:
+            rows = sum(segment.rows for segment in orphans)
+            with self._changed:
+                self._segments.extendleft(reversed(orphans))
+                self.rows += rows
+            LOGGER.info("rows of an earlier start are delivered", extra={"fields": {"rows": rows}})
+
+    def _connect(self) -> Store:
+        store = self._open_store()
+        try:
+            store.prepare()
+        except BaseException:
+            store.close()
+            raise
+        self._store = store
+        return store
+
+    def _disconnect(self) -> None:
+        # What comes back may be another server: it is prepared and told of the model anew.
+        self._registered.clear()
+        store, self._store = self._store, None
+        if store is not None:
+            # Whatever it says to that, there is nothing to lose any more.
+            with suppress(Exception):
+                store.close()
+
+    def _wait(self, seconds: float) -> None:
+        ends = monotonic() + seconds
+        with self._changed:
+            was_stopping = self._until is not None
+            while (left := ends - monotonic()) > 0:
+                self._changed.wait(left)
+                # A last try at once when the end has come, and pauses within it.
+                if self._until is not None and (not was_stopping or monotonic() > self._until):
+                    return
+
+    def _next(self, store: Store) -> list[Segment]:
+        """Wait for segments; give those that make one write."""
+        with self._changed:
+            if not self._segments and self._until is None:
+                self._changed.wait(_LOOK_SECONDS)
+            if store.gather_seconds and self._segments:
+                ends = monotonic() + store.gather_seconds
+                while self._until is None and (left := ends - monotonic()) > 0:
+                    if self.rows >= store.max_rows:
+                        break
+                    self._changed.wait(left)
+            taken: list[Segment] = []
+            rows = 0
+            for segment in self._segments:
+                # One write is of one model version, and either new or not.
+                if taken and (
+                    segment.served != taken[0].served
+                    or segment.is_retry != taken[0].is_retry
+                    or rows + segment.rows > store.max_rows
+                ):
+                    break
+                taken.append(segment)
+                rows += segment.rows
+        return taken
+
+    def _deliver(self, store: Store, segments: list[Segment]) -> None:
+        served = segments[0].served
+        key = (served.registration.model, served.registration.version, served.environment.id)
+        if key not in self._registered:
+            store.register(served.registration, served.environment)
+            self._registered.add(key)
+        records = [record for segment in segments for record in self._records(segment)]
+        is_retry = segments[0].is_retry
+        # Whatever happens from here on, the store may have them.
+        for segment in segments:
+            segment.is_retry = True
+        started = perf_counter()
+        refused = self._write(store, records, is_retry=is_retry)
+        self._counts.write_seconds.append(perf_counter() - started)
+        self._counts.written += len(records) - len(refused)
+        self._counts.dropped["refused"] += len(refused)
+        for name, reason in refused:
+            fields = {"id": name, "reason": reason}
+            LOGGER.error("the prediction log refuses a row", extra={"fields": fields})
+        with self._changed:
+            for segment in segments:
+                self._segments.popleft()
+                self.rows -= segment.rows
+                if segment.records is not None:
+                    self._rows_in_memory -= segment.rows
+        for segment in segments:
+            self._spool.remove(segment)
+
+    def _write(
+        self, store: Store, records: Sequence[Record], *, is_retry: bool
+    ) -> list[tuple[str, str]]:
+        # Halves of what is refused, down to the rows that are at fault: their ids, and why.
+        # Counted by the caller: all is tried again where the store goes down in the middle.
+        try:
+            if records:
+                store.write(records, is_retry=is_retry)
+            return []
+        except RowsRefused as error:
+            middle = len(records) // 2
+            if not middle:
+                return [(records[0].id, str(error))]
+            return self._write(store, records[:middle], is_retry=True) + self._write(
+                store, records[middle:], is_retry=True
+            )
+
+    def _records(self, segment: Segment) -> Sequence[Record]:
+        if segment.records is not None or segment.path is None:
+            return segment.records or ()
+        try:
+            return self._spool.read(segment.path)
+        except FileNotFoundError:
+            LOGGER.error("a segment of the spool is gone: someone emptied it")
+            self._spool.remove(segment)
+        except (OSError, ValueError) as error:
+            # It stays for the next start; the rows behind it must not wait for that.
+            tell_unreadable(segment.path, error)
+        self._counts.dropped["unreadable"] += segment.rows
+        with self._changed:
+            self.rows -= segment.rows
+        segment.records, segment.rows, segment.path = (), 0, None
+        return ()
+
+    def _report(self, error: Exception) -> None:
+        if isinstance(error, StoreDown):
+            # Once for each time that it goes down, not for each try.
+            if not self._is_down:
+                LOGGER.error(f"the prediction log is down, rows are kept: {error}")
+        else:
+            LOGGER.error("the prediction log failed, rows are kept", exc_info=error)
+        self._is_down = True

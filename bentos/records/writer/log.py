@@ -1,0 +1,86 @@
+"""The prediction log of one worker, put together from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from bentos.errors import ConfigurationError
+from bentos.logs import LOGGER
+from bentos.model.contract import Contract
+from bentos.records.opening import NONE, open_store
+from bentos.records.record import Registration
+from bentos.records.store import Store
+from bentos.records.subject import read_keys
+from bentos.records.writer import environment, spool
+from bentos.records.writer.outcomes import Feedback
+from bentos.records.writer.recorder import Recorder
+from bentos.records.writer.spool import RecordSource
+from bentos.settings import Settings
+
+
+class Log:
+    """What the settings say of the log; `start` makes what the routes use.
+
+    Raises ConfigurationError where a setting cannot be meant so: a service that could
+    not log must not start.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._open: Callable[[], Store] | None = None
+        url = settings.store_url.get_secret_value()
+        if url != NONE:
+            open_store(url, settings.data_dir)
+            self._open = partial(open_store, url, settings.data_dir)
+        self._keys = read_keys(settings.subject_keys.get_secret_value())
+        self._listed = read_names(settings.store_features)
+        self.recorder: Recorder | None = None
+        self.feedback: Feedback | None = None
+
+    def start(self, registration: Registration, contract: Contract, engine: str) -> None:
+        """Begin to log the predictions of a model."""
+        if self._open is None:
+            return
+        if self._listed is not None:
+            unknown = [name for name in self._listed if name not in contract.positions]
+            if unknown:
+                LOGGER.warning(f"{len(unknown)} listed features are not of this model")
+        if self._settings.store_buffer_rows < self._settings.max_rows:
+            LOGGER.warning(
+                "TABSERVE_STORE_BUFFER_ROWS is below TABSERVE_MAX_ROWS: requests with more rows "
+                "than the buffer holds are not logged, and counted as dropped"
+            )
+        self.feedback = Feedback(self._open)
+        self.recorder = Recorder(
+            RecordSource(registration, environment.describe(engine)),
+            contract,
+            self._open,
+            spool_folder=self._settings.data_dir / spool.FOLDER,
+            spool_bytes=self._settings.spool_max_bytes,
+            buffer_rows=self._settings.store_buffer_rows,
+            listed=self._listed,
+            keys=self._keys,
+        )
+        self.recorder.start()
+
+    def stop(self, within_seconds: float) -> None:
+        """Write what was answered, for at most so long."""
+        if self.recorder is not None:
+            self.recorder.stop(within_seconds)
+        if self.feedback is not None:
+            self.feedback.close()
+
+
+def read_names(text: str) -> list[str] | None:
+    """Read names separated by commas, or a JSON array of them; None where there is none."""
+    if text.lstrip().startswith("["):
+        try:
+            return msgspec.json.decode(text, type=list[str])
+        except msgspec.MsgspecError:
+            raise ConfigurationError(
+                "TABSERVE_STORE_FEATURES must be names separated by commas, or a JSON array"
+            ) from None
+    return [name.strip() for name in text.split(",") if name.strip()] or None

@@ -1,0 +1,339 @@
+"""What the request path sees of the log: `add`, which never waits and never fails.
+
+    event loop -> buffer -> (flusher thread) -> spool -> (delivery thread) -> store
+
+The buffer is bounded. The flusher empties it every 250 ms or 512 rows onto the disk, so
+that much is all that a kill can take; how fast the store is, or whether it is there at
+all, is the delivery's business.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+
+from bentos.ids import time_of
+from bentos.logs import LOGGER
+from bentos.model.contract import Category, Contract
+from bentos.model.frame import FeatureWarning
+from bentos.model.scoring import Scored
+from bentos.model.validation import EncodedRow, EncodedValue, escape_pointer
+from bentos.records.record import Record, RecordedWarning
+from bentos.records.store import Store
+from bentos.records.subject import Keys
+from bentos.records.writer.delivery import Counts, Delivery, DropReason
+from bentos.records.writer.spool import RecordSource, Segment, Spool, SpoolFull
+
+FLUSH_ROWS = 512
+FLUSH_SECONDS = 0.25
+# How often rows that are lost for want of room are told of, as long as they are.
+_TELL_SECONDS = 60.0
+
+
+_NO_ROOM: tuple[DropReason, ...] = ("buffer_full", "spool_full")
+
+
+class ScoredRequest(msgspec.Struct, frozen=True, gc=False):
+    """The scored rows of one request, as the request path hands them over.
+
+    `ids`, `rows` and `scored` are of the same length. `subject`: the text that the client
+    sent. The stages are in seconds.
+    """
+
+    request_id: str
+    ids: Sequence[str]
+    rows: Sequence[EncodedRow]
+    scored: Sequence[Scored]
+    subject: str | None = None
+    decode: float = 0.0
+    queue: float = 0.0
+    predict: float = 0.0
+    encode: float = 0.0
+
+
+class State(msgspec.Struct, frozen=True):
+    """How the log of one worker stands. Counts are since its start.
+
+    `depth`: rows that are not in the store yet, wherever they are; `capacity`: of the
+    buffer. `write_seconds`: of each write to the store since the last look.
+    """
+
+    enqueued: int
+    written: int
+    dropped: dict[DropReason, int]
+    depth: int
+    capacity: int
+    spool_bytes: int
+    oldest_age_seconds: float
+    write_seconds: list[float]
+
+
+class Features:
+    """Writes encoded rows as JSON objects: named, typed by the contract, as far as listed.
+
+    `listed`: names of the features that may be stored; None for all.
+    """
+
+    def __init__(self, contract: Contract, listed: Sequence[str] | None) -> None:
+        stored = [
+            (position, feature)
+            for position, feature in enumerate(contract.features)
+            if listed is None or feature.name in listed
+        ]
+        self._positions = [position for position, _ in stored]
+        self._categories = [
+            (place, _by_code(feature.categories))
+            for place, (_, feature) in enumerate(stored)
+            if feature.categories is not None
+        ]
+        self._is_whole = len(stored) == len(contract.features)
+        # What a warning about one of them points to.
+        self._pointers = frozenset(f"/{escape_pointer(feature.name)}" for _, feature in stored)
+        # A struct is written by name, in C: no dictionary for each row.
+        self._type = msgspec.defstruct(
+            "Features",
+            [f"f{place}" for place in range(len(stored))],
+            rename={f"f{place}": feature.name for place, (_, feature) in enumerate(stored)},
+            gc=False,
+        )
+        self._encode = msgspec.json.Encoder().encode
+
+    def write(self, row: EncodedRow) -> msgspec.Raw:
+        """Write one encoded row."""
+        values = list(row) if self._is_whole else [row[position] for position in self._positions]
+        for place, names in self._categories:
+            values[place] = names[values[place]]
+        return msgspec.Raw(self._encode(self._type(*values)))
+
+    def note(self, warnings: Sequence[FeatureWarning]) -> tuple[RecordedWarning, ...]:
+        """Note an answer's warnings: those about a feature that may not be stored are not."""
+        return tuple(
+            RecordedWarning(warned.pointer, warned.code)
+            for warned in warnings
+            if warned.pointer in self._pointers
+        )
+
+
+class Recorder:
+    """The log of one worker. `add` belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        served: RecordSource,
+        contract: Contract,
+        open_store: Callable[[], Store],
+        *,
+        spool_folder: Path,
+        spool_bytes: int,
+        buffer_rows: int,
+        listed: Sequence[str] | None = None,
+        keys: Keys | None = None,
+    ) -> None:
+        self.counts = Counts()
+        self._capacity = buffer_rows
+        self._served = served
+        registration = served.registration
+        self._made_by = (
+            registration.model,
+            registration.version,
+            registration.contract,
+            served.environment.id,
+        )
+        self._has_told = False
+        self._threshold = contract.threshold
+        self._names = tuple(str(label) for label in contract.classes or ())
+        self._features = Features(contract, listed)
+        self._keys = keys
+        self._spool = Spool(spool_folder, spool_bytes, served)
+        self._delivery = Delivery(open_store, self._spool, self.counts, memory_rows=buffer_rows)
+        self._buffer: deque[ScoredRequest] = deque()
+        # Rows taken out of the buffer: with `counts.enqueued` it says how many are in it.
+        self._flushed = 0
+        self._told: dict[DropReason, int] = dict.fromkeys(_NO_ROOM, 0)
+        self._tell_at = 0.0
+        self._wake = threading.Event()
+        self._is_stopping = False
+        # Without a spool there is nothing to tell.
+        self._is_spooling = spool_bytes > 0
+        self._thread = threading.Thread(target=self._run, name="tabserve-flusher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+        self._delivery.start()
+
+    def look(self, now: datetime) -> State:
+        """Say how the log stands."""
+        counts = self.counts
+        seconds = [counts.write_seconds.popleft() for _ in range(len(counts.write_seconds))]
+        return State(
+            enqueued=counts.enqueued,
+            written=counts.written,
+            dropped=counts.dropped.copy(),
+            depth=counts.enqueued - self._flushed + self._delivery.rows,
+            capacity=self._capacity,
+            spool_bytes=self._spool.size,
+            oldest_age_seconds=self.oldest_age_seconds(now),
+            write_seconds=seconds,
+        )
+
+    def oldest_age_seconds(self, now: datetime) -> float:
+        """How old the oldest row is that is not in the store yet; 0 where there is none."""
+        oldest = self._delivery.first_id
+        if oldest is None:
+            with suppress(IndexError):
+                oldest = self._buffer[0].ids[0]
+        # A clock that was set back makes no negative age.
+        return max(0.0, (now - time_of(oldest)).total_seconds()) if oldest else 0.0
+
+    def add(self, answered: ScoredRequest) -> None:
+        """Take the rows of one request. Never waits, never raises."""
+        rows = len(answered.ids)
+        counts = self.counts
+        waiting = counts.enqueued - self._flushed + rows
+        if waiting > self._capacity:
+            counts.dropped["buffer_full"] += rows
+            return
+        self._buffer.append(answered)
+        counts.enqueued += rows
+        if waiting >= FLUSH_ROWS and not self._wake.is_set():
+            self._wake.set()
+
+    def stop(self, within_seconds: float) -> None:
+        """Write what is there, for at most so long; nothing may be added any more."""
+        self._is_stopping = True
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join(within_seconds)
+        self._delivery.stop(within_seconds)
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            self._wake.wait(FLUSH_SECONDS)
+            self._wake.clear()
+            self._flush()
+            self._tell(monotonic())
+        # What came between the last flush and the word to stop.
+        self._flush()
+        self._tell(math.inf)
+
+    def _flush(self) -> None:
+        while self._buffer:
+            records: list[Record] = []
+            rows = 0
+            while self._buffer and rows < FLUSH_ROWS:
+                answered = self._buffer.popleft()
+                rows += len(answered.ids)
+                mark = len(records)
+                try:
+                    self._append(answered, records)
+                except Exception as error:
+                    # Whole or not at all: what fails is counted whole.
+                    del records[mark:]
+                    self._drop("failed", len(answered.ids))
+                    LOGGER.error("an answer could not be recorded", exc_info=error)
+            try:
+                if records:
+                    self._keep(records)
+            except Exception as error:
+                # This thread must not end: nothing would be logged any more.
+                self._drop("failed", len(records))
+                LOGGER.error("answers could not be recorded", exc_info=error)
+            self._flushed += rows
+
+    def _keep(self, records: list[Record]) -> None:
+        path, size = None, 0
+        try:
+            path, size = self._spool.write(records)
+            self._is_spooling = True
+        except (SpoolFull, OSError) as error:
+            if self._is_spooling:
+                self._is_spooling = False
+                why = (
+                    error.strerror if isinstance(error, OSError) else "it is as large as it may be"
+                )
+                LOGGER.error(f"rows cannot be spooled, they stay in memory: {why}")
+        segment = Segment(
+            records,
+            rows=len(records),
+            first_id=records[0].id,
+            served=self._served,
+            path=path,
+            size=size,
+        )
+        if not self._delivery.take(segment):
+            self._drop("spool_full", len(records))
+
+    def _tell(self, now: float) -> None:
+        # The first rows that are lost are told of at once, all others once a minute: a log
+        # that is full is full for long. What else drops rows says so itself.
+        lost = {reason: self.counts.dropped[reason] for reason in _NO_ROOM}
+        if lost == self._told or now < self._tell_at:
+            return
+        fields = {reason: rows - self._told[reason] for reason, rows in lost.items()}
+        LOGGER.error("answers are lost to the prediction log: no room", extra={"fields": fields})
+        self._told, self._tell_at = lost, now + _TELL_SECONDS
+
+    def _drop(self, reason: DropReason, rows: int) -> None:
+        self.counts.dropped[reason] += rows
+
+    def _append(self, answered: ScoredRequest, records: list[Record]) -> None:
+        # Every microsecond here is taken from the answers: one interpreter does both.
+        model, version, contract, environment = self._made_by
+        write, note = self._features.write, self._features.note
+        request_id, threshold = answered.request_id, self._threshold
+        key_id = subject = None
+        if answered.subject is not None:
+            key_id, subject = self._token(answered.subject)
+        decode_us, queue_us = int(answered.decode * 1e6), int(answered.queue * 1e6)
+        predict_us, encode_us = int(answered.predict * 1e6), int(answered.encode * 1e6)
+        for prediction_id, row, scored in zip(
+            answered.ids, answered.rows, answered.scored, strict=True
+        ):
+            scores, label = scored.scores, scored.label
+            records.append(
+                Record(
+                    prediction_id,
+                    request_id,
+                    model,
+                    version,
+                    contract,
+                    environment,
+                    write(row),
+                    scored.score,
+                    None if scores is None else dict(zip(self._names, scores, strict=True)),
+                    None if label is None else str(label),
+                    threshold,
+                    None,
+                    subject,
+                    key_id,
+                    decode_us,
+                    queue_us,
+                    predict_us,
+                    encode_us,
+                    note(scored.warnings) if scored.warnings else (),
+                )
+            )
+
+    def _token(self, subject: str) -> tuple[str | None, str | None]:
+        if self._keys is not None:
+            return self._keys.token(subject)
+        if not self._has_told:
+            self._has_told = True
+            LOGGER.warning("X-Subject is not stored: TABSERVE_SUBJECT_KEYS has no key")
+        return None, None
+
+
+def _by_code(categories: Sequence[Category]) -> dict[EncodedValue, Category | None]:
+    # A code as an encoded row has it: the place as a float, None for missing.
+    names: dict[EncodedValue, Category | None] = {None: None}
+    names.update((float(code), category) for code, category in enumerate(categories))
+    return names

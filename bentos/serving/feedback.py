@@ -1,0 +1,125 @@
+"""Outcomes from a decoded document into the log: checked, looked up, stored, answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from math import ceil
+
+import msgspec
+
+from bentos.errors import Fault, Problem
+from bentos.ids import time_of
+from bentos.model.contract import Contract
+from bentos.protocols import feedback as documents
+from bentos.protocols.answers import Accepted, accepted, refused
+from bentos.protocols.feedback import SubmittedOutcome
+from bentos.records.record import MOST_REVISIONS, OutcomeStatus
+from bentos.records.writer.outcomes import Feedback
+
+# A prediction is in the log some hundred milliseconds after its answer: who reports its
+# outcome that fast is let wait, this often and so long each time.
+_FRESH = timedelta(seconds=10)
+_LOOKS = 4
+_LOOK_SECONDS = 0.25
+
+
+class FeedbackAnswer(msgspec.Struct):
+    """The answer to a list of outcomes, in their order."""
+
+    results: list[Accepted]
+
+
+async def record_outcomes(
+    feedback: Feedback,
+    document: object,
+    max_items: int,
+    request_id: str,
+    behind_seconds: float = 0.0,
+) -> Accepted | FeedbackAnswer:
+    """Store the outcomes of a document that are good, and tell of each what became of it.
+
+    `behind_seconds`: age of the oldest prediction that this worker has still to bring to the log.
+    Raises Problem where a lone outcome, or the document itself, is not good; StoreDown.
+    """
+    given, is_list = documents.read(document, max_items)
+    known = await _find(feedback, [one.id for one in given if not one.faults])
+    # What is younger than this may be on its way, here or in another worker.
+    wait = timedelta(seconds=max(behind_seconds, feedback.gather_seconds)) + _FRESH
+    texts = [_write(one, known, wait) for one in given]
+    good = [
+        (one.id, text, request_id)
+        for one, text in zip(given, texts, strict=True)
+        if text is not None
+    ]
+    taken = iter(await feedback.write(good) if good else ())
+    results = [
+        refused(_problem(one)) if text is None else _answer(one, next(taken))
+        for one, text in zip(given, texts, strict=True)
+    ]
+    if is_list:
+        return FeedbackAnswer(results)
+    if given[0].faults:
+        seconds = max(1, ceil(feedback.gather_seconds))
+        raise _problem(given[0], {"Retry-After": str(seconds)})
+    return results[0]
+
+
+async def _find(feedback: Feedback, ids: Sequence[str]) -> dict[str, Contract | None]:
+    known = await feedback.find(ids) if ids else {}
+    for _ in range(_LOOKS):
+        fresh = [one for one in ids if one not in known and _is_fresh(one)]
+        if not fresh:
+            break
+        await asyncio.sleep(_LOOK_SECONDS)
+        known |= await feedback.find(fresh)
+    return known
+
+
+def _is_fresh(prediction_id: str, within: timedelta = _FRESH) -> bool:
+    try:
+        # Another machine's clock may be ahead, by a little.
+        return -_FRESH < datetime.now(UTC) - time_of(prediction_id) < within
+    except ValueError:
+        return False
+
+
+def _write(one: SubmittedOutcome, known: dict[str, Contract | None], wait: timedelta) -> str | None:
+    if one.faults:
+        return None
+    if one.id in known:
+        return documents.write(one, known[one.id])
+    if _is_fresh(one.id, wait):
+        detail = "may be on its way to the log: send this outcome again later"
+        one.faults.append(Fault(f"{one.pointer}/id", "not_yet", detail))
+    else:
+        one.faults.append(_unknown(one))
+    return None
+
+
+def _answer(one: SubmittedOutcome, taken: OutcomeStatus) -> Accepted:
+    if taken == "unknown":
+        # Erased or dropped since it was found.
+        one.faults.append(_unknown(one))
+    elif taken == "too_many":
+        detail = f"has changed {MOST_REVISIONS - 1} times already, and may not again"
+        one.faults.append(Fault(f"{one.pointer}/outcome", "too_many_changes", detail))
+    else:
+        return accepted(one.id, taken)
+    return refused(_problem(one))
+
+
+def _unknown(one: SubmittedOutcome) -> Fault:
+    return Fault(f"{one.pointer}/id", "unknown_id", "is not in the log")
+
+
+def _problem(one: SubmittedOutcome, retry: Mapping[str, str] | None = None) -> Problem:
+    if one.faults[0].code == "unknown_id":
+        return Problem("unknown-prediction", "no outcome was recorded", faults=one.faults)
+    if one.faults[0].code == "not_yet":
+        detail = "no outcome was recorded: send it again later"
+        return Problem("not-yet-logged", detail, faults=one.faults, headers=retry)
+    count = len(one.faults)
+    found = f"{count} {'fault' if count == 1 else 'faults'} found: see errors"
+    return Problem("invalid-outcome", found, faults=one.faults)

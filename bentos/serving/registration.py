@@ -1,0 +1,36 @@
+"""A served model as the prediction log knows it: what its records are read with, later.
+
+The reference sample travels with the version, so that whoever compares records with it
+never takes another model's.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from bentos.model import bundle, contract
+from bentos.model.engines import trees
+from bentos.model.store import BOOSTER, FOLDER, StoredModel
+from bentos.records.record import Registration
+
+
+def register(stored: StoredModel) -> Registration:
+    """Describe a stored model for the log."""
+    made, provenance = stored.contract, stored.provenance
+    reference = bundle.find(stored.folder, bundle.REFERENCE)
+    gains: dict[str, float] = {}
+    if made.engine == "booster":
+        by_column = trees.add_up_gains((stored.folder / FOLDER / BOOSTER).read_text())
+        # LightGBM writes names its own way (no spaces); the order is that of the contract.
+        gains = dict(zip(made.names, by_column.values(), strict=True))
+    return Registration(
+        model=stored.name,
+        version=stored.version,
+        contract=made.hash,
+        document=msgspec.Raw(contract.dump(made)),
+        digest=provenance.digest,
+        mlflow_run_id=provenance.mlflow_run_id,
+        metrics=provenance.metrics,
+        importance=gains,
+        reference=None if reference is None else reference.read_bytes(),
+    )
