@@ -31,6 +31,7 @@ LOAD_ROWS := .tabserve/rows.jsonl
 .PHONY: help setup demo serve train test lint format lock clean
 .PHONY: bench loadtest loadtest-compare soak
 .PHONY: monitoring
+.PHONY: images test-images
 .PHONY: drift drift-setup drift-test drift-lock drift-calibrate drift-cost
 
 help: ## List the targets.
@@ -122,6 +123,20 @@ loadtest-compare: .rows ## The same load on each profile, before and after: repo
 
 bench: .rows ## tabserve beside its peers, each in its own environment (needs wrk).
 	$(RUN) python -m loadtests.bench --model $(MODEL) --rows $(LOAD_ROWS) $(QUICK)
+
+# What the images are called, and what they are built on: BASE=debootstrap makes a base from
+# Debian's packages where no image registry is reached. IMAGE_TOOL=docker, podman or buildah.
+BASE ?=
+BENTO_VERSION = $(subst :,-,$(shell $(RUN) python -m k8s.images.model $(MODEL)))-$(shell git rev-parse --short HEAD)
+
+images: setup ## Build the Bento and the images: tabserve, tabserve-drift, tabserve-training.
+	@$(RUN) python -m bentos.training.demo --prepare
+	$(RUN) bentoml get -o tag tabserve:$(BENTO_VERSION) 2>/dev/null \
+		|| TABSERVE_MODEL=$(MODEL) $(RUN) bentoml build --version $(BENTO_VERSION) .
+	$(RUN) python -m k8s.images.build --bento tabserve:$(BENTO_VERSION) --base "$(BASE)"
+
+test-images: setup ## Look into the finished images and run them (after make images).
+	$(RUN) pytest tests/images --override-ini addopts="-ra --strict-markers"
 
 format: setup ## Rewrite the code in the project's style.
 	$(RUN) ruff check --fix .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from bentos.model.intake import importing
+from k8s.images import bento as image_context
 from tests import models
 from tests.service.driver import ROOT
 from tests.service.process import server
@@ -100,3 +102,21 @@ def test_served_from_anywhere(
     assert (described["name"], described["version"]) == (name, version)
     found = [each["score"] for each in answer["predictions"]]
     assert found == pytest.approx(scores.tolist(), abs=1e-12)
+
+
+def test_image_context(tmp_path: Path, built: bentoml.Bento) -> None:
+    """The serving image gets the Bento, its one model, readable for all, and the command."""
+    folder = tmp_path / "context"
+    identity = image_context.lay_out(str(built.tag), folder)
+    (model,) = built.info.all_models
+    assert (identity.model_name, identity.model_version) == (
+        model.tag.name,
+        str(model.tag.version),
+    )
+    home = folder / "bento" / "home" / "models" / model.tag.name
+    assert (home / "latest").read_text() == model.tag.version
+    for path in home.rglob("*"):
+        assert path.stat().st_mode & stat.S_IROTH
+    assert (folder / "bento" / "models").resolve() == home.parent.resolve()
+    assert (folder / "installed" / "bin" / "tabserve").stat().st_mode & stat.S_IXOTH
+    assert "scipy==" not in (folder / "requirements.txt").read_text()

@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MANIFESTS = [
     path for path in sorted((ROOT / "k8s").rglob("*.yaml")) if path.name != "kustomization.yaml"
 ]
@@ -43,12 +43,12 @@ def test_components_list_their_files() -> None:
 
 
 def test_the_drift_job_runs_as_its_image_does() -> None:
-    """User and version are those of the Dockerfile and the project; two folders are writable."""
+    """User and version are those of its image and the project; two folders are writable."""
     pod = read(ROOT / "k8s/components/drift/cronjob.yaml")["spec"]["jobTemplate"]["spec"]
     pod = pod["template"]["spec"]
     (container,) = pod["containers"]
-    dockerfile = (ROOT / "monitoring/drift/Dockerfile").read_text()
-    user = re.search(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
+    containerfile = (ROOT / "k8s/images/drift.Containerfile").read_text()
+    user = re.search(r"^USER (\d+):(\d+)$", containerfile, re.MULTILINE)
     assert user is not None
     context = pod["securityContext"]
     assert (context["runAsUser"], context["runAsGroup"]) == tuple(map(int, user.groups()))

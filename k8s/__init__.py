@@ -1,0 +1,1 @@
+"""What puts tabserve on Kubernetes."""

@@ -1,0 +1,1 @@
+"""Tests of the manifests and of what builds the images."""
