@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bentos import service_links
 from bentos.errors import ConfigurationError
 
 PREFIX = "TABSERVE_"
@@ -137,6 +138,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     known = {variable(field) for field in Settings.model_fields}
     # Names are read without regard to case, as pydantic-settings does.
     names = {name.upper() for name in (*environment, *dotenv_values(".env"))}
+    names -= service_links.find(environment)
     unknown = [
         name
         for name in names

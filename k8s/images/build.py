@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from k8s.images import bento, site, sources, tool
@@ -14,7 +15,6 @@ from k8s.images.bento import project_version
 from k8s.images.sources import ROOT, SOURCES, WHEELS
 
 HERE = Path(__file__).parent
-CONTEXTS = ROOT / ".tabserve" / "images"
 # Of the base that debootstrap makes where no registry is reached.
 LOCAL_BASE = "localhost/tabserve-base:bookworm"
 
@@ -40,8 +40,12 @@ def main(arguments: list[str]) -> None:
 
 def build(program: str, name: str, bento_tag: str, base: str, tag: str) -> None:
     """Build one image of IMAGES as tabserve:TAG, tabserve-drift:TAG or tabserve-training:TAG."""
-    context = CONTEXTS / name
-    shutil.rmtree(context, ignore_errors=True)
+    # Outside the project: `bentoml build` would take a copy of service.py in here for its own.
+    with tempfile.TemporaryDirectory(prefix="tabserve-image-") as folder:
+        _build(program, name, bento_tag, base, tag, Path(folder))
+
+
+def _build(program: str, name: str, bento_tag: str, base: str, tag: str, context: Path) -> None:
     site.lay_out(context / "site", WHEELS.get(name, ""))
     shutil.copyfile(HERE / f"{name}.Containerfile", context / "Containerfile")
     arguments = {"SOURCE": _source(), "REVISION": _git("rev-parse", "HEAD"), "VERSION": tag}
@@ -69,21 +73,27 @@ def build_base(program: str) -> None:
     """Make a minimal Debian from its packages, as a stand-in for the pinned base image."""
     if shutil.which("debootstrap") is None:
         raise SystemExit("a base without a registry needs debootstrap: apt-get install debootstrap")
-    context = CONTEXTS / "base"
-    shutil.rmtree(context, ignore_errors=True)
-    context.mkdir(parents=True)
-    tree = context / "tree"
-    packed = str(context / "tree.tar")
-    for command in (
-        ["debootstrap", "--variant=minbase", "bookworm", str(tree)],
-        ["tar", "-C", str(tree), "--exclude=./var/cache/apt/archives/*.deb", "-cf", packed, "."],
-    ):
-        done = subprocess.run(command, check=False)  # noqa: S603 - fixed words and our own folder
-        if done.returncode != 0:
-            raise SystemExit(f"{command[0]} failed: the lines above say why")
-    shutil.rmtree(tree)
-    (context / "Containerfile").write_text("FROM scratch\nADD tree.tar /\n")
-    tool.build(program, context, [LOCAL_BASE], {})
+    with tempfile.TemporaryDirectory(prefix="tabserve-base-") as folder:
+        context = Path(folder)
+        tree, packed = context / "tree", str(context / "tree.tar")
+        for command in (
+            ["debootstrap", "--variant=minbase", "bookworm", str(tree)],
+            [
+                "tar",
+                "-C",
+                str(tree),
+                "--exclude=./var/cache/apt/archives/*.deb",
+                "-cf",
+                packed,
+                ".",
+            ],
+        ):
+            done = subprocess.run(command, check=False)  # noqa: S603 - fixed words, our own folder
+            if done.returncode != 0:
+                raise SystemExit(f"{command[0]} failed: the lines above say why")
+        shutil.rmtree(tree)
+        (context / "Containerfile").write_text("FROM scratch\nADD tree.tar /\n")
+        tool.build(program, context, [LOCAL_BASE], {})
 
 
 def _locked(extra: str) -> str:

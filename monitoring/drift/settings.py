@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+from bentos import service_links
 from bentos.errors import ConfigurationError
 from bentos.records.opening import NONE, open_drift_log, open_store
 from monitoring.drift.limits import Limits
@@ -291,7 +292,7 @@ _LEAST_PERMUTATION_LEVELS = 5.0
 
 def _refuse_unknown(environment: Mapping[str, str], options: Mapping[str, Option]) -> None:
     known = {option.variable for option in options.values()}
-    for name in sorted(environment):
+    for name in sorted(environment.keys() - service_links.find(environment)):
         if name.startswith(PREFIX) and name not in known:
             close = difflib.get_close_matches(name, sorted(known), 1)
             meant = f", did you mean {close[0]}?" if close else ""

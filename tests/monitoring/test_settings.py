@@ -163,3 +163,16 @@ def test_secrets_are_not_shown() -> None:
     assert "sqlite:///pw" not in repr(settings)
     with pytest.raises(SettingsError):
         read(["--grafana-token", "hunter2"], {})
+
+
+def test_what_kubernetes_adds_is_no_setting() -> None:
+    """The variables of a Service named tabserve-drift stop no run; one of them alone does."""
+    service = {
+        "TABSERVE_DRIFT_SERVICE_HOST": "10.96.0.7",
+        "TABSERVE_DRIFT_SERVICE_PORT": "80",
+        "TABSERVE_DRIFT_PORT": "tcp://10.96.0.7:80",
+        "TABSERVE_DRIFT_PORT_80_TCP_ADDR": "10.96.0.7",
+    }
+    assert read([], service) == read([], {})
+    with pytest.raises(SettingsError, match="TABSERVE_DRIFT_PORT"):
+        read([], {"TABSERVE_DRIFT_PORT": "tcp://10.96.0.7:80"})
