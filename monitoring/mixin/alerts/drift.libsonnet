@@ -14,8 +14,9 @@ function(config)
     and on (%s)
     time() - %s < %g
   ||| % [s.groupAnd(['model', 'version']), s.drift('tabserve_drift_compared_timestamp_seconds'), stale];
-  // Two runs lie within two intervals less a minute and more than one.
-  local twoRuns = '%ds' % std.floor(1.5 * config.driftIntervalSeconds);
+  // Somewhat more than one interval: a gauge that was 1 all this time, and was written within
+  // it, was 1 in the run before too. One run alone, however late the next one is, is not.
+  local twoRuns = '%ds' % std.floor(1.1 * config.driftIntervalSeconds);
   local performance = ['roc_auc', 'brier', 'accuracy', 'log_loss', 'mae', 'rmse'];
   [
     alerts.new(

@@ -31,9 +31,10 @@ function(config) {
     %s >= %g
   ||| % [std.rstripChars(expr, '\n'), s.group, count, least],
 
-  // Names the place of a service in a sentence.
-  place:: std.join('', [
-    '{{ with $labels.%s }}%s{{ . }} {{ end }}' % [label, if label == 'job' then '' else label + ' ']
+  // Names a service in a sentence: `tabserve (namespace prod) `.
+  place:: (if std.member(config.groupLabels, 'job') then '{{ $labels.job }} ' else '') + std.join('', [
+    '{{ with $labels.%s }}(%s {{ . }}) {{ end }}' % [label, label]
     for label in config.groupLabels
+    if label != 'job'
   ]),
 }

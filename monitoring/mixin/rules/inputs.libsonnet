@@ -32,8 +32,6 @@ function(config)
   [
     {
       name: 'tabserve-inputs',
-      // The window is an hour: once a minute is often enough.
-      interval: '1m',
       rules: [
         share('tabserve:feature_missing:ratio', 'tabserve_feature_missing_total'),
         share('tabserve:feature_out_of_range:ratio', 'tabserve_feature_out_of_range_total'),

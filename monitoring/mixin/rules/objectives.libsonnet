@@ -4,8 +4,6 @@ local objectives = import '../lib/objectives.libsonnet';
 function(config) [
   {
     name: 'tabserve-objective-' + objective.name,
-    // The shortest window is five minutes.
-    interval: '30s',
     rules: [
       { record: objective.record(window), expr: objective.badRatio(window) }
       for window in objectives.windows(config)
