@@ -3,10 +3,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# uv makes the environment. Where it is missing, pip puts it beside the project, into a
-# folder of its own: that works on a system Python too.
+# uv makes the environment. Where it is missing, pip installs it into the folder .uv of the
+# project: that works on a system Python too. Targets are relative paths, because make splits
+# a path with spaces into several.
 UV_VERSION := 0.13.8
-UV := $(shell command -v uv 2>/dev/null || echo $(CURDIR)/.uv/bin/uv)
+OWN_UV := .uv/bin/uv
+SYSTEM_UV := $(shell command -v uv 2>/dev/null)
+NEEDS_UV := $(if $(SYSTEM_UV),,$(OWN_UV))
+UV := $(if $(SYSTEM_UV),uv,$(OWN_UV))
 RUN := $(UV) run --no-sync
 
 # `bentoml build` looks for uv, too.
@@ -20,7 +24,7 @@ export DO_NOT_TRACK := true
 PORT ?= 3000
 HOST ?= 127.0.0.1
 # Of the load tests. PLAN: smoke, step, spike, open or soak. QUICK=1 shows in a minute or
-# two that a target works; its numbers are for nobody, and stay out of loadtests/results.
+# two that a target works; its numbers are not for publication and stay out of loadtests/results.
 PLAN ?= smoke
 MODEL ?= credit-default:latest
 override QUICK := $(if $(QUICK),--quick --output .tabserve/quick)
@@ -37,21 +41,23 @@ LOAD_ROWS := .tabserve/rows.jsonl
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
-$(CURDIR)/.uv/bin/uv:
+$(OWN_UV):
 	@echo "fetching uv $(UV_VERSION) with pip"
 	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-		--target $(CURDIR)/.uv uv==$(UV_VERSION) \
+		--target .uv uv==$(UV_VERSION) \
 		|| { echo "uv could not be fetched: this needs Python 3.11 with pip (apt-get install python3-pip)" >&2; exit 1; }
 
 # The stamp says that the environment is that of the lock file.
-.venv/.synced: uv.lock pyproject.toml .python-version | $(UV)
+.venv/.synced: uv.lock pyproject.toml .python-version | $(NEEDS_UV)
 	$(UV) sync --frozen --all-extras
 	@touch $@
 
 setup: .venv/.synced ## Make the environment (.venv), nothing else needed before.
 	@.venv/bin/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null \
 		|| { echo "LightGBM needs the OpenMP runtime: apt-get install libgomp1" >&2; exit 1; }
-	@command -v uv >/dev/null || echo "to type 'uv run ...' yourself: export PATH=\"$(CURDIR)/.uv/bin:\$$PATH\""
+ifdef NEEDS_UV
+	@echo "to type 'uv run ...' yourself:  export PATH=\"$(CURDIR)/.uv/bin:\$$PATH\""
+endif
 
 train: setup ## Train the reference model and register it in MLflow.
 	$(RUN) tabserve train
@@ -84,7 +90,7 @@ test: lint drift-test ## Everything that CI checks.
 DRIFT := .venv-drift/bin/python
 DRIFT_LOCK := monitoring/drift/environment
 
-.venv-drift/.synced: $(DRIFT_LOCK)/requirements-dev.txt $(DRIFT_LOCK)/torch.txt | $(UV)
+.venv-drift/.synced: $(DRIFT_LOCK)/requirements-dev.txt $(DRIFT_LOCK)/torch.txt | $(NEEDS_UV)
 	$(UV) venv --quiet --clear --seed --python 3.11 .venv-drift
 	$(UV) pip install --quiet --python $(DRIFT) --no-deps --require-hashes -r $(DRIFT_LOCK)/requirements-dev.txt
 	$(DRIFT) -m pip install --quiet --disable-pip-version-check --no-deps -r $(DRIFT_LOCK)/torch.txt
@@ -146,14 +152,14 @@ format: setup ## Rewrite the code in the project's style.
 .requirements:
 	@$(UV) export --quiet --frozen --no-dev --no-emit-project --no-header $(addprefix --extra ,$(BENTO_EXTRAS))
 
-lock: | $(UV) ## Lock the dependencies anew, and what the Bento installs.
+lock: | $(NEEDS_UV) ## Lock the dependencies anew, and what the Bento installs.
 	$(UV) lock
 	@$(MAKE) --no-print-directory .requirements > bentos/requirements.txt
 
-drift-lock: | $(UV) ## Lock the drift job's dependencies anew.
-	cd $(DRIFT_LOCK) && $(UV) pip compile -q --no-header --generate-hashes --python-version 3.11 \
+drift-lock: | $(NEEDS_UV) ## Lock the drift job's dependencies anew.
+	cd $(DRIFT_LOCK) && uv pip compile -q --no-header --generate-hashes --python-version 3.11 \
 		--override overrides.txt requirements.in -o requirements.txt
-	cd $(DRIFT_LOCK) && $(UV) pip compile -q --no-header --generate-hashes --python-version 3.11 \
+	cd $(DRIFT_LOCK) && uv pip compile -q --no-header --generate-hashes --python-version 3.11 \
 		--override overrides.txt -c requirements.txt requirements-dev.in -o requirements-dev.txt
 
 clean: ## Remove what the targets made, but no model and no data.
