@@ -9,7 +9,7 @@ import bentoml
 
 from bentos import logs, settings
 from bentos.errors import ConfigurationError
-from bentos.model import store
+from bentos.model import naming, store
 from bentos.records.writer.log import Log
 from bentos.serving import metrics
 from bentos.serving.api import Api, as_service_error
@@ -17,8 +17,7 @@ from bentos.serving.app import behind
 
 try:
     SETTINGS = settings.read()
-    TAG = store.find_tag(SETTINGS, Path(__file__).resolve().parent)
-    store.require(TAG)
+    TAG = naming.resolve(store.find_tag(SETTINGS, Path(__file__).resolve().parent))
     LOG = Log(SETTINGS)
 except ConfigurationError as error:
     raise SystemExit(f"tabserve: {error}") from None

@@ -1,124 +1,108 @@
-"""The command line: bring a model in, and work with the log of what it answered."""
+"""The command line: one line for each command, and one line for each failure.
+
+A command lives in a module of its own, which is imported when the command is asked for, and
+imports what is heavy when it runs: `tabserve --help` takes a fraction of a second.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
+import traceback
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 
 from bentos.errors import TabserveError
-from bentos.model import compatibility, contract
-from bentos.model.contract import Contract
+
+# The extra that brings a package, for a command that does not find it.
+EXTRAS = {
+    "mlflow": ("mlflow", "pandas", "pyarrow", "skops", "sklearn"),
+    "parquet": ("fsspec",),
+    "train": ("matplotlib", "omegaconf", "optuna", "pandera"),
+}
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module when it is called: most need what others do not."""
+    """Imports the module of a command when it is asked for."""
 
-    # The commands of the log share their modules' names.
-    lazy: ClassVar = {"train": ("bentos.training.command", "train")} | {
-        name: (f"bentos.audit.{name}", name)
-        for name in (
-            "export",
-            "forget",
-            "migrate",
-            "performance",
-            "records",
-            "replay",
-            "retention",
-        )
+    # The attribute of each module has the command's name, but for `import`, which is Python's.
+    modules: ClassVar[dict[str, str]] = {
+        "diff": "bentos.commands.diff",
+        "export": "bentos.audit.export",
+        "forget": "bentos.audit.forget",
+        "import": "bentos.commands.import_",
+        "migrate": "bentos.audit.migrate",
+        "models": "bentos.commands.models",
+        "performance": "bentos.audit.performance",
+        "records": "bentos.audit.records",
+        "replay": "bentos.audit.replay",
+        "retention": "bentos.audit.retention",
+        "serve": "bentos.commands.serve",
+        "train": "bentos.training.command",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *self.lazy])
+        """The commands whose code is here: a Bento carries only what serving needs."""
+        return sorted(name for name, module in self.modules.items() if _is_here(module))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.lazy:
-            return super().get_command(ctx, cmd_name)
-        module, name = self.lazy[cmd_name]
-        try:
-            command: click.Command = getattr(importlib.import_module(module), name)
-        except ModuleNotFoundError as error:
-            raise click.ClickException(_needs("train", error)) from None
+        module = self.modules.get(cmd_name)
+        if module is None or not _is_here(module):
+            return None
+        name = "import_" if cmd_name == "import" else cmd_name
+        command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; whatever fails in it becomes one line on standard error."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if ctx.params.get("is_debug"):
+                raise
+            raise click.ClickException(_describe(error)) from None
 
-def _needs(extra: str, error: ModuleNotFoundError) -> str:
-    return f"this command needs {error.name}: pip install 'tabserve[{extra}]'"
+
+def _is_here(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _describe(error: Exception) -> str:
+    """One line: what failed, and where in the code if it was not raised on purpose."""
+    if isinstance(error, TabserveError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        for extra, packages in EXTRAS.items():
+            if package in packages:
+                return f"this command needs {package}: pip install 'tabserve[{extra}]'"
+    if type(error).__module__ == "mlflow.exceptions":
+        store = os.environ.get("MLFLOW_TRACKING_URI") or "its default store"
+        return f"MLflow ({store}): {(str(error).splitlines() or ['no reason given'])[0]}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    # A message of a library may quote a value, so the type and the place have to do.
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"{type(error).__name__} in {frame.name} ({Path(frame.filename).name}:"
+        f"{frame.lineno}), which tabserve did not expect; "
+        "`tabserve --debug COMMAND ...` shows the traceback"
+    )
 
 
 @click.group(cls=LazyGroup)
 @click.version_option(package_name="tabserve")
-def main() -> None:
-    """From an MLflow model to a typed scoring service."""
-
-
-@main.command("import")
-@click.argument("uri")
-@click.option("--name", help="Name of the Bento model; by default the registered name.")
-def import_(uri: str, name: str | None) -> None:
-    """Bring the MLflow model at URI into the Bento store.
-
-    URI is models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/PATH or a local folder.
-    """
-    try:
-        from bentos.model.intake import tracking
-
-        # Before anything else of MLflow is imported: it reads its switches then.
-        tracking.configure()
-        from bentos.model.intake import importing
-    except ModuleNotFoundError as error:
-        raise click.ClickException(_needs("mlflow", error)) from None
-    try:
-        imported = importing.import_model(uri, name)
-    except TabserveError as error:
-        raise click.ClickException(str(error)) from None
-    for warning in imported.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    made = imported.contract
-    verb = "imported" if imported.is_new else "already in the store:"
-    click.echo(
-        f"{verb} {imported.tag} ({made.task}, {len(made.features)} features, "
-        f"{made.engine}, contract {made.hash[:12]})"
-    )
-    click.echo(f"serve it: TABSERVE_MODEL={imported.tag} bentoml serve .")
-
-
-@main.command()
-@click.argument("old")
-@click.argument("new")
-def diff(old: str, new: str) -> None:
-    """Compare two contracts; exit 1 if a client of OLD could break with NEW.
-
-    Each is a Bento model tag or the path of a contract.json.
-    """
-    changes = compatibility.compare(_read_contract(old), _read_contract(new))
-    if not changes:
-        click.echo("no change that a client could notice")
-    for change in changes:
-        click.echo(f"{'BREAKING' if change.is_breaking else 'ok':8}  {change.place}: {change.what}")
-    if any(change.is_breaking for change in changes):
-        raise click.exceptions.Exit(1)
-
-
-def _read_contract(source: str) -> Contract:
-    path = Path(source)
-    try:
-        if not path.is_file():
-            import bentoml
-
-            from bentos.model.store import CONTRACT, FOLDER, MLFLOW_FOLDER
-
-            stored = bentoml.models.get(source)
-            path = Path(stored.path) / MLFLOW_FOLDER / FOLDER / CONTRACT
-        return contract.load(path.read_bytes())
-    except Exception as error:
-        # Exit 1 means "breaking": what cannot be read is a usage error, exit 2.
-        raise click.UsageError(
-            f"{source} is neither a contract file nor a model of the Bento store "
-            f"({type(error).__name__})"
-        ) from None
+@click.option("--debug", "is_debug", is_flag=True, help="Show the traceback of a failure.")
+def main(is_debug: bool) -> None:
+    """Serve tabular models from MLflow, and work with the log of their answers."""
 
 
 if __name__ == "__main__":

@@ -1,18 +1,17 @@
-"""The command line: what it says, and with which exit code."""
+"""The command line: what it lists, and what it says of a failure."""
 
 from __future__ import annotations
 
-import shutil
+import importlib.util
+import subprocess
 import sys
-from pathlib import Path
 
-import msgspec
+import click
 import pytest
 from click.testing import CliRunner, Result
 
-from bentos.cli import main
-from bentos.model import bundle, contract
-from tests.rows import PLAIN, WIDE
+from bentos.cli import EXTRAS, LazyGroup, main
+from bentos.errors import StoreDown
 
 
 def run(*arguments: str) -> Result:
@@ -20,19 +19,28 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-@pytest.fixture(autouse=True)
-def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working directory of its own: nothing is written into the project."""
-    monkeypatch.chdir(tmp_path)
-
-
-def test_help() -> None:
-    """The help lists every command, those that need an extra included."""
+def test_help_lists_every_command_in_whole_sentences() -> None:
+    """Each command has one line in the list, and no line is cut off."""
     result = run("--help")
     assert result.exit_code == 0
-    log = ("export", "forget", "migrate", "performance", "records", "replay", "retention")
-    for command in ("import", "diff", "train", *log):
-        assert f"  {command} " in result.output
+    listed = result.output.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == sorted(LazyGroup.modules)
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
+@pytest.mark.parametrize("name", sorted(LazyGroup.modules))
+def test_every_command_explains_itself(name: str) -> None:
+    """A command's help begins with an imperative sentence; every option has a text."""
+    assert importlib.util.find_spec(LazyGroup.modules[name]) is not None
+    with click.Context(main) as context:
+        command = main.get_command(context, name)
+    assert command is not None
+    assert command.help is not None
+    assert command.help[0].isupper()
+    assert command.help.splitlines()[0].endswith(".")
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+    assert [one.name for one in options if one.help and not one.help.endswith(".")] == []
 
 
 def test_version() -> None:
@@ -42,108 +50,60 @@ def test_version() -> None:
     assert version("tabserve") in run("--version").output
 
 
-def test_import(folders: dict[str, Path], tmp_path: Path) -> None:
-    """A model is imported, with its warnings on standard error and the next command at the end."""
-    copied = Path(shutil.copytree(folders["binary"], tmp_path / "by-command"))
-    (copied / bundle.FOLDER / bundle.DECISION).unlink()
-    result = run("import", str(copied), "--name", "by-command")
-    assert result.exit_code == 0
-    first, last = result.stdout.splitlines()
-    assert first.startswith("imported by-command:")
-    assert "(binary, 6 features, booster, contract " in first
-    assert last.startswith("serve it: TABSERVE_MODEL=by-command:")
-    assert result.stderr == (
-        "warning: no decision.json was logged: labels change at a probability of 0.5\n"
+def test_list_of_commands_needs_no_heavy_package() -> None:
+    """`tabserve --help` imports neither BentoML, MLflow, pandas nor numpy."""
+    code = (
+        "import sys\nfrom click.testing import CliRunner\nfrom bentos.cli import main\n"
+        "CliRunner().invoke(main, ['--help'])\n"
+        "print(sorted({'bentoml', 'mlflow', 'numpy', 'pandas'} & set(sys.modules)))"
     )
-    again = run("import", str(copied), "--name", "by-command")
-    assert again.stdout.startswith("already in the store: by-command:")
-
-
-def test_import_refused() -> None:
-    """A model that cannot be imported is exit code 1 and one line."""
-    result = run("import", "models:/Nobody@champion")
-    assert result.exit_code == 1
-    assert result.stderr.startswith("Error: MLflow does not have models:/Nobody@champion: ")
-    assert result.stderr.count("\n") == 1
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(
-    ("command", "module", "extra"),
+    ("error", "line"),
     [
-        (("import", "somewhere"), "bentos.model.intake.tracking", "mlflow"),
-        (("train",), "bentos.training.command", "train"),
+        (StoreDown("the log is away"), "the log is away"),
+        (
+            ModuleNotFoundError("No module named 'optuna.trial'", name="optuna.trial"),
+            "this command needs optuna: pip install 'tabserve[train]'",
+        ),
+        (FileNotFoundError(2, "No such file or directory", "rows.csv"), "rows.csv"),
+        (ValueError("age 36 of Ada"), "ValueError in fail (test_cli.py:"),
     ],
+    ids=lambda value: type(value).__name__,
 )
-def test_extra_is_missing(
-    command: tuple[str, ...], module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+def test_a_failure_is_one_line(
+    error: Exception, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command whose packages are not installed names the extra that has them."""
-    # None in sys.modules is Python's own way to say that a module cannot be imported.
-    monkeypatch.setitem(sys.modules, module, None)
-    parent, _, name = module.rpartition(".")
-    if parent in sys.modules:
-        monkeypatch.delattr(sys.modules[parent], name, raising=False)
-    result = run(*command)
+    """Whatever a command raises becomes one line and exit 1; no unexpected text is shown."""
+
+    @click.command("diff")
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_: fail)
+    result = run("diff")
     assert result.exit_code == 1
-    assert f"pip install 'tabserve[{extra}]'" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert line in result.stderr
+    assert "Ada" not in result.stderr
+    assert run("--debug", "diff").exception is error
+
+
+def test_packages_of_extras_are_those_of_the_project() -> None:
+    """Each package that an extra is named for is installed by that extra."""
+    import tomllib
+    from pathlib import Path
+
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    for extra, packages in EXTRAS.items():
+        listed = " ".join(extras[extra]).replace("scikit-learn", "sklearn")
+        assert [package for package in packages if package not in listed] == []
 
 
 def test_unknown_command() -> None:
     """An unknown command is a usage error."""
-    assert run("serve").exit_code == 2
-
-
-# ---- diff
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> dict[str, str]:
-    """Contracts as files: one, one with a harmless change, one with a breaking change."""
-    threshold = msgspec.structs.replace(PLAIN, threshold=0.5)
-    made = {"plain": PLAIN, "wide": WIDE, "threshold": threshold}
-    for name, one in made.items():
-        (tmp_path / name).write_bytes(contract.dump(one))
-    return {name: str(tmp_path / name) for name in made}
-
-
-def test_same(files: dict[str, str]) -> None:
-    """No change is exit code 0."""
-    result = run("diff", files["plain"], files["plain"])
-    assert (result.exit_code, result.output) == (0, "no change that a client could notice\n")
-
-
-def test_harmless(files: dict[str, str]) -> None:
-    """Changes that break nobody are listed, with exit code 0."""
-    result = run("diff", files["plain"], files["threshold"])
-    assert result.exit_code == 0
-    assert result.output == "ok        (answer): threshold changed from None to 0.5\n"
-
-
-def test_breaking(files: dict[str, str]) -> None:
-    """A breaking change is exit code 1, the others listed beside it."""
-    result = run("diff", files["plain"], files["wide"])
-    assert result.exit_code == 1
-    assert "BREAKING  note: added, required\n" in result.output
-    assert "ok        bonus: added, optional\n" in result.output
-
-
-def test_tags(imported: dict[str, str], files: dict[str, str]) -> None:
-    """Bento tags are compared as files are."""
-    assert run("diff", imported["binary"], imported["binary"]).exit_code == 0
-    result = run("diff", imported["binary"], imported["regression"])
-    assert result.exit_code == 1
-    assert "task changed from binary to regression" in result.output
-
-
-@pytest.mark.parametrize("source", ["nothing:here", "no-such-file.json"])
-def test_unreadable(source: str, files: dict[str, str]) -> None:
-    """What cannot be read is exit code 2: 1 would mean that clients break."""
-    result = run("diff", source, files["plain"])
-    assert result.exit_code == 2
-    assert f"{source} is neither a contract file nor a model" in result.stderr
-
-
-def test_no_contract(files: dict[str, str], tmp_path: Path) -> None:
-    """A file that is no contract is exit code 2 too."""
-    (tmp_path / "other.json").write_text("{}")
-    assert run("diff", files["plain"], "other.json").exit_code == 2
+    assert run("score-all").exit_code == 2

@@ -28,10 +28,11 @@ _encode = msgspec.json.Encoder().encode
 def export(
     url: str | None, subject: str | None, subject_file: TextIO | None, output: Path | None
 ) -> None:
-    """Write one person's predictions as JSON: values, scores, decisions, reasons, outcomes.
+    """Write one person's predictions as JSON.
 
-    Reasons need the model version in the local Bento store. Records that still wait in the
-    spool are not in it: exit 1, and export again once the store has them.
+    Each has its values, scores, decision, reasons and outcome. Reasons need the model version
+    in the local Bento store. Exits with 1 while records of the person wait in the spool: export
+    again once the store has them.
     """
     text = read_subject(subject, subject_file)
     now = datetime.now(UTC)

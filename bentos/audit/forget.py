@@ -33,9 +33,10 @@ class NotForgotten(TabserveError):
 @store_option
 @subject_options
 def forget(url: str | None, subject: str | None, subject_file: TextIO | None) -> None:
-    """Erase one person's predictions and outcomes from the store and the spool.
+    """Erase one person's predictions and outcomes.
 
-    Rows of theirs that were made before now and come late are not stored either.
+    They leave the store and the spool. Rows of the person that were made before now and arrive
+    late are not stored either.
     """
     text = read_subject(subject, subject_file)
     with open_log(url) as log:

@@ -11,9 +11,9 @@ from bentos.errors import TabserveError
 @click.command()
 @store_option
 def migrate(url: str | None) -> None:
-    """Make the log's schema, or bring it up to date; run it as the log's owner.
+    """Create the log's schema, or bring it up to date.
 
-    Any number may run at once: one does the work, the others wait and find it done.
+    Run it as the log's owner. Several may run at once: one does the work, the others wait.
     """
     try:
         store = open_owned(url)

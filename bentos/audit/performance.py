@@ -40,9 +40,9 @@ def performance(
     resamples: int,
     is_json: bool,
 ) -> None:
-    """Measure each model version on predictions whose outcome is known, and estimate the rest.
+    """Measure model versions on known outcomes.
 
-    The estimate needs no outcome: it is what the scores themselves promise.
+    Each version is also estimated without outcomes, from its scores alone.
     """
     # Here, so that the list of commands needs no numpy.
     import msgspec

@@ -32,6 +32,7 @@ from bentos.records.record import Record, Window
     type=click.Choice(["jsonl", "csv", "parquet"]),
     default="jsonl",
     show_default=True,
+    help="JSON lines, CSV, or Parquet.",
 )
 @output_option
 def records(
@@ -45,11 +46,11 @@ def records(
     kind: str,
     output: Path | None,
 ) -> None:
-    """Read the log back, all of it or a window, oldest first.
+    """Write predictions of the log, oldest first.
 
     Times without a zone are UTC. CSV has a column a feature; a text that a spreadsheet
     would take for a formula gets an apostrophe in front, as does one that has it. A window
-    without records is no failure, and is told on standard error.
+    without records is no failure: a line on standard error says so.
     """
     if kind == "parquet" and output is None:
         raise click.UsageError("--format parquet needs --output")

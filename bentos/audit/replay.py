@@ -44,10 +44,10 @@ def replay(
 ) -> None:
     """Score recorded rows again.
 
-    Without --model each row goes to the model version that answered it: exit 0 if every
-    score and label is the recorded one to the last bit, else exit 1, and what changed.
-    With --model: how scores and decisions would shift. Where nothing could be scored,
-    nothing is proved: exit 1.
+    Without --model each row goes to the model version that answered it. Exits with 1 unless
+    every score and label is the recorded one to the last bit, and shows what changed.
+    With --model: how scores and decisions would shift. Exits with 1 where no row could be
+    scored.
     """
     if tag is None and (segment is not None or max_flipped is not None):
         raise click.UsageError("--segment and --max-flipped go with --model")

@@ -17,9 +17,12 @@ from bentos.records.record import Event, Window
 @click.option(
     "--keep", type=Duration(), required=True, help="How long records are kept: 180d, 26w."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would go, and drop nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be dropped, and drop nothing.")
 def retention(url: str | None, keep: timedelta, dry_run: bool) -> None:
-    """Drop the days that lie wholly before the time to keep, UTC, and their outcomes."""
+    """Drop days of the log that are older than --keep.
+
+    Days are those of UTC; a day goes as a whole, with its outcomes.
+    """
     if keep < timedelta(days=1):
         # 180s is a slip of the finger for 180d, and what is dropped does not come back.
         raise click.UsageError("--keep must be at least 1d: only whole days are dropped")

@@ -9,7 +9,7 @@ import bentoml
 import msgspec
 import yaml
 
-from bentos.errors import ConfigurationError, IntegrityError
+from bentos.errors import IntegrityError
 from bentos.model import contract, integrity
 from bentos.model.contract import Contract
 from bentos.model.engines import compilation
@@ -71,17 +71,6 @@ def find_tag(settings: Settings, project: Path) -> str:
             for model in service["models"]:
                 return str(model["tag"])
     return settings.model
-
-
-def require(tag: str) -> None:
-    """Raise ConfigurationError, saying what to do, if the store has no such model."""
-    try:
-        bentoml.models.get(tag)
-    except (bentoml.exceptions.BentoMLException, ValueError):
-        raise ConfigurationError(
-            f"the Bento store has no model {tag}: bring it in with "
-            "`tabserve import models:/NAME@ALIAS`, or name another with TABSERVE_MODEL"
-        ) from None
 
 
 def open_model(stored: bentoml.Model) -> StoredModel:

@@ -58,7 +58,7 @@ def train(
     reuse: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train, evaluate and register a model.
+    """Train, evaluate and register a LightGBM model.
 
     KEY=VALUE overrides a setting, such as lightgbm.trials=5.
     """

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bentos import settings
-from bentos.errors import ConfigurationError, IntegrityError
+from bentos.errors import IntegrityError
 from bentos.model import store
 from bentos.model.intake import importing
 from bentos.model.store import StoredModel
@@ -78,14 +78,6 @@ def test_model_of_somebody_else(folders: dict[str, Path]) -> None:
     stored = bentoml.mlflow.import_model("of-somebody-else", str(folders["booster"]))
     with pytest.raises(IntegrityError, match="was not imported by `tabserve import`"):
         store.open_model(bentoml.models.get(stored.tag))
-
-
-def test_require(imported: dict[str, str]) -> None:
-    """A model that is in the store is served; one that is not stops the start with advice."""
-    store.require(imported["binary"])
-    for tag in ("nothing-here:latest", "No Tag:at all"):
-        with pytest.raises(ConfigurationError, match="tabserve import models:/NAME@ALIAS"):
-            store.require(tag)
 
 
 # ---- which model

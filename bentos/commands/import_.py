@@ -1,0 +1,42 @@
+"""`tabserve import`: an MLflow model into the Bento store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+SCHEMES = ("models:", "runs:", "file:")
+
+
+@click.command("import")
+@click.argument("uri")
+@click.option("--name", help="Name of the Bento model; by default the registered name.")
+def import_(uri: str, name: str | None) -> None:
+    """Bring an MLflow model into the Bento store.
+
+    URI is models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/PATH or a local folder.
+    MLFLOW_TRACKING_URI names the MLflow server that is asked; by default it is a file in the
+    data directory.
+    """
+    # Before MLflow and pandas are imported, which takes ten seconds on a busy machine.
+    if not uri.startswith(SCHEMES) and not Path(uri).exists():
+        raise click.ClickException(
+            f"{uri} is neither a models: or runs: URI nor a folder with a file named MLmodel"
+        )
+    from bentos.model.intake import tracking
+
+    # Before anything else of MLflow is imported: it reads its switches then.
+    tracking.configure()
+    from bentos.model.intake import importing
+
+    imported = importing.import_model(uri, name)
+    for warning in imported.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    made = imported.contract
+    verb = "imported" if imported.is_new else "already in the store:"
+    click.echo(
+        f"{verb} {imported.tag} ({made.task}, {len(made.features)} features, "
+        f"{made.engine}, contract {made.hash[:12]})"
+    )
+    click.echo(f"next: tabserve serve {imported.tag}")

@@ -1,0 +1,149 @@
+"""What the Bento store and MLflow's registry have, as plain data.
+
+The two are matched by registry name and version, which an import records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import msgspec
+
+from bentos.model import bundle, contract, golden
+from bentos.model.contract import Contract
+from bentos.model.store import CONTRACT, FOLDER, MLFLOW_FOLDER, Provenance
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """Which evidence a model carries; without one of them something does not work.
+
+    `reference`: training ranges and drift. `golden`: the proof of the scores at start.
+    `threshold`: a threshold that was chosen, not the default of 0.5; None where the task has
+    none. `metrics`: values that performance drift compares with.
+    """
+
+    reference: bool
+    golden: bool
+    threshold: bool | None
+    metrics: bool
+
+    @property
+    def missing(self) -> list[str]:
+        """What is not there, by name."""
+        names = ("reference", "golden", "threshold", "metrics")
+        return [name for name in names if getattr(self, name) is False]
+
+
+class StoreEntry(msgspec.Struct, frozen=True):
+    """One version of the Bento store. `problem`: why it cannot be served, where it cannot."""
+
+    tag: str
+    created: str
+    is_latest: bool
+    is_default: bool
+    task: str = ""
+    engine: str = ""
+    registry: str = ""
+    evidence: Evidence | None = None
+    problem: str = ""
+
+
+class RegistryEntry(msgspec.Struct, frozen=True):
+    """One version of MLflow's registry. `tags`: the models of the store that came from it."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+def read_store(default: str) -> list[StoreEntry]:
+    """Every model of the Bento store, by name, the newest first. `default`: tag that is served."""
+    models = sorted(bentoml.models.list(), key=lambda one: one.info.creation_time, reverse=True)
+    models.sort(key=lambda one: one.tag.name)
+    latest: dict[str, str] = {}
+    for model in models:
+        name = model.tag.name
+        if name not in latest:
+            latest[name] = str(bentoml.models.get(f"{name}:latest").tag)
+    return [_entry(model, latest[model.tag.name], default) for model in models]
+
+
+def _entry(model: bentoml.Model, latest: str, default: str) -> StoreEntry:
+    tag = str(model.tag)
+    created = model.info.creation_time.isoformat(timespec="seconds")
+    common = StoreEntry(tag, created, tag == latest, tag == default)
+    folder = Path(model.path) / MLFLOW_FOLDER
+    try:
+        # Digests are not checked here: a list of many models has to be quick.
+        provenance = msgspec.convert(dict(model.info.metadata), Provenance)
+        made = contract.load((folder / FOLDER / CONTRACT).read_bytes())
+    except (msgspec.ValidationError, ValueError, OSError):
+        return msgspec.structs.replace(common, problem="was not imported by tabserve")
+    registry = ""
+    if provenance.registry_name:
+        registry = f"{provenance.registry_name}/{provenance.registry_version}"
+    return msgspec.structs.replace(
+        common,
+        task=made.task,
+        engine=made.engine,
+        registry=registry,
+        evidence=find_evidence(folder, made, provenance),
+    )
+
+
+def find_evidence(folder: Path, made: Contract, provenance: Provenance) -> Evidence:
+    """What evidence a model's folder carries."""
+    has_threshold = None
+    if made.task == "binary":
+        has_threshold = bundle.find(folder, bundle.DECISION) is not None
+    return Evidence(
+        reference=bundle.find(folder, bundle.REFERENCE) is not None,
+        golden=(folder / FOLDER / golden.FILE).is_file(),
+        threshold=has_threshold,
+        metrics=bool(provenance.metrics),
+    )
+
+
+def read_registry(entries: list[StoreEntry]) -> list[RegistryEntry]:
+    """Every version of MLflow's registry, the newest first, with its models of the store.
+
+    Call `tracking.configure` first. Raises MlflowException.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    imported: dict[str, list[str]] = {}
+    for entry in entries:
+        imported.setdefault(entry.registry, []).append(entry.tag)
+    found = []
+    for registered in _read_pages(client.search_registered_models):
+        versions = _read_pages(partial(client.search_model_versions, f"name='{registered.name}'"))
+        aliases: dict[str, list[str]] = {}
+        for alias, number in registered.aliases.items():
+            aliases.setdefault(str(number), []).append(alias)
+        for version in sorted(versions, key=lambda one: int(one.version), reverse=True):
+            number = str(version.version)
+            found.append(
+                RegistryEntry(
+                    registered.name,
+                    number,
+                    tuple(sorted(aliases.get(number, []))),
+                    tuple(imported.get(f"{registered.name}/{number}", [])),
+                )
+            )
+    return found
+
+
+def _read_pages(search: Callable[..., Any]) -> list[Any]:
+    """Everything that a search of MLflow finds, page by page."""
+    page = search()
+    found = list(page)
+    while page.token:
+        page = search(page_token=page.token)
+        found += page
+    return found

@@ -1,0 +1,73 @@
+"""Model versions as people name them: `flight-late`, `flight-late:v3`, `flight-late:3`.
+
+A version is `v3-4c204e45c6e9`: the number in MLflow's registry, where the model has one, and
+the first digits of a digest of its files. Either part is enough where only one version has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bentos.errors import ConfigurationError
+
+LATEST = "latest"
+
+# Fewer digits of a digest are a slip of the finger rather than a name.
+_MIN_DIGITS = 4
+# How many versions an error lists.
+_LISTED = 5
+
+
+def match(versions: Iterable[str], named: str) -> list[str]:
+    """The versions that a name means: the one of exactly this name, else all that fit."""
+    known = list(versions)
+    if named in known:
+        return [named]
+    number = f"v{named.removeprefix('v')}-"
+    by_number = [version for version in known if version.startswith(number)]
+    if by_number or len(named) < _MIN_DIGITS:
+        return by_number
+    return [
+        version
+        for version in known
+        if version.startswith(named) or version.rpartition("-")[2].startswith(named)
+    ]
+
+
+def pick(versions: Sequence[str], named: str, place: str) -> str:
+    """The one version that a name means. Raises ConfigurationError, listing what there is.
+
+    `place`: what holds the versions, with the model's name, for the message.
+    """
+    found = match(versions, named)
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join((found or list(versions))[:_LISTED])
+    if len(found) > 1:
+        raise ConfigurationError(f"{place} has {len(found)} versions named {named}: {listed}")
+    raise ConfigurationError(f"{place} has no version {named}; it has {listed or 'none'}")
+
+
+def resolve(named: str) -> str:
+    """The full tag of a model of the Bento store.
+
+    `named`: NAME, NAME:latest, NAME:v3, NAME:3, or NAME and some digits of the digest.
+    Raises ConfigurationError, saying what the store has, where none or several fit.
+    """
+    # Here, because BentoML takes a second to import.
+    import bentoml
+
+    name, _, version = named.partition(":")
+    try:
+        return str(bentoml.models.get(f"{name}:{version or LATEST}").tag)
+    except (bentoml.exceptions.BentoMLException, ValueError):
+        models = bentoml.models.list()
+    versions = [str(one.tag.version) for one in models if one.tag.name == name]
+    if versions:
+        return f"{name}:{pick(versions, version, f'the Bento store: {name}')}"
+    others = ", ".join(sorted({one.tag.name for one in models})[:_LISTED])
+    raise ConfigurationError(
+        f"the Bento store has no model {named}: bring it in with `tabserve import "
+        f"models:/NAME@ALIAS`, or name another with TABSERVE_MODEL"
+        + (f"; it has {others}" if others else "")
+    )
