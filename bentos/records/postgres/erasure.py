@@ -71,7 +71,8 @@ def bar(connection: Connection, tokens: Sequence[str], now: datetime) -> None:
         cursor.executemany(
             "INSERT INTO tabserve.erasures VALUES (%s, %s) ON CONFLICT (subject) "
             "DO UPDATE SET until = greatest(erasures.until, excluded.until)",
-            [(token, until) for token in tokens],
+            # In one order: two erasures of one subject must not wait for each other.
+            [(token, until) for token in sorted(tokens)],
         )
     with connection.transaction():
         # Writers that began before the mark was there have not seen it: wait for them, so

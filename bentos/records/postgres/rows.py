@@ -8,6 +8,7 @@ Handing these over costs half the time of making datetime, UUID and Json objects
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -59,6 +60,9 @@ _EPOCH_MS = 946_684_800_000  # 2000, PostgreSQL's own, in milliseconds since 197
 _END_MS = 253_402_300_800_000  # the year 10000, which no datetime reaches
 _DAY_MS = 86_400_000
 
+# Time and id of a row; of rows with the same id the first one stays the first.
+_BY_ID = itemgetter(0, 1)
+
 _warnings = msgspec.json.Decoder(tuple[RecordedWarning, ...]).decode
 
 
@@ -75,8 +79,9 @@ def selected(*, sees_all: bool) -> str:
 
 
 def to_rows(records: Sequence[Record]) -> tuple[list[tuple[object, ...]], set[int]]:
-    """The rows for a COPY of `COPY_TYPES`, and the days they need, counted from 1970.
+    """The rows for a COPY of `COPY_TYPES` by id, and the days they need, counted from 1970.
 
+    By id, so that sessions which store the same rows at once lock them in the same order.
     Raises RowsRefused for an id that is no UUIDv7 as we write it, or a latency beyond int4.
     """
     days: set[int] = set()
@@ -116,6 +121,7 @@ def to_rows(records: Sequence[Record]) -> tuple[list[tuple[object, ...]], set[in
                 encode(record.warnings) if record.warnings else b"[]",
             )
         )
+    rows.sort(key=_BY_ID)
     return rows, days
 
 
