@@ -31,6 +31,10 @@ class Frame:
         self.rows = rows
         self.matrix = matrix
 
+    def part(self, start: int, end: int) -> Frame:
+        """The rows from `start` up to `end` as a frame of their own."""
+        return Frame(self.rows[start:end], self.matrix[start:end])
+
 
 class Framer:
     """Makes frames under one contract."""

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from bentos.errors import IntegrityError
 from bentos.model import engine, golden
@@ -39,10 +40,15 @@ class LoadedModel:
         self.model_json = msgspec.json.encode(_description(stored, self.engine.name))
 
     def prove(self) -> None:
-        """Score the golden rows on the way that requests take. Raises IntegrityError."""
+        """Score the golden rows on the way that requests take. Raises IntegrityError.
+
+        Together and one by one: a score must not depend on the rest of its batch.
+        """
         if self.golden is not None:
             scores = self.scorer.predict(self._golden_rows)
             golden.check(self.golden, scores, "the serving path")
+            alone = [self.scorer.predict([row]) for row in self._golden_rows]
+            golden.check(self.golden, np.concatenate(alone), "the serving path, row by row,")
 
     async def prove_with_mlflow(self) -> bool:
         """Score the golden rows with MLflow's own loader, in a process of its own.

@@ -1,4 +1,8 @@
-"""Rows to answers: frame, screen, predict, decide. Synchronous, no I/O."""
+"""Rows to answers: frame, screen, predict, decide. Synchronous, no I/O.
+
+A row that the model itself cannot score is told apart from the rows of its batch, and
+fails alone.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,27 @@ import numpy as np
 
 from bentos.model.contract import Category, Contract
 from bentos.model.engines.predictor import Predictor, Scores
-from bentos.model.frame import FeatureWarning, Framer, Screen, Screening
+from bentos.model.frame import FeatureWarning, Frame, Framer, Screen, Screening
+from bentos.model.separation import separate
 from bentos.model.validation import EncodedRow
 
 
 class Scored(msgspec.Struct, frozen=True, gc=False):
     """The answer to one row.
 
-    `score`: probability of the second class, or the value of a regression. `scores`:
-    probability by class, multiclass only. `label`: the class decided for.
+    `is_refused`: the model failed on this very row, which has no score then. `score`:
+    probability of the second class, or the value of a regression. `scores`: probability by
+    class, multiclass only. `label`: the class decided for.
     """
 
     score: float | None = None
     scores: tuple[float, ...] | None = None
     label: Category | None = None
     warnings: tuple[FeatureWarning, ...] = ()
+    is_refused: bool = False
+
+
+REFUSED = Scored(is_refused=True)
 
 
 class Batch(msgspec.Struct):
@@ -47,19 +57,57 @@ class Scorer:
         self._screen = Screen(contract)
         self._threshold = 0.5 if contract.threshold is None else contract.threshold
         self._names = tuple(str(label) for label in contract.classes or ())
+        # A row that the model has scored: where it fails too, the model is broken.
+        self._known_good: Frame | None = None
 
     def predict(self, rows: Sequence[EncodedRow]) -> Scores:
-        """Scores alone: float64 of shape (rows,) or (rows, classes)."""
-        return self._predictor.predict(self._framer.frame(rows))
+        """Scores alone: float64 of shape (rows,) or (rows, classes).
+
+        Raises what the model raises.
+        """
+        return self._predict(self._framer.frame(rows))
 
     def score(self, rows: Sequence[EncodedRow]) -> Batch:
-        """Score rows. `rows` must not be empty."""
+        """Score rows. `rows` must not be empty.
+
+        Raises what the model raises, where it fails on a row that it has scored before.
+        """
         frame = self._framer.frame(rows)
         screening = self._screen.look(frame.matrix)
-        scored, labels = self._decide(self._predictor.predict(frame))
+        try:
+            scored, labels = self._decide(self._predict(frame))
+        except Exception as error:
+            scored, labels = self._score_apart(frame, error)
         for row, warnings in screening.warnings.items():
-            scored[row] = msgspec.structs.replace(scored[row], warnings=tuple(warnings))
+            if not scored[row].is_refused:
+                scored[row] = msgspec.structs.replace(scored[row], warnings=tuple(warnings))
         return Batch(scored, screening, labels)
+
+    def _predict(self, frame: Frame) -> Scores:
+        scores = self._predictor.predict(frame)
+        if len(scores) != len(frame.matrix):
+            raise RuntimeError(f"{len(frame.matrix)} rows were given {len(scores)} scores")
+        if self._known_good is None:
+            self._known_good = frame.part(0, 1)
+        return scores
+
+    def _score_apart(self, frame: Frame, error: Exception) -> tuple[list[Scored], dict[str, int]]:
+        parts = separate(self._predict, frame)
+        if not parts and (self._known_good is None or not self._is_well()):
+            raise error
+        scored, labels = [REFUSED] * len(frame.matrix), dict[str, int]()
+        for start, scores in parts:
+            some, counts = self._decide(scores)
+            scored[start : start + len(some)] = some
+            for name, count in counts.items():
+                labels[name] = labels.get(name, 0) + count
+        return scored, labels
+
+    def _is_well(self) -> bool:
+        try:
+            return self._known_good is not None and len(self._predict(self._known_good)) == 1
+        except Exception:
+            return False
 
     def _decide(self, scores: Scores) -> tuple[list[Scored], dict[str, int]]:
         classes = self.contract.classes

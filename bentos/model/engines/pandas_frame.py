@@ -1,26 +1,33 @@
-"""Encoded rows as the pandas frame that a model was trained on. Needs the `mlflow` extra."""
+"""Encoded rows as the pandas frame that a model was trained on. Needs the `mlflow` extra.
+
+The type of a column comes from the contract alone, never from the values of a batch: pandas
+would guess one, and a row's score would depend on the rows that arrived with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from bentos.model.contract import Contract, Feature
 from bentos.model.validation import EncodedRow, EncodedValue
 
-_NUMPY_DTYPES = {
+_DTYPES = {
     "double": "float64",
     "float": "float32",
     "long": "int64",
     "integer": "int32",
     "boolean": "bool",
+    # pandas' own text type: a missing text is NaN, in a column of nothing else too.
+    "string": "str",
 }
+# numpy's integers and booleans have no missing value; pandas' types of the same size do.
+_NULLABLE_DTYPES = {"long": "Int64", "integer": "Int32", "boolean": "boolean"}
 
 
 def to_pandas(contract: Contract, rows: Sequence[EncodedRow]) -> pd.DataFrame:
-    """Make a frame of shape (rows, features) with the signature's column types."""
+    """Make a frame of shape (rows, features) with the contract's column types."""
     columns = list(zip(*rows, strict=True))
     return pd.DataFrame(
         {
@@ -35,11 +42,5 @@ def _column(feature: Feature, values: Sequence[EncodedValue]) -> object:
         codes = [-1 if code is None else int(code) for code in values]
         categories: pd.Index = pd.Index(list(feature.categories))
         return pd.Categorical.from_codes(codes, categories=categories)
-    if feature.kind == "text":
-        return np.array(values, dtype=object)
-    if feature.kind == "float":
-        return np.array(values, dtype=_NUMPY_DTYPES[feature.dtype])
-    if any(value is None for value in values):
-        # A numpy integer or boolean column cannot say missing: MLflow accepts an object.
-        return np.array(values, dtype=object)
-    return np.array(values, dtype=_NUMPY_DTYPES[feature.dtype])
+    dtypes = _DTYPES | _NULLABLE_DTYPES if feature.is_nullable else _DTYPES
+    return pd.Series(list(values), dtype=dtypes[feature.dtype]).array
