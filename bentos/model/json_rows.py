@@ -1,14 +1,15 @@
 """JSON bodies (RFC 8259), read strictly.
 
-Good bodies are decoded at once into the contract's row type. Anything else is read
-again slowly, to say what is wrong and where; that reading is the authority.
+Good bodies are decoded at once into the contract's row type. Any other row is read again
+slowly, to say what is wrong and where; that reading is the authority.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,45 +20,51 @@ from bentos.model.validation import NOT_FINITE, EncodedRow, Encoder, Hints, Json
 # A float64 is finite up to about 1.8e308: no finite number needs more digits.
 _MAX_DIGITS = 400
 _COLON = ord(":")
+# How \u003a and \u003A begin: a colon in a text that is no colon in the body.
+_COLON_ESCAPE = b"\\u003"
+# Below this many bytes numpy's overhead is more than the count.
+_SMALL_BODY = 4096
+# What a typed decoder raises: wrong JSON or types, no UTF-8, or too deep a nesting.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 # A row is one object. Each object read slowly takes half a kilobyte and some microseconds,
 # so a body full of them would cost far more than its bytes; this many may be mistakes.
 _SPARE_OBJECTS = 1000
 
 Faults = list[Fault]
+Decode = Callable[[bytes], Any]
+Encode = Callable[[msgspec.Struct], EncodedRow | None]
 
 
 class RowReader:
     """Reads the rows of one contract.
 
     A row comes back encoded, or as the list of its faults. `tolerated` faults (unknown
-    categories scored as missing) come beside an encoded row.
+    categories scored as missing) come beside an encoded row. `slow_rows` counts the rows
+    that had to be read the slow way.
     """
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        fast_row = row_type(encoder.contract)
-        self._decode_row = msgspec.json.Decoder(fast_row).decode
-        instances = msgspec.defstruct(
-            "Instances",
-            [("instances", list.__class_getitem__(fast_row))],
-            forbid_unknown_fields=True,
+        self.slow_rows = 0
+        strict = row_type(encoder.contract)
+        lenient = row_type(encoder.contract, is_lenient=True)
+        self._row_ways: tuple[tuple[Decode, Encode], ...] = (
+            (msgspec.json.Decoder(strict).decode, encoder.encode),
+            (msgspec.json.Decoder(lenient).decode, encoder.encode_lenient),
         )
-        self._decode_instances = msgspec.json.Decoder(instances).decode
+        self._batch_ways: tuple[tuple[Decode, Encode], ...] = tuple(
+            (msgspec.json.Decoder(_envelope(row)).decode, encode)
+            for row, encode in ((strict, encoder.encode), (lenient, encoder.encode_lenient))
+        )
+        self._decode_apart: Decode = msgspec.json.Decoder(_envelope(msgspec.Raw)).decode
 
     def read_row(self, body: bytes) -> tuple[EncodedRow, Faults]:
         """Read one object of named features. Raises Problem with every fault."""
-        try:
-            row = self._decode_row(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            pass
-        else:
-            # A key that came twice leaves one value: then the body has more colons than
-            # the row has members. Colons inside strings only send it the slow way.
-            if body.count(b":") == self._encoder.count_members(row):
-                encoded = self._encoder.encode(row)
-                if encoded is not None:
-                    return encoded, []
+        encoded = self._read_fast(body)
+        if encoded is not None:
+            return encoded, []
+        self.slow_rows += 1
         encoded, faults = self._encoder.validate(parse(body, _SPARE_OBJECTS))
         if encoded is None:
             raise invalid(faults)
@@ -71,20 +78,87 @@ class RowReader:
         Gives, for each row, the encoded row or None, and its faults with pointers into
         the body. Raises Problem where the envelope itself is wrong.
         """
-        try:
-            rows = self._decode_instances(body).instances  # type: ignore[attr-defined]  # a run-time struct
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            pass
-        else:
+        for decode, encode in self._batch_ways:
+            try:
+                rows = decode(body).instances
+            except _UNREADABLE:
+                continue
             if len(rows) > max_rows:
                 raise invalid([_too_many_rows(max_rows)])
             members = 1 + sum(map(self._encoder.count_members, rows))
-            if rows and _count_colons(body) == members:
-                encoded = [self._encoder.encode(row) for row in rows]
+            if rows and self._has_no_repeats(body, rows, members):
+                encoded = [encode(row) for row in rows]
                 if None not in encoded:
                     return encoded, [[] for _ in encoded]
-        document = parse(body, 2 * max_rows + _SPARE_OBJECTS)
-        return self.validate_instances(instances_of(document, max_rows))
+            break
+        most_objects = 2 * max_rows + _SPARE_OBJECTS
+        read = self._read_apart(body, max_rows, most_objects)
+        if read is not None:
+            return read
+        instances = instances_of(parse(body, most_objects), max_rows)
+        self.slow_rows += len(instances)
+        return self.validate_instances(instances)
+
+    def _read_fast(self, body: bytes) -> EncodedRow | None:
+        for decode, encode in self._row_ways:
+            try:
+                row = decode(body)
+            except _UNREADABLE:
+                continue
+            if self._has_no_repeats(body, [row], self._encoder.count_members(row)):
+                return encode(row)
+            break
+        return None
+
+    def _read_apart(
+        self, body: bytes, max_rows: int, most_objects: int
+    ) -> tuple[list[EncodedRow | None], list[Faults]] | None:
+        """Read each row of a batch by itself, so that only a bad one goes the slow way.
+
+        Gives None where the envelope is wrong, or something in it is not JSON: then a
+        reading of the whole says where.
+        """
+        if body.count(b"{") > most_objects:
+            return None
+        try:
+            raws = [bytes(raw) for raw in self._decode_apart(body).instances]
+        except _UNREADABLE:
+            return None
+        if not 0 < len(raws) <= max_rows:
+            return None
+        # A second member `instances` would leave more colons than its own and the rows'.
+        if _count_colons(body) != 1 + sum(raw.count(b":") for raw in raws):
+            return None
+        hints, slow = Hints(), 0
+        encoded: list[EncodedRow | None] = []
+        faults: list[Faults] = []
+        for number, raw in enumerate(raws):
+            row, found = self._read_fast(raw), []
+            if row is None:
+                slow += 1
+                try:
+                    document = parse(raw, most_objects)
+                except Problem:
+                    return None
+                row, found = self._encoder.validate(document, f"/instances/{number}", hints)
+            encoded.append(row)
+            faults.append(found)
+        self.slow_rows += slow
+        return encoded, faults
+
+    def _has_no_repeats(self, body: bytes, rows: Sequence[msgspec.Struct], members: int) -> bool:
+        """Whether no key came twice in the objects that `rows` were decoded from.
+
+        Each member has one colon, and each colon of a name or text is in the body too, but
+        where it is written as an escape. A key that came twice leaves one value, so the body
+        then has more colons than the rows account for.
+        """
+        colons = _count_colons(body)
+        if colons == members:
+            return True
+        if _COLON_ESCAPE in body:
+            return False
+        return colons == members + sum(map(self._encoder.count_colons, rows))
 
     def validate(self, row: object) -> tuple[EncodedRow | None, Faults]:
         """Check one row given as plain values."""
@@ -102,7 +176,15 @@ class RowReader:
         return [row for row, _ in validated], [faults for _, faults in validated]
 
 
+def _envelope(row: type) -> type[msgspec.Struct]:
+    return msgspec.defstruct(
+        "Instances", [("instances", list.__class_getitem__(row))], forbid_unknown_fields=True
+    )
+
+
 def _count_colons(body: bytes) -> int:
+    if len(body) < _SMALL_BODY:
+        return body.count(b":")
     # Four times as fast as bytes.count on a large body.
     return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == _COLON))
 

@@ -55,10 +55,11 @@ def escape_pointer(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def row_type(contract: Contract) -> type[msgspec.Struct]:
+def row_type(contract: Contract, *, is_lenient: bool = False) -> type[msgspec.Struct]:
     """Make the struct that a typed decoder fills from one JSON object, by feature name.
 
-    Fields are `f0`, `f1`, ... in contract order, so that any feature name will do.
+    Fields are `f0`, `f1`, ... in contract order, so that any feature name will do. A
+    lenient one takes an integer that is written as 3.0 or 3e0, too.
     """
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     renamed: dict[str, str] = {}
@@ -66,6 +67,8 @@ def row_type(contract: Contract) -> type[msgspec.Struct]:
         field = f"f{position}"
         renamed[field] = feature.name
         annotation = _value_type(feature)
+        if is_lenient and _is_integral(feature):
+            annotation = annotation | float
         if feature.is_nullable:
             annotation = annotation | None
         if feature.optional:
@@ -98,6 +101,12 @@ def _value_type(feature: Feature) -> Any:
         # refuses what it does not know, and the slow way decides.
         return types.pop() if len(types) == 1 else str
     return str
+
+
+def _is_integral(feature: Feature) -> bool:
+    if feature.kind == "category":
+        return {type(category) for category in feature.categories or ()} == {int}
+    return feature.kind == "integer"
 
 
 class Hints:
@@ -138,6 +147,12 @@ class Encoder:
         self._optional = tuple(
             f"f{position}" for position, feature in enumerate(contract.features) if feature.optional
         )
+        self._integers = tuple(
+            (f"f{position}", *INTEGER_LIMITS[feature.dtype])
+            for position, feature in enumerate(contract.features)
+            if feature.kind == "integer"
+        )
+        self._colons = tuple(_colon_counts(contract))
         self._checks = tuple(_check_for(feature) for feature in contract.features)
 
     def encode(self, row: msgspec.Struct) -> EncodedRow | None:
@@ -155,6 +170,30 @@ class Encoder:
         except KeyError:
             return None
         return msgspec.structs.astuple(row)
+
+    def encode_lenient(self, row: msgspec.Struct) -> EncodedRow | None:
+        """Encode a struct of the lenient `row_type` as `encode` does."""
+        for field, low, high in self._integers:
+            value = getattr(row, field)
+            if isinstance(value, float):
+                if not value.is_integer() or not low <= value <= high:
+                    return None
+                setattr(row, field, int(value))
+        return self.encode(row)
+
+    def count_colons(self, row: msgspec.Struct) -> int:
+        """Count the colons inside the names and the texts of a struct of `row_type`."""
+        found = 0
+        for field, in_name, in_values in self._colons:
+            value = getattr(row, field)
+            if value is msgspec.UNSET:
+                continue
+            found += in_name
+            if in_values is None:
+                found += value.count(":") if isinstance(value, str) else 0
+            else:
+                found += in_values.get(value, 0)
+        return found
 
     def count_members(self, row: msgspec.Struct) -> int:
         """Count the features that a struct of `row_type` was given."""
@@ -215,6 +254,26 @@ class Encoder:
         more = max(0, len(unknown) - MAX_NAMES) + max(0, len(duplicates) - MAX_NAMES)
         if more:
             yield Fault(pointer, "unknown_feature", f"{more} more members are wrong in these ways")
+
+
+def _colon_counts(
+    contract: Contract,
+) -> Iterable[tuple[str, int, dict[object, int] | None]]:
+    """Each feature that can bring colons: its field, those of its name, and of its categories.
+
+    None in place of the categories: any text may come.
+    """
+    for position, feature in enumerate(contract.features):
+        in_name = feature.name.count(":")
+        in_values = {
+            value: value.count(":")
+            for value in feature.categories or ()
+            if isinstance(value, str) and ":" in value
+        }
+        if feature.kind == "text":
+            yield f"f{position}", in_name, None
+        elif in_name or in_values:
+            yield f"f{position}", in_name, in_values
 
 
 Check = Callable[[Any], tuple[EncodedValue, FaultCode | None]]

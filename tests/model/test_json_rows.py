@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bentos.errors import Fault, Problem
 from bentos.model import json_rows
-from bentos.model.contract import Contract
+from bentos.model.contract import Contract, Feature
 from bentos.model.json_rows import RowReader
 from bentos.model.validation import NOT_FINITE, EncodedRow, Encoder, JsonObject
 from tests.rows import (
@@ -23,6 +24,7 @@ from tests.rows import (
     WIDE,
     bits,
     body,
+    contract_of,
     good_rows,
     odd_rows,
 )
@@ -306,6 +308,136 @@ def test_batches_agree_with_rows(texts: list[bytes]) -> None:
         except Problem:
             alone.append(None)
     assert list(map(bits, rows)) == list(map(bits, alone))
+
+
+@pytest.mark.parametrize("contract", [PLAIN, WIDE], ids=["plain", "wide"])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_batches_agree_with_the_slow_way(contract: Contract, data: st.DataObject) -> None:
+    """A batch of good and odd rows has the result, and the faults, of a reading of the whole."""
+    some = st.one_of(good_rows(contract), odd_rows(contract))
+    texts = data.draw(st.lists(some, min_size=1, max_size=4))
+    batch = b'{"instances":[' + b",".join(texts) + b"]}"
+    reader = READERS[id(contract)]
+    try:
+        expected = reader.validate_instances(
+            json_rows.instances_of(json_rows.parse(batch, 1000), 4)
+        )
+    except Problem as problem:
+        with pytest.raises(Problem) as caught:
+            reader.read_instances(batch, 4)
+        assert (caught.value.kind, caught.value.detail) == (problem.kind, problem.detail)
+        return
+    rows, faults = reader.read_instances(batch, 4)
+    assert list(map(bits, rows)) == list(map(bits, expected[0]))
+    assert faults == expected[1]
+
+
+# ---- the fast way
+
+# Every feature that can bring a colon: in its name, in a category, in free text.
+COLONS = contract_of(
+    Feature("a: b", "float", "double"),
+    Feature("status", "category", "string", categories=("male : single", "::", "none")),
+    Feature("note: free", "text", "string", optional=True),
+    Feature("count", "integer", "long"),
+    Feature("grade", "category", "long", categories=(3, 5)),
+)
+HONEST = {"a: b": 1.5, "status": "male : single", "note: free": "at 10:30", "count": 4, "grade": 5}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(HONEST),
+        json.dumps(HONEST, indent=4),
+        json.dumps(dict(reversed(HONEST.items()))),
+        json.dumps({**HONEST, "a: b": 2}),
+        json.dumps({**HONEST, "a: b": None, "note: free": None}),
+        json.dumps({name: HONEST[name] for name in ("a: b", "status", "count", "grade")}),
+        json.dumps({**HONEST, "count": 4.0, "grade": 5.0}),
+        json.dumps(HONEST).replace("1.5", "15E-1").replace(": 4,", ": 0.4e1,"),
+        json.dumps({**HONEST, "note: free": "größe / ünï"}),
+        json.dumps({**HONEST, "note: free": "a/b ü"}).replace("/", "\\/"),
+        json.dumps({**HONEST, "note: free": "größe"}, ensure_ascii=False),
+        json.dumps({**HONEST, "note: free": 'a "quoted" \\ line\n\tand more'}),
+    ],
+    ids=[
+        *("plain", "indented", "turned", "integer for a float", "nulls", "left out"),
+        *("floats for integers", "exponents", "escaped", "escaped slash", "not ASCII", "quotes"),
+    ],
+)
+def test_what_honest_clients_send_stays_fast(text: str) -> None:
+    """No usual way of writing a good row sends it the slow way, alone or in a batch."""
+    reader = RowReader(Encoder(COLONS))
+    row, faults = reader.read_row(text.encode())
+    assert faults == []
+    assert reader.slow_rows == 0
+    batch = f'{{"instances": [{text}, {text}]}}'
+    assert reader.read_instances(batch.encode(), 2) == ([row, row], [[], []])
+    assert reader.slow_rows == 0
+    assert bits(row) == bits(slow(COLONS, text.encode())[0])
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        '"count": 4, "count": 4',
+        '"count": 4, "\\u0063ount": 4',
+        # Colons that are escapes must not make up for the second key's.
+        '"count": 4, "count": 4, "note: free": "\\u003a"',
+        '"count": 4, "count": 4, "note: free": "\\u003A"',
+        '"count": 4, "note: free": ":", "note: free": "x"',
+        '"count": 4, "note: free": "x", "note: free": ":"',
+    ],
+)
+def test_colons_hide_no_second_key(twice: str) -> None:
+    """A key that comes twice is found whatever colons the names and texts have."""
+    reader = RowReader(Encoder(COLONS))
+    row = '{"a: b": 1.5, "status": "::", "grade": 5, ' + twice + "}"
+    with pytest.raises(Problem) as caught:
+        reader.read_row(row.encode())
+    assert "duplicate_key" in {fault.code for fault in caught.value.faults}
+    rows, faults = reader.read_instances(f'{{"instances": [{row}]}}'.encode(), 1)
+    assert rows == [None]
+    assert "duplicate_key" in {fault.code for fault in faults[0]}
+
+
+def test_one_bad_row_slows_no_other() -> None:
+    """Of a thousand rows with one bad one, that one alone is read the slow way."""
+    reader = RowReader(Encoder(PLAIN))
+    good = [GOOD] * 999
+    for bad in ({**GOOD, "count": "x"}, {**GOOD, "colour": "x"}, {"amount": 1}, [], None, 3):
+        reader.slow_rows = 0
+        data = body({"instances": [*good[:500], bad, *good[500:]]})
+        rows, faults = reader.read_instances(data, 1000)
+        assert rows == [*[ENCODED] * 500, None, *[ENCODED] * 499]
+        assert {fault.pointer.split("/")[2] for fault in faults[500]} == {"500"}
+        assert reader.slow_rows == 1
+
+
+def test_one_bad_row_costs_little() -> None:
+    """A batch of a thousand with one bad row takes far less than one that is all read slowly."""
+    reader = RowReader(Encoder(PLAIN))
+    good, bad = body({"instances": [GOOD] * 1000}), {**GOOD, "count": "x"}
+    mixed = body({"instances": [*[GOOD] * 999, bad]})
+
+    def seconds(read: Callable[[], object]) -> float:
+        taken = []
+        for _ in range(5):
+            started = time.process_time()
+            read()
+            taken.append(time.process_time() - started)
+        return min(taken)
+
+    fast = seconds(lambda: reader.read_instances(good, 1000))
+    apart = seconds(lambda: reader.read_instances(mixed, 1000))
+    document = json_rows.parse(mixed, 2000)
+    all_slow = seconds(
+        lambda: reader.validate_instances(json_rows.instances_of(document, 1000))
+    ) + seconds(lambda: json_rows.parse(mixed, 2000))
+    assert apart < all_slow / 2
+    assert fast < all_slow / 3
 
 
 def read_anyhow(data: bytes) -> None:
