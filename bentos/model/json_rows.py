@@ -133,7 +133,8 @@ class RowReader:
         encoded: list[EncodedRow | None] = []
         faults: list[Faults] = []
         for number, raw in enumerate(raws):
-            row, found = self._read_fast(raw), []
+            row = self._read_fast(raw)
+            found: Faults = []
             if row is None:
                 slow += 1
                 try:

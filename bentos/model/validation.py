@@ -265,7 +265,7 @@ def _colon_counts(
     """
     for position, feature in enumerate(contract.features):
         in_name = feature.name.count(":")
-        in_values = {
+        in_values: dict[object, int] = {
             value: value.count(":")
             for value in feature.categories or ()
             if isinstance(value, str) and ":" in value

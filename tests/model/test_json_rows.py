@@ -407,7 +407,8 @@ def test_one_bad_row_slows_no_other() -> None:
     """Of a thousand rows with one bad one, that one alone is read the slow way."""
     reader = RowReader(Encoder(PLAIN))
     good = [GOOD] * 999
-    for bad in ({**GOOD, "count": "x"}, {**GOOD, "colour": "x"}, {"amount": 1}, [], None, 3):
+    wrong: list[object] = [{**GOOD, "count": "x"}, {**GOOD, "colour": "x"}, {"amount": 1}, [], None]
+    for bad in wrong:
         reader.slow_rows = 0
         data = body({"instances": [*good[:500], bad, *good[500:]]})
         rows, faults = reader.read_instances(data, 1000)
