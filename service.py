@@ -12,8 +12,14 @@ from bentos.errors import ConfigurationError
 from bentos.model import naming, store
 from bentos.records.writer.log import Log
 from bentos.serving import metrics
-from bentos.serving.api import Api, as_service_error
-from bentos.serving.app import behind
+from bentos.serving.composition import (
+    as_service_error,
+    behind,
+    record_values,
+    score_value,
+    score_values,
+)
+from bentos.serving.worker import Worker
 
 try:
     SETTINGS = settings.read()
@@ -23,12 +29,12 @@ except ConfigurationError as error:
     raise SystemExit(f"tabserve: {error}") from None
 
 metrics.join_directory()
-API = Api(SETTINGS, metrics.Metrics(), LOG)
+WORKER = Worker(SETTINGS, metrics.Metrics(), LOG)
 
 
 @bentoml.service(
     name="tabserve",
-    service_class=behind(API),
+    service_class=behind(WORKER),
     workers=SETTINGS.workers,
     # Our routes do these themselves; BentoML's metrics are labelled by raw path, without bound.
     metrics={"enabled": False},
@@ -42,7 +48,7 @@ class TabularModel:
 
     def __init__(self) -> None:
         logs.configure(SETTINGS.log_level)
-        API.load(lambda: store.open_model(self.stored))
+        WORKER.load(lambda: store.open_model(self.stored))
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]  # BentoML has no types for it
     def share_metrics() -> None:
@@ -50,29 +56,29 @@ class TabularModel:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML has no types for it
     async def prove(self) -> None:
-        API.readiness.start()
+        WORKER.readiness.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML has no types for it
     async def leave(self) -> None:
-        await API.stop()
+        await WORKER.stop()
 
     def __is_ready__(self) -> bool:
-        return API.readiness.is_ready
+        return WORKER.readiness.is_ready
 
     @bentoml.api(route="/v1/predict")  # type: ignore[untyped-decorator]  # the same
     async def predict(self, row: dict[str, Any], /) -> dict[str, Any]:
         """Score one row of named features."""
         with as_service_error():
-            return await API.score_value(row)
+            return await score_value(WORKER, row)
 
     @bentoml.api(route="/v1/predict/batch")  # type: ignore[untyped-decorator]  # the same
     async def predict_batch(self, instances: list[Any]) -> dict[str, Any]:
         """Score many rows; a row with faults gets an error in its place."""
         with as_service_error():
-            return await API.score_values(instances)
+            return await score_values(WORKER, instances)
 
     @bentoml.api(route="/v1/feedback")  # type: ignore[untyped-decorator]  # the same
     async def feedback(self, outcomes: list[Any], /) -> dict[str, Any]:
         """Record what turned out to be true of predictions."""
         with as_service_error():
-            return await API.feed_values(outcomes)
+            return await record_values(WORKER, outcomes)

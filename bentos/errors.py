@@ -118,8 +118,17 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
 }
 
 
+# What ran out where a request is refused to protect the others.
+ShedReason = Literal["concurrency", "wait", "memory", "large"]
+
+
 class Problem(TabserveError):
-    """An RFC 9457 problem document, raised where the problem is found."""
+    """An error that is answered to a client, raised where it is found.
+
+    `kind`: a key of `PROBLEMS`. `faults`: what is wrong with the request, by place. `headers`:
+    of the answer. `shed`: what ran out, where the request is refused to protect the others.
+    The protocol of the request decides what the answer looks like.
+    """
 
     def __init__(
         self,
@@ -128,6 +137,7 @@ class Problem(TabserveError):
         *,
         faults: Sequence[Fault] = (),
         headers: Mapping[str, str] | None = None,
+        shed: ShedReason | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
@@ -135,9 +145,10 @@ class Problem(TabserveError):
         self.detail = detail
         self.faults = tuple(faults)
         self.headers = dict(headers or {})
+        self.shed = shed
 
     def document(self, request_id: str) -> dict[str, object]:
-        """The body of the answer: `application/problem+json`."""
+        """Make the members of an RFC 9457 problem document."""
         return {
             "type": f"urn:tabserve:problem:{self.kind}",
             "title": self.title,

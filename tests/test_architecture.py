@@ -64,7 +64,7 @@ def test_a_worker_loads_no_training_package() -> None:
     """Starting to serve imports neither MLflow, pandas, scikit-learn, scipy nor LightGBM."""
     heavy = "{'mlflow', 'pandas', 'sklearn', 'scipy', 'lightgbm', 'matplotlib', 'pyarrow'}"
     code = (
-        "import sys; import bentos.serving.api, bentos.serving.app, bentos.model.loading; "
+        "import sys; import bentos.serving.composition, bentos.model.loading; "
         f"print(sorted({heavy} & set(sys.modules)))"
     )
     output = subprocess.run(

@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from bentos.records.writer.log import Log
-from bentos.serving.api import Api
 from bentos.serving.metrics import Metrics
+from bentos.serving.worker import Worker
 from bentos.settings import Settings, variable
 
 ROOT = Path(__file__).parent.parent
@@ -46,8 +46,8 @@ def table(text: str, heading: str) -> list[list[str]]:
 def test_every_route_is_documented() -> None:
     """The route table lists exactly what the API answers, and BentoML's liveness route."""
     settings = Settings()  # type: ignore[call-arg]  # filled from the environment
-    api = Api(settings, Metrics(), Log(settings))
-    routes = {f"{method} {path}" for path, methods in api.routes.items() for method in methods}
+    worker = Worker(settings, Metrics(), Log(settings))
+    routes = {f"{method} {path}" for path, methods in worker.routes.items() for method in methods}
     documented = {row[0] for row in table(README, "`bentoml.depends` from another service.")}
     assert documented == routes | _LEFT_TO_BENTOML
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Literal
 
 import msgspec
 
@@ -15,6 +16,7 @@ from bentos.errors import Fault, Problem
 from bentos.ids import check_id
 from bentos.model.contract import Category, Contract
 from bentos.model.validation import NOT_FINITE, JsonObject
+from bentos.protocols.v1 import error_in_place
 
 _MEMBERS = ("id", "outcome")
 _SCALARS = (str, int, float, bool)
@@ -30,6 +32,30 @@ class SubmittedOutcome(msgspec.Struct):
     id: str = ""
     value: Category = ""
     faults: list[Fault] = []
+
+
+class OutcomeAnswer(msgspec.Struct, omit_defaults=True):
+    """What became of one outcome: `status` is `recorded` or `unchanged`, or there is an error."""
+
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    status: str | msgspec.UnsetType = msgspec.UNSET
+    error: dict[str, object] | msgspec.UnsetType = msgspec.UNSET
+
+
+class FeedbackAnswer(msgspec.Struct):
+    """The answer to a list of outcomes, in their order."""
+
+    results: list[OutcomeAnswer]
+
+
+def accepted(prediction_id: str, status: Literal["recorded", "unchanged"]) -> OutcomeAnswer:
+    """Say that an outcome is in the log."""
+    return OutcomeAnswer(prediction_id, status)
+
+
+def refused(problem: Problem) -> OutcomeAnswer:
+    """Say in an outcome's place what is wrong with it."""
+    return OutcomeAnswer(error=error_in_place(problem))
 
 
 def read(document: object, max_items: int) -> tuple[list[SubmittedOutcome], bool]:

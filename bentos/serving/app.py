@@ -1,4 +1,4 @@
-"""The door: an ASGI app before BentoML's own that answers our routes.
+"""The ASGI app that stands before BentoML's own and answers our routes.
 
 BentoML's middleware would make spans, a task and a timer for every request, and its
 error texts would show; what is not ours is left to it.
@@ -9,48 +9,75 @@ from __future__ import annotations
 from collections.abc import Iterable
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any
 
 import bentoml
 
 from bentos.errors import Problem
-from bentos.serving.api import OTHER, Api
-from bentos.serving.http import App, Handler, Message, Receive, Reply, Request, Scope, Send
+from bentos.protocols.protocol import Protocol, Reply
+from bentos.serving.exchange import Endpoint, Handler
+from bentos.serving.http import App, Message, Receive, Request, Scope, Send
+from bentos.serving.operations import not_found
+from bentos.serving.worker import Worker
 
-# What BentoML answers and people ask for: labels of their own, all the rest is one.
+# The label of every path that is no route: a scanner makes one series.
+OTHER = "other"
+
+# What BentoML answers and people ask for: labels of their own.
 _BENTOML_ROUTES = frozenset({"/livez", "/healthz", "/schema.json"})
 
 # BentoML's own format between services: only ever read from a service behind another.
 _INNER = b"application/vnd.bentoml+pickle"
 
 
-class Routes:
+class FrontApp:
     """ASGI app that answers our routes and leaves the rest to the app behind it."""
 
-    def __init__(self, app: App, api: Api) -> None:
+    def __init__(self, app: App, worker: Worker) -> None:
         self._app = app
-        self._api = api
+        self._worker = worker
+        self._exchange = worker.exchange
+        self._routes = worker.routes
+        # Templates are few and tried in order, only for paths that are no route as they stand.
+        self._templates = [
+            (path.split("/"), methods) for path, methods in worker.routes.items() if "{" in path
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         path = scope["path"]
-        methods = self._api.routes.get(path)
-        if methods is not None:
-            method = scope["method"]
-            handler = methods.get("GET" if method == "HEAD" else method)
-            request = Request(scope, receive)
-            if handler is None:
-                handler = _method_not_allowed(methods)
-            elif _is_inner(request):
-                await self._app(scope, receive, send)
+        request = Request(scope, receive)
+        methods = self._routes.get(path) or self._match(path, request)
+        if methods is None:
+            await self._refuse_or_pass_on(path, request, send)
+            return
+        method = scope["method"]
+        endpoint = methods.get("GET" if method == "HEAD" else method)
+        if endpoint is None:
+            endpoint = _not_allowed(methods)
+        elif _is_inner(request):
+            await self._app(scope, receive, send)
+            return
+        await self._exchange.run(endpoint, request, send)
+
+    def _match(self, path: str, request: Request) -> dict[str, Endpoint] | None:
+        if not self._templates:
+            return None
+        segments = path.split("/")
+        for template, methods in self._templates:
+            parameters = _parameters(template, segments)
+            if parameters is not None:
+                request.parameters = parameters
+                return methods
+        return None
+
+    async def _refuse_or_pass_on(self, path: str, request: Request, send: Send) -> None:
+        for protocol in self._worker.protocols:
+            if path == protocol.prefix or path.startswith(f"{protocol.prefix}/"):
+                await self._exchange.run(_refusal(OTHER, not_found, protocol), request, send)
                 return
-            await self._api.answer(handler, path, request, send)
-        elif path == "/v1" or path.startswith("/v1/"):
-            await self._api.answer(_not_found, OTHER, Request(scope, receive), send)
-        else:
-            await self._pass_on(path, Request(scope, receive), send)
+        await self._pass_on(path, request, send)
 
     async def _pass_on(self, path: str, request: Request, send: Send) -> None:
         status = 0
@@ -63,9 +90,9 @@ class Routes:
                 # BentoML's own texts: ours say the same in the shape of all problems. A
                 # redirect to the path without its slash would repeat what was sent.
                 if status in (HTTPStatus.NOT_FOUND, HTTPStatus.TEMPORARY_REDIRECT):
-                    refusal = _not_found
+                    refusal = not_found
                 elif status == HTTPStatus.METHOD_NOT_ALLOWED:
-                    refusal = _method_not_allowed(("GET",))
+                    refusal = _refuse_method(("GET",))
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", request.id.encode()),
@@ -77,9 +104,24 @@ class Routes:
         await self._app(request.scope, request.receive, send_marked)
         route = path if path in _BENTOML_ROUTES else OTHER
         if refusal is not None:
-            await self._api.answer(refusal, route, request, send)
+            endpoint = _refusal(route, refusal, self._worker.protocols[0])
+            await self._exchange.run(endpoint, request, send)
             return
-        self._api.finish(route, request, status, perf_counter())
+        self._worker.telemetry.finish(route, request, status, perf_counter())
+
+
+def _parameters(template: list[str], segments: list[str]) -> dict[str, str] | None:
+    if len(template) != len(segments):
+        return None
+    parameters: dict[str, str] = {}
+    for expected, segment in zip(template, segments, strict=True):
+        if expected.startswith("{"):
+            if not segment:
+                return None
+            parameters[expected[1:-1]] = segment
+        elif expected != segment:
+            return None
+    return parameters
 
 
 def _is_inner(request: Request) -> bool:
@@ -91,26 +133,21 @@ def _is_inner(request: Request) -> bool:
     )
 
 
-def _method_not_allowed(methods: Iterable[str]) -> Handler:
+def _refusal(route: str, handler: Handler, protocol: Protocol) -> Endpoint:
+    return Endpoint(route, handler, protocol.encode_problem)
+
+
+def _not_allowed(methods: dict[str, Endpoint]) -> Endpoint:
+    known = next(iter(methods.values()))
+    return Endpoint(known.route, _refuse_method(methods), known.encode_problem)
+
+
+def _refuse_method(methods: Iterable[str]) -> Handler:
+    allowed = ", ".join(methods).replace("GET", "GET, HEAD")
+
     async def handler(_: Request) -> Reply:
-        allowed = ", ".join(methods).replace("GET", "GET, HEAD")
         raise Problem(
             "method-not-allowed", f"this route takes {allowed}", headers={"Allow": allowed}
         )
 
     return handler
-
-
-async def _not_found(_: Request) -> Reply:
-    raise Problem("not-found", "GET / lists the routes of this service")
-
-
-def behind(api: Api) -> type[bentoml.Service[Any]]:
-    """Make the class of a BentoML service whose app stands behind the routes of `api`."""
-
-    class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # untyped at run time
-        def to_asgi(self, is_main: bool = True) -> App:
-            """Make the app that a worker runs."""
-            return Routes(super().to_asgi(is_main), api)
-
-    return FrontedService

@@ -1,22 +1,36 @@
-"""Outcomes from a decoded document into the log: checked, looked up, stored, answered."""
+"""Outcomes into the log: read, checked, looked up, stored, answered."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from math import ceil
+from typing import Any
 
-import msgspec
-
-from bentos.errors import Fault, Problem
+from bentos.errors import Fault, Problem, StoreDown
 from bentos.ids import time_of
+from bentos.model import json_rows
 from bentos.model.contract import Contract
+from bentos.model.validation import JsonObject
 from bentos.protocols import feedback as documents
-from bentos.protocols.answers import Accepted, accepted, refused
-from bentos.protocols.feedback import SubmittedOutcome
+from bentos.protocols.feedback import (
+    FeedbackAnswer,
+    OutcomeAnswer,
+    SubmittedOutcome,
+    accepted,
+    refused,
+)
+from bentos.protocols.protocol import JSON, Reply
 from bentos.records.record import MOST_REVISIONS, OutcomeStatus
+from bentos.records.writer.log import Log
 from bentos.records.writer.outcomes import Feedback
+from bentos.serving.admission import LARGE_BODY, Admission
+from bentos.serving.body import BodyReader
+from bentos.serving.http import Request, read_query
+from bentos.serving.readiness import RETRY_AFTER
+from bentos.settings import Settings
 
 # A prediction is in the log some hundred milliseconds after its answer: who reports its
 # outcome that fast is let wait, this often and so long each time.
@@ -25,10 +39,64 @@ _LOOKS = 4
 _LOOK_SECONDS = 0.25
 
 
-class FeedbackAnswer(msgspec.Struct):
-    """The answer to a list of outcomes, in their order."""
+class FeedbackRoute:
+    """`POST /v1/feedback`: what turned out to be true of predictions."""
 
-    results: list[Accepted]
+    def __init__(
+        self, settings: Settings, log: Log, admission: Admission, bodies: BodyReader
+    ) -> None:
+        self._max_items = settings.max_rows
+        self._timeout_seconds = settings.timeout_seconds
+        self._log = log
+        self._admission = admission
+        self._bodies = bodies
+
+    async def answer(self, request: Request) -> Reply:
+        """Record the outcomes of a body. Raises Problem, ClientGone."""
+        read_query(request, {})
+        self._admission.require_room(is_large=request.announced_bytes > LARGE_BODY)
+        body = await self._bodies.read(request, (JSON,))
+        # Two members each, so an array of the largest size has no more objects than this.
+        max_objects = self._max_items + 1
+        with self._admission.admit():
+            if len(body) > LARGE_BODY:
+                parsing = self._admission.run_in_thread(json_rows.parse, body, max_objects)
+                document = await parsing
+            else:
+                document = json_rows.parse(body, max_objects)
+            made = await self._record(document, request.id)
+            return Reply(json_rows.encode(made), status=HTTPStatus.ACCEPTED)
+
+    async def record_values(self, outcomes: list[Any], request_id: str) -> Reply:
+        """Record outcomes given as plain values. Raises Problem."""
+        document = [JsonObject(one) if isinstance(one, dict) else one for one in outcomes]
+        with self._admission.admit():
+            return Reply(json_rows.encode(await self._record(document, request_id)))
+
+    async def _record(self, document: object, request_id: str) -> OutcomeAnswer | FeedbackAnswer:
+        feedback, recorder = self._log.feedback, self._log.recorder
+        if feedback is None:
+            raise Problem("no-log", "outcomes have no prediction to belong to")
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await record_outcomes(
+                    feedback,
+                    document,
+                    self._max_items,
+                    request_id,
+                    0.0 if recorder is None else recorder.oldest_age_seconds(datetime.now(UTC)),
+                )
+        except StoreDown:
+            raise Problem(
+                "log-down", "nothing was recorded: send it again later", headers=RETRY_AFTER
+            ) from None
+        except TimeoutError:
+            # The store may still be working; what it has recorded already does not change.
+            raise Problem(
+                "timeout",
+                "the outcomes may be recorded or not: send them again, that changes nothing",
+                headers=RETRY_AFTER,
+            ) from None
 
 
 async def record_outcomes(
@@ -37,7 +105,7 @@ async def record_outcomes(
     max_items: int,
     request_id: str,
     behind_seconds: float = 0.0,
-) -> Accepted | FeedbackAnswer:
+) -> OutcomeAnswer | FeedbackAnswer:
     """Store the outcomes of a document that are good, and tell of each what became of it.
 
     `behind_seconds`: age of the oldest prediction that this worker has still to bring to the log.
@@ -98,7 +166,7 @@ def _write(one: SubmittedOutcome, known: dict[str, Contract | None], wait: timed
     return None
 
 
-def _answer(one: SubmittedOutcome, taken: OutcomeStatus) -> Accepted:
+def _answer(one: SubmittedOutcome, taken: OutcomeStatus) -> OutcomeAnswer:
     if taken == "unknown":
         # Erased or dropped since it was found.
         one.faults.append(_unknown(one))

@@ -1,17 +1,16 @@
-"""One HTTP exchange over ASGI: reading a request strictly, and what goes back."""
+"""One HTTP request over ASGI: its head, read strictly, and the times of its stages."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl
 
 from bentos.errors import Problem
 from bentos.ids import new_id
-from bentos.serving import gzip
+from bentos.protocols.protocol import Reply
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -19,8 +18,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-JSON = b"application/json"
-PROBLEM = b"application/problem+json"
 TEXT = b"text/plain; charset=utf-8"
 HTML = b"text/html; charset=utf-8"
 
@@ -56,7 +53,7 @@ class Timing:
 class Request:
     """One HTTP request: its headers, and its body once read."""
 
-    __slots__ = ("headers", "held", "id", "receive", "rows", "scope", "timing")
+    __slots__ = ("headers", "held", "id", "parameters", "receive", "rows", "scope", "timing")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -65,9 +62,16 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id", b"")
         self.id = given.decode() if _REQUEST_ID.fullmatch(given) else new_id()
+        # What stands in the places of the route's path template.
+        self.parameters: dict[str, str] = {}
         self.rows = 0
         # Bytes of its body that count against the worker's budget.
         self.held = 0
+
+    @property
+    def media_type(self) -> bytes:
+        """The media type of the body, in lower case, without parameters."""
+        return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
 
     @property
     def announced_bytes(self) -> int:
@@ -76,121 +80,11 @@ class Request:
         return int(announced[:20]) if announced.isdigit() else 0
 
 
-class Reply:
-    """What goes back: status, body, media type and headers of its own."""
-
-    __slots__ = ("body", "headers", "media_type", "status")
-
-    def __init__(
-        self,
-        body: bytes,
-        media_type: bytes = JSON,
-        status: int = 200,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        self.body = body
-        self.media_type = media_type
-        self.status = status
-        self.headers = headers
-
-
 class ClientGone(Exception):
     """The client closed the connection before its request was whole."""
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
-
-
-class BodyBudget:
-    """How many bytes of bodies one worker may hold at a time, all requests together.
-
-    Bodies that came in one piece are not counted: the server's own buffers bound them.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self._left = max_bytes
-
-    def take(self, request: Request, size: int) -> None:
-        """Count bytes in. Raises Problem where the budget does not last."""
-        request.held += size
-        self._left -= size
-        if self._left < 0:
-            raise Problem(
-                "overloaded",
-                "this worker holds as many bytes of bodies as it may: try again later",
-                headers={"Retry-After": "1", "Connection": "close"},
-            )
-
-    def give_back(self, request: Request) -> None:
-        """Count a request's bytes out."""
-        self._left += request.held
-        request.held = 0
-
-
-async def read_body(
-    request: Request, max_bytes: int, timeout_seconds: float, budget: BodyBudget
-) -> bytes:
-    """Read a JSON body whole, unpacked if it came as gzip.
-
-    Raises Problem for another media type, charset or encoding, for more than `max_bytes`
-    (packed or unpacked), and for a body that takes longer than `timeout_seconds`;
-    ClientGone where the client left. What `budget` counts in, the caller gives back.
-    """
-    headers = request.headers
-    media_type, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
-    charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
-    if media_type.strip() != JSON or charset not in (b"", b"utf-8"):
-        raise Problem(
-            "unsupported-media-type",
-            "send the body as application/json, in UTF-8",
-            headers={"Accept": "application/json"},
-        )
-    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-    if encoding not in (b"identity", b"gzip"):
-        raise Problem(
-            "unsupported-media-type",
-            "send the body as it is, or compressed with gzip",
-            headers={"Accept-Encoding": "gzip, identity"},
-        )
-    if request.announced_bytes > max_bytes:
-        raise too_large(max_bytes)
-    message = await request.receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body") or message["type"] == "http.disconnect":
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                body = await _rest_of_body(request, message, max_bytes, budget)
-        except TimeoutError:
-            # What is still to come of the body must not be taken for a next request.
-            raise Problem(
-                "request-timeout",
-                f"the body must arrive within {timeout_seconds:g} seconds",
-                headers={"Connection": "close"},
-            ) from None
-    if len(body) > max_bytes:
-        raise too_large(max_bytes)
-    if encoding == b"gzip":
-        body = gzip.decompress(body, max_bytes)
-        budget.take(request, len(body))
-    return body
-
-
-async def _rest_of_body(
-    request: Request, message: Message, max_bytes: int, budget: BodyBudget
-) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > max_bytes:
-            raise too_large(max_bytes)
-        budget.take(request, len(parts[-1]))
-        if not message.get("more_body"):
-            return b"".join(parts)
-        message = await request.receive()
 
 
 def read_subject(request: Request) -> str | None:
@@ -207,7 +101,7 @@ def read_subject(request: Request) -> str | None:
     return given.decode()
 
 
-def read_query(request: Request, known: dict[str, tuple[str, ...]]) -> dict[str, str]:
+def read_query(request: Request, known: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     """Read the query string; `known` gives the values of each parameter. Raises Problem."""
     raw = request.scope["query_string"]
     if not raw:
@@ -225,11 +119,3 @@ def read_query(request: Request, known: dict[str, tuple[str, ...]]) -> dict[str,
             raise Problem("bad-query", f"{name} must be one of: {', '.join(known[name])}")
         query[name] = value
     return query
-
-
-def too_large(limit: int) -> Problem:
-    """Make the problem of a body beyond the limit."""
-    # The rest of the body is not read, so the connection cannot be used again.
-    return Problem(
-        "too-large", f"the body may have at most {limit} bytes", headers={"Connection": "close"}
-    )

@@ -1,55 +1,53 @@
-"""Encoded rows through the model: single ones batched, whole requests as they are; counted."""
+"""Encoded rows through the model: lone ones batched, many as they are; counted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from math import isfinite
 from time import perf_counter
 
 import msgspec
 
 from bentos.errors import MAX_LISTED, Fault, Problem
-from bentos.model import json_rows
+from bentos.ids import new_id
 from bentos.model.frame import FeatureWarning
+from bentos.model.json_rows import invalid
 from bentos.model.loading import LoadedModel
 from bentos.model.scoring import Batch, Scored
 from bentos.model.validation import EncodedRow
-from bentos.protocols.answers import (
-    BatchAnswer,
-    Prediction,
-    has_finite_score,
-    prediction,
-    predictions,
-    rejection,
-)
+from bentos.protocols.protocol import Reply, Results, Rows
 from bentos.serving.batching import Batcher
 from bentos.serving.http import Timing
 from bentos.serving.metrics import Metrics
 from bentos.serving.readiness import Readiness
 from bentos.settings import Settings
 
-# Ids, encoded rows and what they scored, of the same length.
-AnsweredRows = tuple[list[str], list[EncodedRow], list[Scored]]
+_UNENCODED = Problem("internal", "the results were not encoded")
 
 
-class BatchResult(msgspec.Struct):
-    """What the rows of one request came to: the answer, or the problem, and what to count.
+class BatchResult(msgspec.Struct, gc=False):
+    """What the rows of one request came to, what to count of it, and what to log.
 
-    `faults`: of the rejected rows. `unknown`: names of the features whose category was
-    scored as missing, once for each time. `answered`: what got a score, for the log.
+    `ids`, `rows` and `scored` are of the rows that got a score, for the log. `batch`: None
+    where it is counted already. `faults`: of the rejected rows. `unknown`: names of the
+    features whose category was scored as missing, once for each time. `reply`: the results
+    encoded, or why they cannot be.
     """
 
-    rows: int = 0
-    answer: BatchAnswer | None = None
-    problem: Problem | None = None
+    results: Results
+    total: int
+    ids: Sequence[str]
+    rows: Sequence[EncodedRow]
+    scored: Sequence[Scored]
     batch: Batch | None = None
     rejected: int = 0
-    faults: list[Fault] = []
-    unknown: list[str] = []
-    answered: AnsweredRows = ([], [], [])
+    faults: Sequence[Fault] = ()
+    unknown: Sequence[str] = ()
+    reply: Reply | Problem = _UNENCODED
 
 
-class Flow:
+class Inference:
     """Scores the rows of one worker's requests."""
 
     def __init__(self, settings: Settings, metrics: Metrics, readiness: Readiness) -> None:
@@ -64,11 +62,11 @@ class Flow:
         )
 
     @property
-    def wait_seconds(self) -> float:
-        """How long a row has been waiting for its batch at this moment."""
+    def oldest_wait_seconds(self) -> float:
+        """How long the oldest waiting row has waited for its batch; 0 where none waits."""
         return self._batcher.oldest_wait_seconds
 
-    async def score_row(self, row: EncodedRow, tolerated: list[Fault], timing: Timing) -> Scored:
+    async def score_row(self, row: EncodedRow, faults: list[Fault], timing: Timing) -> BatchResult:
         """Score one row together with those that are there at the same time.
 
         Raises TimeoutError where its turn did not come in time, Problem where the model
@@ -76,112 +74,117 @@ class Flow:
         """
         timing.decoded = perf_counter()
         scored, timing.dispatched, timing.scored = await self._batcher.submit(row)
-        if not tolerated:
-            return scored
-        scored, unknown = _with_tolerated(scored, tolerated)
-        for feature in unknown:
-            self._metrics.observe_unknown_category(feature)
-        return scored
+        unknown: Sequence[str] = ()
+        if faults:
+            scored, unknown = _with_warnings(scored, faults)
+        ids = (new_id(),)
+        if not _is_finite(scored):
+            return BatchResult(Results(ids, (_NO_NUMBER,)), 1, (), (), (), unknown=unknown)
+        outcomes = (scored,)
+        return BatchResult(Results(ids, outcomes), 1, ids, (row,), outcomes, unknown=unknown)
 
     def _score_batch(self, rows: list[EncodedRow]) -> list[tuple[Scored, float, float]]:
         dispatched = perf_counter()
-        served = self._readiness.require()
-        batch = served.scorer.score(rows)
+        model = self._readiness.require()
+        batch = model.scorer.score(rows)
         done = perf_counter()
-        self._count_batch(served, batch)
+        self._count_batch(model, batch)
         return [(one, dispatched, done) for one in batch.scored]
 
-    def count(self, served: LoadedModel, work: BatchResult) -> None:
+    def count(self, model: LoadedModel, result: BatchResult) -> None:
         """Count what became of a request's rows. Only on the event loop's thread."""
-        if work.batch is not None:
-            self._count_batch(served, work.batch)
-        if work.rejected:
-            self._metrics.observe_rows("rejected", work.rejected)
-            self._metrics.observe_faults(work.faults)
-        for feature in work.unknown:
+        if result.batch is not None:
+            self._count_batch(model, result.batch)
+        if result.rejected:
+            self._metrics.observe_rows("rejected", result.rejected)
+            self._metrics.observe_faults(result.faults)
+        for feature in result.unknown:
             self._metrics.observe_unknown_category(feature)
 
-    def _count_batch(self, served: LoadedModel, batch: Batch) -> None:
-        stored = served.stored
+    def _count_batch(self, model: LoadedModel, batch: Batch) -> None:
+        stored = model.stored
         self._metrics.observe_rows("scored", len(batch.scored))
         self._metrics.observe_screening(batch.screening)
         self._metrics.observe_labels(stored.name, stored.version, batch.labels)
 
 
-def score_body(
-    served: LoadedModel, body: bytes, max_rows: int, timing: Timing, *, is_rejecting: bool
-) -> tuple[BatchResult, bytes]:
-    """Read, score and encode a batch request whole; counts nothing, so any thread may.
+def score_rows(model: LoadedModel, rows: Rows, timing: Timing) -> BatchResult:
+    """Score the rows of one request, an error in the place of each that has faults.
 
-    With `is_rejecting`, one row with faults refuses the request. Raises Problem where the
-    envelope is wrong.
+    Counts nothing, so any thread may call it.
     """
-    rows, faults = served.reader.read_instances(body, max_rows)
-    if is_rejecting and None in rows:
-        listed = [fault for row in faults for fault in row]
-        return BatchResult(
-            rows=len(rows), problem=json_rows.invalid(listed), rejected=len(rows)
-        ), b""
-    work = score_rows(served, rows, faults, timing)
-    return work, json_rows.encode(work.answer)
-
-
-def score_rows(
-    served: LoadedModel,
-    rows: list[EncodedRow | None],
-    faults: list[list[Fault]],
-    timing: Timing,
-) -> BatchResult:
-    """Score the rows of one request, an error in the place of each that has faults."""
     timing.decoded = timing.dispatched = perf_counter()
-    good = [row for row in rows if row is not None]
-    batch = served.scorer.score(good) if good else None
+    good = [row for row in rows.encoded if row is not None]
+    batch = model.scorer.score(good) if good else None
     timing.scored = perf_counter()
-    work = BatchResult(rows=len(rows), batch=batch, rejected=len(rows) - len(good))
     scored = batch.scored if batch is not None else []
-    if any(faults):
-        good_faults = [found for row, found in zip(rows, faults, strict=True) if row is not None]
+    unknown: list[str] = []
+    if any(rows.faults):
+        good_faults = [
+            faults for row, faults in zip(rows.encoded, rows.faults, strict=True) if row is not None
+        ]
         for place, tolerated in enumerate(good_faults):
             if tolerated:
-                scored[place], unknown = _with_tolerated(scored[place], tolerated)
-                work.unknown += unknown
-        answers = list(_with_faults(served, rows, faults, iter(scored), work))
-    else:
-        answers = predictions(served.contract, scored)
-    work.answer = BatchAnswer(served.reference, answers)
-    work.answered = _answered(answers, good, scored)
-    return work
+                scored[place], names = _with_warnings(scored[place], tolerated)
+                unknown += names
+    ids = [new_id() for _ in rows.encoded]
+    total = len(ids)
+    rejected = total - len(good)
+    if not rejected and all(map(_is_finite, scored)):
+        return BatchResult(Results(ids, scored), total, ids, good, scored, batch, unknown=unknown)
+    outcomes = list(_in_place(rows, iter(scored)))
+    kept = [
+        (one_id, row, outcome)
+        for one_id, row, outcome in zip(ids, rows.encoded, outcomes, strict=True)
+        if row is not None and isinstance(outcome, Scored)
+    ]
+    return BatchResult(
+        Results(ids, outcomes),
+        total,
+        [one_id for one_id, _, _ in kept],
+        [row for _, row, _ in kept],
+        [outcome for _, _, outcome in kept],
+        batch,
+        rejected,
+        [
+            fault
+            for row, faults in zip(rows.encoded, rows.faults, strict=True)
+            if row is None
+            for fault in faults
+        ],
+        unknown,
+    )
 
 
-def _answered(
-    answers: list[Prediction], good: list[EncodedRow], scored: list[Scored]
-) -> AnsweredRows:
-    if len(answers) == len(good) and all(one.error is msgspec.UNSET for one in answers):
-        return [one.id for one in answers], good, scored
-    # A good row may still have got an error in its place: a score that is no number.
-    ids = [one.id for one in answers if one.error is msgspec.UNSET]
-    kept = [(row, one) for row, one in zip(good, scored, strict=True) if has_finite_score(one)]
-    return ids, [row for row, _ in kept], [one for _, one in kept]
+def refuse(rows: Rows) -> BatchResult:
+    """Refuse all rows of one request, as one of them has faults."""
+    total = len(rows.encoded)
+    problem = invalid([fault for faults in rows.faults for fault in faults])
+    return BatchResult(Results((), ()), total, (), (), (), rejected=total, reply=problem)
 
 
-def _with_faults(
-    served: LoadedModel,
-    rows: list[EncodedRow | None],
-    faults: list[list[Fault]],
-    scored: Iterator[Scored],
-    work: BatchResult,
-) -> Iterator[Prediction]:
+def _in_place(rows: Rows, scored: Iterator[Scored]) -> Iterator[Scored | Problem]:
+    # One answer lists so many faults, however its rows share them out.
     listed = MAX_LISTED
-    for row, row_faults in zip(rows, faults, strict=True):
+    for row, faults in zip(rows.encoded, rows.faults, strict=True):
         if row is None:
-            yield rejection(row_faults, listed)
-            listed = max(0, listed - len(row_faults))
-            work.faults += row_faults
+            yield invalid(faults, listed)
+            listed = max(0, listed - len(faults))
         else:
-            yield prediction(served.contract, next(scored))
+            outcome = next(scored)
+            yield outcome if _is_finite(outcome) else _NO_NUMBER
 
 
-def _with_tolerated(scored: Scored, tolerated: Sequence[Fault]) -> tuple[Scored, list[str]]:
+_NO_NUMBER = Problem("internal", "the model gave a score that is not a finite number")
+
+
+def _is_finite(scored: Scored) -> bool:
+    # The sum is finite exactly if every score is: probabilities cannot overflow it.
+    value = scored.score if scored.scores is None else sum(scored.scores)
+    return value is not None and isfinite(value)
+
+
+def _with_warnings(scored: Scored, tolerated: Sequence[Fault]) -> tuple[Scored, list[str]]:
     tokens = [fault.pointer.rpartition("/")[2] for fault in tolerated]
     detail = "is a category that training never saw"
     warned = [FeatureWarning(f"/{token}", "unknown_category", detail) for token in tokens]

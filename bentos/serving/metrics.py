@@ -27,7 +27,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from bentos.errors import Fault
+from bentos.errors import Fault, ShedReason
 from bentos.model.contract import Contract
 from bentos.model.frame import Screening
 from bentos.records.writer.recorder import State
@@ -51,7 +51,6 @@ _WAIT_SECONDS = (0.0001, 0.00025, *_SECONDS)
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
-ShedReason = Literal["concurrency", "wait", "large", "memory"]
 STAGES = ("decode", "queue", "predict", "encode")
 
 

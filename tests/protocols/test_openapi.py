@@ -7,14 +7,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from openapi_spec_validator import OpenAPIV30SpecValidator
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from bentos.errors import PROBLEMS
 from bentos.model.contract import Contract, Feature, Profile
 from bentos.model.json_rows import RowReader
 from bentos.model.store import StoredModel
 from bentos.model.validation import Encoder
-from bentos.protocols import openapi
+from bentos.protocols import openapi, schemas
+from bentos.protocols.protocol import Limits
+from bentos.protocols.registry import PROTOCOLS
 from tests.rows import PLAIN, WIDE, contract_of
 
 KINDS = ("binary", "multiclass", "regression", "booster")
@@ -22,21 +24,21 @@ KINDS = ("binary", "multiclass", "regression", "booster")
 
 def document_of(contract: Contract) -> dict[str, Any]:
     """The document of a contract as a client reads it."""
-    made = openapi.document(contract, "risk", "v7", max_rows=500, max_body_bytes=1024)
+    made = openapi.document(contract, "risk", "v7", Limits(500, 1024), PROTOCOLS)
     read: dict[str, Any] = json.loads(msgspec.json.encode(made))
     return read
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_valid(kind: str, stored: dict[str, StoredModel]) -> None:
-    """The document of every kind of model is valid OpenAPI 3.0."""
-    OpenAPIV30SpecValidator(document_of(stored[kind].contract)).validate()
+    """The document of every kind of model is valid OpenAPI 3.1."""
+    OpenAPIV31SpecValidator(document_of(stored[kind].contract)).validate()
 
 
 @pytest.mark.parametrize("contract", [PLAIN, WIDE], ids=["plain", "wide"])
 def test_valid_for_any_feature(contract: Contract) -> None:
     """So is that of a contract with every kind of feature."""
-    OpenAPIV30SpecValidator(document_of(contract)).validate()
+    OpenAPIV31SpecValidator(document_of(contract)).validate()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -57,7 +59,7 @@ def test_examples_work(kind: str, stored: dict[str, StoredModel]) -> None:
 @pytest.mark.parametrize("contract", [PLAIN, WIDE], ids=["plain", "wide"])
 def test_example_without_a_profile(contract: Contract) -> None:
     """The example is accepted even where nothing is known of the training rows."""
-    row = openapi.example_row(contract)
+    row = schemas.example_row(contract)
     assert RowReader(Encoder(contract)).read_row(json.dumps(row).encode())[1] == []
     assert "bonus" not in row
 
@@ -75,7 +77,7 @@ def test_example_without_a_profile(contract: Contract) -> None:
 )
 def test_example_is_in_range(feature: Feature, expected: float) -> None:
     """The example lies in the middle of the training range, and is nobody's row."""
-    example = openapi.example_row(contract_of(feature))["x"]
+    example = schemas.example_row(contract_of(feature))["x"]
     assert (type(example), example) == (type(expected), expected)
 
 
@@ -87,10 +89,13 @@ def test_features(stored: dict[str, StoredModel]) -> None:
     assert set(row["required"]) == {"count", "is_member", "colour", "grade", "weight"}
     shown = row["properties"]
     assert shown["colour"]["enum"] == ["blue", "green", "red", None]
-    assert (shown["colour"]["type"], shown["colour"]["nullable"]) == ("string", True)
-    assert (shown["grade"]["enum"], shown["grade"]["type"]) == ([3, 5, 7, None], "integer")
+    assert shown["colour"]["type"] == ["string", "null"]
+    assert (shown["grade"]["enum"], shown["grade"]["type"]) == (
+        [3, 5, 7, None],
+        ["integer", "null"],
+    )
     assert shown["is_member"]["type"] == "boolean"
-    assert "nullable" not in shown["count"]
+    assert shown["count"]["type"] == "integer"
     assert (shown["count"]["minimum"], shown["count"]["maximum"]) == (-(2**53), 2**53)
     assert shown["amount"]["description"].startswith("Money, in euro; training range ")
     assert "training range" not in shown["grade"]["description"]
@@ -101,8 +106,8 @@ def test_categories_of_other_types() -> None:
     mixed = Feature("mixed", "category", "string", categories=("a", 1))
     shown = document_of(contract_of(*PLAIN.features, mixed))["components"]["schemas"]["Row"]
     properties = shown["properties"]
-    assert properties["share"]["type"] == "number"
-    assert properties["flag"]["type"] == "boolean"
+    assert properties["share"]["type"] == ["number", "null"]
+    assert properties["flag"]["type"] == ["boolean", "null"]
     assert "type" not in properties["mixed"]
 
 

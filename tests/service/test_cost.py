@@ -13,9 +13,9 @@ import bentoml
 
 from bentos.model import store
 from bentos.records.writer.log import Log
-from bentos.serving.api import Api
-from bentos.serving.app import Routes
+from bentos.serving.app import FrontApp
 from bentos.serving.metrics import Metrics
+from bentos.serving.worker import Worker
 from bentos.settings import Settings
 
 REQUESTS = 640
@@ -43,7 +43,7 @@ def scope(method: str, path: str, body: bytes) -> dict[str, Any]:
     }
 
 
-async def time_of(routes: Routes, method: str, path: str, body: bytes) -> float:
+async def time_of(routes: FrontApp, method: str, path: str, body: bytes) -> float:
     """Seconds that CALLERS callers take for REQUESTS requests."""
 
     async def receive() -> MutableMapping[str, Any]:
@@ -71,16 +71,16 @@ async def test_scoring_costs_a_few_times_an_answer(
         raise AssertionError("not a route of ours")
 
     settings = Settings(access_log=False, data_dir=tmp_path)  # type: ignore[call-arg]  # has defaults
-    api = Api(settings, Metrics(), Log(settings))
-    api.load(lambda: store.open_model(bentoml.models.get(quick["binary"])))
-    api.readiness.start()
-    while not api.readiness.is_ready:
+    worker = Worker(settings, Metrics(), Log(settings))
+    worker.load(lambda: store.open_model(bentoml.models.get(quick["binary"])))
+    worker.readiness.start()
+    while not worker.readiness.is_ready:
         await asyncio.sleep(0.01)
-    routes = Routes(nothing, api)
+    routes = FrontApp(nothing, worker)
     body = json.dumps(rows[0]).encode()
     ratios = []
     for _ in range(ROUNDS):
         answered = await time_of(routes, "GET", "/readyz", b"")
         ratios.append(await time_of(routes, "POST", "/v1/predict", body) / answered)
-    await api.stop()
+    await worker.stop()
     assert min(ratios) < MOST, ratios

@@ -16,6 +16,7 @@ import pytest
 
 from bentos.records.record import Outcome
 from bentos.records.sqlite.store import SqliteStore
+from bentos.serving import composition
 from tests.service.checks import assert_no_name_of_ours, assert_problem, series_of, value_of
 from tests.service.driver import Answer, App, serving
 from tests.service.process import Server
@@ -337,13 +338,13 @@ def test_many_at_once(app: App, predicted: Iterator[str]) -> None:
 
 def test_callers_in_this_process(app: App, rows: list[dict[str, Any]]) -> None:
     """In-process callers score and report with plain values, and get plain values."""
-    api = app.module.API
-    one = app.run(api.score_value(rows[0]))
-    many = app.run(api.score_values([rows[1], {}, rows[2]]))["predictions"]
+    worker = app.module.WORKER
+    one = app.run(composition.score_value(worker, rows[0]))
+    many = app.run(composition.score_values(worker, [rows[1], {}, rows[2]]))["predictions"]
     good = [one["id"], many[0]["id"], many[2]["id"]]
     items: list[Any] = [{"id": each, "outcome": 1} for each in good]
     items += [{"id": many[1]["id"], "outcome": 1}, 5, {"id": good[0], "outcome": float("nan")}]
-    results = app.run(api.feed_values(items))["results"]
+    results = app.run(composition.record_values(worker, items))["results"]
     assert [each.get("status") for each in results] == ["recorded"] * 3 + [None] * 3
     # A refused row is not in the log; its id is as fresh as those of rows that will be.
     assert [each["error"]["code"] for each in results[3:]] == [

@@ -49,7 +49,12 @@ def test_labels_are_closed(app: App) -> None:
     """Routes are templates, and reasons, codes and stages come from the code."""
     series = series_of(app.get("/metrics").body)
     routes = {dict(labels)["route"] for _, labels in series if "route" in dict(labels)}
-    assert routes <= app.module.API.routes.keys() | {"/livez", "/healthz", "/schema.json", "other"}
+    assert routes <= app.module.WORKER.routes.keys() | {
+        "/livez",
+        "/healthz",
+        "/schema.json",
+        "other",
+    }
     assert all(name.startswith("tabserve_") for name, _ in series)
 
 

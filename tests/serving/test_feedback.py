@@ -14,11 +14,11 @@ import pytest
 from bentos.errors import Problem, StoreDown
 from bentos.model.contract import Contract
 from bentos.model.validation import JsonObject
-from bentos.protocols.answers import Accepted
+from bentos.protocols.feedback import FeedbackAnswer, OutcomeAnswer
 from bentos.records.record import Record
 from bentos.records.sqlite.store import SqliteStore
 from bentos.records.writer.outcomes import Feedback
-from bentos.serving.feedback import FeedbackAnswer, record_outcomes
+from bentos.serving.feedback import record_outcomes
 from tests.records.answers import SERVED, down, ids_of, read_log
 from tests.records.predictions import NOON, minutes, name, record
 
@@ -93,7 +93,9 @@ async def test_results_are_in_the_order_of_the_items(path: Path, feedback: Feedb
 async def test_a_lone_one_is_answered_or_refused(path: Path, feedback: Feedback) -> None:
     """One outcome has one answer; what is wrong with it is a problem of its own."""
     first, *_ = ids(path)
-    assert await record_outcomes(feedback, item(first, 1), 10, "r") == Accepted(first, "recorded")
+    assert await record_outcomes(feedback, item(first, 1), 10, "r") == OutcomeAnswer(
+        first, "recorded"
+    )
     for document, kind in (
         (item(name(NOON), 1), "unknown-prediction"),
         (item(first, 2), "invalid-outcome"),
@@ -116,7 +118,7 @@ async def test_a_fresh_prediction_is_waited_for(path: Path, feedback: Feedback) 
     write(path, [fresh])
     answer = await feeding
     assert isinstance(answer, FeedbackAnswer)
-    assert answer.results == [Accepted(fresh.id, "recorded")]
+    assert answer.results == [OutcomeAnswer(fresh.id, "recorded")]
 
 
 async def test_a_fresh_id_that_nobody_made_is_not_waited_for_long(feedback: Feedback) -> None:

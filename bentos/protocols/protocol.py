@@ -1,0 +1,134 @@
+"""What a wire protocol is to the service: bytes to rows, results and errors to bytes.
+
+A protocol does no I/O and knows nothing of batching, the prediction log or metrics: the
+service gives every protocol the same ones. It is one module that makes one `Protocol`, and
+one line in `registry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from bentos.errors import Fault, Problem
+from bentos.model.contract import Contract
+from bentos.model.loading import LoadedModel
+from bentos.model.scoring import Scored
+from bentos.model.validation import EncodedRow
+
+JSON = b"application/json"
+
+
+class Reply:
+    """What goes back to a client: body, media type, status and headers of its own."""
+
+    __slots__ = ("body", "headers", "media_type", "status")
+
+    def __init__(
+        self,
+        body: bytes,
+        media_type: bytes = JSON,
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.body = body
+        self.media_type = media_type
+        self.status = status
+        self.headers = headers
+
+
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """One request as a protocol sees it.
+
+    `body`: whole, not compressed. `query`: its known parameters. `parameters`: what stands in
+    the places of the route's path template. `media_type`: in lower case, without parameters.
+    `headers`: by name in lower case.
+    """
+
+    body: bytes
+    query: Mapping[str, str] = {}
+    parameters: Mapping[str, str] = {}
+    media_type: bytes = JSON
+    headers: Mapping[bytes, bytes] = {}
+
+
+class Rows(msgspec.Struct, gc=False):
+    """The rows of one request, in its order.
+
+    `encoded`: None in the place of a row that has faults. `faults`: of each row; those of an
+    encoded row are tolerated (unknown categories scored as missing) and become warnings.
+    `is_all_or_nothing`: one row with faults refuses the whole request.
+    """
+
+    encoded: Sequence[EncodedRow | None]
+    faults: Sequence[list[Fault]]
+    is_all_or_nothing: bool = False
+
+
+class Results(msgspec.Struct, gc=False):
+    """What the rows of one request came to, in their order.
+
+    `ids`: of each row's prediction, one for each row. `outcomes`: its scores, or why it has
+    none.
+    """
+
+    ids: Sequence[str]
+    outcomes: Sequence[Scored | Problem]
+
+
+class ScoringRoute(msgspec.Struct, frozen=True):
+    """One path that takes rows by POST.
+
+    `path`: a template; `{name}` stands for one segment. `decode`: the model, the request and
+    the largest number of rows to the request's rows; raises Problem where it has none. `encode`:
+    the results to the answer; raises Problem where the whole answer is an error. `query`: the
+    values of each query parameter. `media_types`: of bodies that it reads.
+    """
+
+    path: str
+    decode: Callable[[LoadedModel, Call, int], Rows]
+    encode: Callable[[LoadedModel, Call, Results], Reply]
+    query: Mapping[str, tuple[str, ...]] = {}
+    media_types: tuple[bytes, ...] = (JSON,)
+
+
+class DocumentRoute(msgspec.Struct, frozen=True):
+    """One path that is read by GET and needs no rows.
+
+    `read`: makes the answer from the model, which is None while none is loaded; from the
+    problem that keeps the worker from being ready, which is None once it is; and from the
+    request. Raises Problem.
+    """
+
+    path: str
+    read: Callable[[LoadedModel | None, Problem | None, Call], Reply]
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one request may have at most: rows, and bytes of its body."""
+
+    max_rows: int
+    max_body_bytes: int
+
+
+class Description(msgspec.Struct):
+    """A protocol's part of the OpenAPI document: its paths, and the schemas they refer to."""
+
+    paths: dict[str, object]
+    schemas: dict[str, object]
+
+
+class Protocol(msgspec.Struct, frozen=True):
+    """One wire protocol.
+
+    `prefix`: paths that begin with it belong to this protocol: what is not among its routes
+    is answered with an error in its shape. `encode_problem`: an error and the request's id to
+    an answer. `describe`: its part of the OpenAPI document.
+    """
+
+    name: str
+    prefix: str
+    routes: tuple[ScoringRoute | DocumentRoute, ...]
+    encode_problem: Callable[[Problem, str], Reply]
+    describe: Callable[[Contract, Limits], Description]

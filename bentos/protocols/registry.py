@@ -1,0 +1,9 @@
+"""Every protocol that the service speaks."""
+
+from __future__ import annotations
+
+from bentos.protocols import v1
+from bentos.protocols.protocol import Protocol
+
+# The first one gives the shape of errors on paths that belong to none.
+PROTOCOLS: tuple[Protocol, ...] = (v1.PROTOCOL,)

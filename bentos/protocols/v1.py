@@ -1,0 +1,159 @@
+"""`/v1`: JSON objects of named features, answered with scores; errors are RFC 9457 documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bentos.errors import Problem
+from bentos.model.contract import Category, Contract
+from bentos.model.frame import FeatureWarning
+from bentos.model.json_rows import encode as to_json
+from bentos.model.loading import LoadedModel
+from bentos.model.scoring import Scored
+from bentos.protocols import v1_openapi
+from bentos.protocols.protocol import (
+    Call,
+    DocumentRoute,
+    Protocol,
+    Reply,
+    Results,
+    Rows,
+    ScoringRoute,
+)
+
+PROBLEM_JSON = b"application/problem+json"
+
+
+class Answer(msgspec.Struct, omit_defaults=True, gc=False):
+    """The answer to one row of `/v1/predict`."""
+
+    id: str
+    model: msgspec.Raw
+    score: float | msgspec.UnsetType = msgspec.UNSET
+    scores: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    label: Category | msgspec.UnsetType = msgspec.UNSET
+    warnings: tuple[FeatureWarning, ...] = ()
+
+
+class Prediction(msgspec.Struct, omit_defaults=True, gc=False):
+    """One place of the answer of `/v1/predict/batch`: scored, or an error."""
+
+    id: str
+    score: float | msgspec.UnsetType = msgspec.UNSET
+    scores: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    label: Category | msgspec.UnsetType = msgspec.UNSET
+    warnings: tuple[FeatureWarning, ...] = ()
+    error: dict[str, object] | msgspec.UnsetType = msgspec.UNSET
+
+
+class BatchAnswer(msgspec.Struct, gc=False):
+    """The answer of `/v1/predict/batch`."""
+
+    model: msgspec.Raw
+    predictions: list[Prediction]
+
+
+def decode_row(model: LoadedModel, call: Call, max_rows: int) -> Rows:
+    """Read one object of named features. Raises Problem with every fault."""
+    row, tolerated = model.reader.read_row(call.body)
+    return Rows((row,), (tolerated,))
+
+
+def decode_batch(model: LoadedModel, call: Call, max_rows: int) -> Rows:
+    """Read `{"instances": [...]}`. Raises Problem where the envelope itself is wrong."""
+    rows, faults = model.reader.read_instances(call.body, max_rows)
+    return Rows(rows, faults, call.query.get("on_error") == "reject")
+
+
+def encode_row(model: LoadedModel, call: Call, results: Results) -> Reply:
+    """Answer one row. Raises Problem where it has no score."""
+    (outcome,) = results.outcomes
+    if isinstance(outcome, Problem):
+        raise outcome
+    score, scores, label = _result(model.contract, outcome)
+    warnings = outcome.warnings
+    return Reply(to_json(Answer(results.ids[0], model.reference, score, scores, label, warnings)))
+
+
+def encode_batch(model: LoadedModel, call: Call, results: Results) -> Reply:
+    """Answer rows in their order; a row without a score has an error in its place."""
+    return Reply(to_json(BatchAnswer(model.reference, _predictions(model.contract, results))))
+
+
+def encode_problem(problem: Problem, request_id: str) -> Reply:
+    """Answer with an RFC 9457 problem document."""
+    document = to_json(problem.document(request_id))
+    return Reply(document, PROBLEM_JSON, int(problem.status), problem.headers)
+
+
+def read_model(model: LoadedModel | None, unready: Problem | None, call: Call) -> Reply:
+    """Describe what is served. Raises Problem while no model is loaded."""
+    if model is None:
+        raise unready or Problem("not-ready", "no model is loaded yet")
+    return Reply(model.model_json)
+
+
+def error_in_place(problem: Problem) -> dict[str, object]:
+    """Say what is wrong with one item of a list, in its place."""
+    error: dict[str, object] = {"code": problem.kind, "detail": problem.detail}
+    return {**error, "errors": problem.faults} if problem.faults else error
+
+
+def _predictions(contract: Contract, results: Results) -> list[Prediction]:
+    unset = msgspec.UNSET
+    if contract.task == "multiclass" or any(
+        isinstance(outcome, Problem) for outcome in results.outcomes
+    ):
+        return [
+            _prediction(contract, prediction_id, outcome)
+            for prediction_id, outcome in zip(results.ids, results.outcomes, strict=True)
+        ]
+    # The common case, without the cost of asking each row what it is.
+    scored: Sequence[Scored] = results.outcomes  # type: ignore[assignment]  # none is a Problem
+    has_label = contract.classes is not None
+    return [
+        Prediction(
+            prediction_id,
+            one.score,  # type: ignore[arg-type]  # a single score is always there
+            unset,
+            one.label if has_label else unset,  # type: ignore[arg-type]  # so is a label
+            one.warnings,
+        )
+        for prediction_id, one in zip(results.ids, scored, strict=True)
+    ]
+
+
+def _prediction(contract: Contract, prediction_id: str, outcome: Scored | Problem) -> Prediction:
+    if isinstance(outcome, Problem):
+        return Prediction(prediction_id, error=error_in_place(outcome))
+    score, scores, label = _result(contract, outcome)
+    return Prediction(prediction_id, score, scores, label, outcome.warnings)
+
+
+def _result(
+    contract: Contract, scored: Scored
+) -> tuple[
+    float | msgspec.UnsetType, dict[str, float] | msgspec.UnsetType, Category | msgspec.UnsetType
+]:
+    label = msgspec.UNSET if scored.label is None else scored.label
+    if scored.scores is not None:
+        names = map(str, contract.classes or ())
+        return msgspec.UNSET, dict(zip(names, scored.scores, strict=True)), label
+    return msgspec.UNSET if scored.score is None else scored.score, msgspec.UNSET, label
+
+
+PROTOCOL = Protocol(
+    name="v1",
+    prefix="/v1",
+    routes=(
+        ScoringRoute("/v1/predict", decode_row, encode_row),
+        ScoringRoute(
+            "/v1/predict/batch", decode_batch, encode_batch, {"on_error": ("row", "reject")}
+        ),
+        DocumentRoute("/v1/model", read_model),
+    ),
+    encode_problem=encode_problem,
+    describe=v1_openapi.describe,
+)

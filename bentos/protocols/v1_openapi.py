@@ -1,0 +1,187 @@
+"""`/v1`'s part of the OpenAPI document. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bentos.errors import Fault
+from bentos.model.contract import Contract
+from bentos.model.frame import FeatureWarning
+from bentos.protocols import schemas
+from bentos.protocols.protocol import Description, Limits
+from bentos.protocols.schemas import REFERENCE, Schema, reference
+
+JSON = "application/json"
+
+# What any route with a body may answer.
+BODY_PROBLEMS = (
+    "malformed",
+    "bad-query",
+    "bad-header",
+    "request-timeout",
+    "too-large",
+    "unsupported-media-type",
+    "overloaded",
+    "timeout",
+)
+
+SUBJECT: Schema = {
+    "name": "X-Subject",
+    "in": "header",
+    "description": "Whom the rows are about. The log keeps it only as HMAC-SHA256.",
+    "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,254}[!-~])?$"},
+}
+
+
+class ProblemDocument(msgspec.Struct):
+    """RFC 9457 problem document. `errors` says where in the request each fault is."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[Fault]
+
+
+class ModelReference(msgspec.Struct):
+    """The model that answered."""
+
+    name: str
+    version: str
+
+
+class ErrorInPlace(msgspec.Struct):
+    """What is wrong with one item of a list."""
+
+    code: str
+    detail: str
+    errors: list[Fault] | msgspec.UnsetType = msgspec.UNSET
+
+
+def describe(contract: Contract, limits: Limits) -> Description:
+    """Describe the routes of `/v1` with the model's own features, classes and an example."""
+    example = schemas.example_row(contract)
+    predict = operation(
+        "predict",
+        "Score one row",
+        "Give every feature by name, in any order. Rows that arrive together are scored "
+        "together; no row changes another's score.",
+        ("Row", "Answer"),
+        example,
+        ("invalid-features", "not-ready"),
+    )
+    batch = operation(
+        "predict_batch",
+        f"Score up to {limits.max_rows} rows",
+        "Predictions come in the order of the instances. A row with faults gets an `error` in "
+        "its place; `on_error=reject` refuses the whole request instead.",
+        ("Batch", "BatchAnswer"),
+        {"instances": [example]},
+        ("invalid-features", "not-ready"),
+    )
+    predict["parameters"] = [SUBJECT]
+    batch["parameters"] = [
+        SUBJECT,
+        {
+            "name": "on_error",
+            "in": "query",
+            "description": "What to do with a row that has faults.",
+            "schema": {"type": "string", "enum": ["row", "reject"], "default": "row"},
+        },
+    ]
+    paths: dict[str, object] = {
+        "/v1/predict": {"post": predict},
+        "/v1/predict/batch": {"post": batch},
+        "/v1/model": {"get": _MODEL},
+    }
+    return Description(paths, _schemas(contract, limits))
+
+
+def operation(
+    operation_id: str,
+    summary: str,
+    description: str,
+    body_and_answer: tuple[str, str],
+    example: object,
+    problems: tuple[str, ...],
+    success: tuple[str, str] = ("200", "Scored"),
+) -> dict[str, object]:
+    """Describe a route with a JSON body, by the names of its schemas."""
+    body, answer = body_and_answer
+    status, meaning = success
+    return {
+        "operationId": operation_id,
+        "tags": ["Scoring"],
+        "summary": summary,
+        "description": description,
+        "requestBody": {
+            "required": True,
+            "content": {JSON: {"schema": reference(body), "example": example}},
+        },
+        "responses": {
+            status: {"description": meaning, "content": {JSON: {"schema": reference(answer)}}},
+            **schemas.responses((*BODY_PROBLEMS, *problems), "Problem"),
+        },
+    }
+
+
+_MODEL = {
+    "operationId": "model",
+    "tags": ["Scoring"],
+    "summary": "What is served",
+    "responses": {
+        "200": {"description": "OK", "content": {JSON: {"schema": {"type": "object"}}}},
+        **schemas.responses(("not-ready",), "Problem"),
+    },
+}
+
+
+def _schemas(contract: Contract, limits: Limits) -> dict[str, object]:
+    _, known = msgspec.json.schema_components(
+        (ProblemDocument, ModelReference, ErrorInPlace, FeatureWarning), ref_template=REFERENCE
+    )
+    known["Problem"] = known.pop("ProblemDocument")
+    result = schemas.result(contract)
+    warnings: Schema = {
+        "type": "array",
+        "items": reference("FeatureWarning"),
+        "description": "Only where there are any.",
+    }
+    scored: dict[str, object] = {"id": schemas.PREDICTION_ID, **result, "warnings": warnings}
+    prediction = {
+        "type": "object",
+        "required": ["id"],
+        "properties": {**scored, "error": reference("ErrorInPlace")},
+    }
+    return {
+        **known,
+        "Row": schemas.row(contract),
+        "Batch": {
+            "type": "object",
+            "required": ["instances"],
+            "additionalProperties": False,
+            "properties": {
+                "instances": {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": limits.max_rows,
+                    "items": reference("Row"),
+                }
+            },
+        },
+        "Answer": {
+            "type": "object",
+            "required": ["id", "model", *result],
+            "properties": {**scored, "model": reference("ModelReference")},
+        },
+        "Prediction": prediction,
+        "BatchAnswer": {
+            "type": "object",
+            "required": ["model", "predictions"],
+            "properties": {
+                "model": reference("ModelReference"),
+                "predictions": {"type": "array", "items": reference("Prediction")},
+            },
+        },
+    }

@@ -1,0 +1,135 @@
+"""The body of a request: read whole, within the limits of one request and of the worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from bentos.errors import Problem
+from bentos.serving import gzip
+from bentos.serving.http import ClientGone, Message, Request
+
+
+class BodyBudget:
+    """How many bytes of bodies one worker may hold at a time, all requests together.
+
+    Bodies that came in one piece are not counted: the server's own buffers bound them.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._left = max_bytes
+
+    def take(self, request: Request, size: int) -> None:
+        """Count bytes in. Raises Problem where the budget does not last."""
+        request.held += size
+        self._left -= size
+        if self._left < 0:
+            raise Problem(
+                "overloaded",
+                "this worker holds as many bytes of bodies as it may: try again later",
+                headers={"Retry-After": "1", "Connection": "close"},
+                shed="memory",
+            )
+
+    def give_back(self, request: Request) -> None:
+        """Count a request's bytes out."""
+        self._left += request.held
+        request.held = 0
+
+
+class BodyReader:
+    """Reads the bodies of one worker's requests within its settings' limits."""
+
+    def __init__(self, max_bytes: int, timeout_seconds: float, budget: BodyBudget) -> None:
+        self._max_bytes = max_bytes
+        self._timeout_seconds = timeout_seconds
+        self._budget = budget
+
+    async def read(self, request: Request, media_types: Sequence[bytes]) -> bytes:
+        """Read a body of one of `media_types`. Raises Problem, ClientGone."""
+        return await read_body(
+            request, media_types, self._max_bytes, self._timeout_seconds, self._budget
+        )
+
+    def give_back(self, request: Request) -> None:
+        """Count out what an answered request's body took of the worker's budget."""
+        self._budget.give_back(request)
+
+
+async def read_body(
+    request: Request,
+    media_types: Sequence[bytes],
+    max_bytes: int,
+    timeout_seconds: float,
+    budget: BodyBudget,
+) -> bytes:
+    """Read a body of one of `media_types` whole, unpacked if it came as gzip.
+
+    Raises Problem for another media type, charset or encoding, for more than `max_bytes`
+    (packed or unpacked), and for a body that takes longer than `timeout_seconds`;
+    ClientGone where the client left. What `budget` counts in, the caller gives back.
+    """
+    headers = request.headers
+    _, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
+    charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
+    if request.media_type not in media_types or charset not in (b"", b"utf-8"):
+        accepted = [one.decode() for one in media_types]
+        raise Problem(
+            "unsupported-media-type",
+            f"send the body as {' or '.join(accepted)}, in UTF-8",
+            headers={"Accept": ", ".join(accepted)},
+        )
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding not in (b"identity", b"gzip"):
+        raise Problem(
+            "unsupported-media-type",
+            "send the body as it is, or compressed with gzip",
+            headers={"Accept-Encoding": "gzip, identity"},
+        )
+    if request.announced_bytes > max_bytes:
+        raise too_large(max_bytes)
+    message = await request.receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body") or message["type"] == "http.disconnect":
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                body = await _rest_of_body(request, message, max_bytes, budget)
+        except TimeoutError:
+            # What is still to come of the body must not be taken for a next request.
+            raise Problem(
+                "request-timeout",
+                f"the body must arrive within {timeout_seconds:g} seconds",
+                headers={"Connection": "close"},
+            ) from None
+    if len(body) > max_bytes:
+        raise too_large(max_bytes)
+    if encoding == b"gzip":
+        body = gzip.decompress(body, max_bytes)
+        budget.take(request, len(body))
+    return body
+
+
+async def _rest_of_body(
+    request: Request, message: Message, max_bytes: int, budget: BodyBudget
+) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > max_bytes:
+            raise too_large(max_bytes)
+        budget.take(request, len(parts[-1]))
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await request.receive()
+
+
+def too_large(limit: int) -> Problem:
+    """Make the problem of a body beyond the limit."""
+    # The rest of the body is not read, so the connection cannot be used again.
+    return Problem(
+        "too-large", f"the body may have at most {limit} bytes", headers={"Connection": "close"}
+    )

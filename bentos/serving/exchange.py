@@ -1,0 +1,76 @@
+"""From a request to the answer that is sent: errors shaped, headers added, all counted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+import msgspec
+
+from bentos.errors import Problem
+from bentos.logs import LOGGER
+from bentos.protocols.protocol import Reply
+from bentos.serving.body import BodyReader
+from bentos.serving.http import ClientGone, Request, Send
+from bentos.serving.metrics import Metrics
+from bentos.serving.readiness import RETRY_AFTER
+from bentos.serving.telemetry import Telemetry
+
+Handler = Callable[[Request], Awaitable[Reply]]
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """What answers the requests of one route and method.
+
+    `route`: the path template, which is the label of metrics. `encode_problem`: an error and
+    the request's id in the shape of the route's protocol.
+    """
+
+    route: str
+    handler: Handler
+    encode_problem: Callable[[Problem, str], Reply]
+
+
+class Exchange:
+    """Runs endpoints and sends what they answer."""
+
+    def __init__(self, metrics: Metrics, bodies: BodyReader, telemetry: Telemetry) -> None:
+        self._metrics = metrics
+        self._bodies = bodies
+        self._telemetry = telemetry
+
+    async def run(self, endpoint: Endpoint, request: Request, send: Send) -> None:
+        """Answer one request, whatever happens."""
+        try:
+            reply = await endpoint.handler(request)
+        except Problem as problem:
+            self._metrics.observe_faults(problem.faults)
+            if problem.shed is not None:
+                self._metrics.observe_shed(problem.shed)
+            reply = endpoint.encode_problem(problem, request.id)
+        except TimeoutError:
+            late = Problem("timeout", "no answer was ready in time", headers=RETRY_AFTER)
+            reply = endpoint.encode_problem(late, request.id)
+        except ClientGone:
+            self._telemetry.leave(endpoint.route, request)
+            return
+        except Exception as error:
+            fields = {"request_id": request.id, "route": endpoint.route}
+            LOGGER.error("request failed", exc_info=error, extra={"fields": fields})
+            wrong = Problem("internal", "the request was not answered; the log has the reason")
+            reply = endpoint.encode_problem(wrong, request.id)
+        finally:
+            self._bodies.give_back(request)
+        now = perf_counter()
+        headers = [
+            (b"content-type", reply.media_type),
+            (b"content-length", b"%d" % len(reply.body)),
+            (b"x-request-id", request.id.encode()),
+            (b"server-timing", request.timing.header(now)),
+        ]
+        if reply.headers:
+            headers += [(k.lower().encode(), v.encode()) for k, v in reply.headers.items()]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        body = b"" if request.scope["method"] == "HEAD" else reply.body
+        await send({"type": "http.response.body", "body": body})
+        self._telemetry.finish(endpoint.route, request, reply.status, now)

@@ -1,0 +1,139 @@
+"""The one way of a request that scores rows, whatever its protocol.
+
+admission -> body -> decode -> inference -> encode -> record. A protocol brings `decode`
+and `encode`; everything between them is the same for all. Callers inside this host, who
+bring plain values instead of bytes, join at inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+from bentos.errors import Problem
+from bentos.model.loading import LoadedModel
+from bentos.protocols.protocol import Call, Reply, Results, Rows, ScoringRoute
+from bentos.records.writer.log import Log
+from bentos.records.writer.recorder import ScoredRequest
+from bentos.serving.admission import LARGE_BODY, Admission
+from bentos.serving.body import BodyReader
+from bentos.serving.http import Request, Timing, read_query, read_subject
+from bentos.serving.inference import BatchResult, Inference, refuse, score_rows
+from bentos.serving.metrics import Metrics
+from bentos.serving.readiness import Readiness
+from bentos.settings import Settings
+
+Encode = Callable[[Results], Reply]
+
+
+class Pipeline:
+    """Scores the requests of one worker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        log: Log,
+        readiness: Readiness,
+        inference: Inference,
+        admission: Admission,
+        bodies: BodyReader,
+    ) -> None:
+        self._max_rows = settings.max_rows
+        self._batch_max_rows = settings.batch_max_rows
+        self._metrics = metrics
+        self._log = log
+        self._readiness = readiness
+        self._inference = inference
+        self._admission = admission
+        self._bodies = bodies
+
+    async def answer(self, route: ScoringRoute, request: Request) -> Reply:
+        """Answer one request. Raises Problem, TimeoutError, ClientGone."""
+        model = self._readiness.require()
+        # Before the body is read: what is shed should cost as little as it can.
+        self._admission.require_room(is_large=request.announced_bytes > LARGE_BODY)
+        query = read_query(request, route.query)
+        subject = read_subject(request)
+        body = await self._bodies.read(request, route.media_types)
+        call = Call(body, query, request.parameters, request.media_type, request.headers)
+        timing = request.timing
+
+        def encode(results: Results) -> Reply:
+            return route.encode(model, call, results)
+
+        with self._admission.admit():
+            if self._admission.is_large(body):
+
+                def work() -> BatchResult:
+                    return _score(model, route.decode(model, call, self._max_rows), encode, timing)
+
+                result = await self._admission.run_in_thread(work)
+            else:
+                rows = route.decode(model, call, self._max_rows)
+                result = await self._score(model, rows, encode, timing)
+            request.rows = result.total
+            return self._finish(model, result, timing, request.id, subject)
+
+    async def score(self, model: LoadedModel, rows: Rows, encode: Encode, request_id: str) -> Reply:
+        """Score rows that are decoded already. Raises Problem, TimeoutError."""
+        timing = Timing()
+        with self._admission.admit():
+            result = await self._score(model, rows, encode, timing)
+            return self._finish(model, result, timing, request_id, None)
+
+    async def _score(
+        self, model: LoadedModel, rows: Rows, encode: Encode, timing: Timing
+    ) -> BatchResult:
+        if len(rows.encoded) > self._batch_max_rows:
+            return await self._admission.run_in_thread(_score, model, rows, encode, timing)
+        if len(rows.encoded) > 1 or (row := rows.encoded[0]) is None:
+            return _score(model, rows, encode, timing)
+        result = await self._inference.score_row(row, rows.faults[0], timing)
+        return _encode(encode, result)
+
+    def _finish(
+        self,
+        model: LoadedModel,
+        result: BatchResult,
+        timing: Timing,
+        request_id: str,
+        subject: str | None,
+    ) -> Reply:
+        """Count and log what was scored, and give the answer or raise what it failed with."""
+        self._inference.count(model, result)
+        reply = result.reply
+        if isinstance(reply, Problem):
+            raise reply
+        recorder = self._log.recorder
+        if recorder is not None and result.ids:
+            recorder.add(
+                ScoredRequest(
+                    request_id,
+                    result.ids,
+                    result.rows,
+                    result.scored,
+                    subject,
+                    timing.decoded - timing.started,
+                    timing.dispatched - timing.decoded,
+                    timing.scored - timing.dispatched,
+                    perf_counter() - timing.scored,
+                )
+            )
+        return reply
+
+
+def _score(model: LoadedModel, rows: Rows, encode: Encode, timing: Timing) -> BatchResult:
+    """Score and encode many rows; counts nothing, so any thread may call it."""
+    if rows.is_all_or_nothing and None in rows.encoded:
+        return refuse(rows)
+    return _encode(encode, score_rows(model, rows, timing))
+
+
+def _encode(encode: Encode, result: BatchResult) -> BatchResult:
+    # An error is kept, not raised: the rows were scored, and are counted before it goes out.
+    try:
+        result.reply = encode(result.results)
+    except Problem as problem:
+        result.reply = problem
+    return result

@@ -1,0 +1,82 @@
+"""Counts and access log lines of answered requests, handed over four times a second."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from time import perf_counter
+
+from bentos.logs import AccessLog
+from bentos.records.writer.log import Log
+from bentos.serving.http import Request
+from bentos.serving.metrics import Metrics
+from bentos.settings import Settings
+
+# How long counts and access log lines stay in memory. A scrape shows its own worker's at
+# once, another worker's this much later.
+_FLUSH_SECONDS = 0.25
+
+_UNLOGGED = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
+
+# 499: the client went away before its answer (nginx's convention); counted, never sent.
+CLIENT_GONE = 499
+
+
+class Telemetry:
+    """What one worker says of its requests. Only for the event loop's thread."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, log: Log) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._access_log = AccessLog() if settings.access_log else None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def name_model(self, name: str, version: str) -> None:
+        """Say which model the access log's lines from now on are about."""
+        if self._access_log is not None:
+            self._access_log.name_model(name, version)
+
+    def finish(self, route: str, request: Request, status: int, now: float) -> None:
+        """Count and log an answered request; `now` is when its answer was handed over."""
+        timing, metrics = request.timing, self._metrics
+        seconds = now - timing.started
+        metrics.observe_request(route, status, seconds)
+        if timing.scored:
+            metrics.observe_stages(
+                timing.decoded - timing.started,
+                timing.dispatched - timing.decoded,
+                timing.scored - timing.dispatched,
+                now - timing.scored,
+            )
+        if self._access_log is not None and route not in _UNLOGGED:
+            self._access_log.write(request.id, route, status, request.rows, seconds)
+        if self._timer is None:
+            self._flush_later()
+
+    def leave(self, route: str, request: Request) -> None:
+        """Count and log a request whose client went away."""
+        self.finish(route, request, CLIENT_GONE, perf_counter())
+
+    def flush(self) -> None:
+        """Hand over all counts and lines at once."""
+        recorder = self._log.recorder
+        if recorder is not None:
+            self._metrics.observe_log(recorder.look(datetime.now(UTC)))
+        self._metrics.flush()
+        if self._access_log is not None:
+            self._access_log.flush()
+
+    def stop(self) -> None:
+        """Hand over what is left, and flush no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.flush()
+
+    def _flush_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush_again)
+
+    def _flush_again(self) -> None:
+        # From the first request until the end: the state of the log changes without
+        # requests too, when its store goes down or comes back.
+        self.flush()
+        self._flush_later()

@@ -1,0 +1,121 @@
+"""One worker, put together: the model it serves, its routes, and its start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import msgspec
+
+from bentos.logs import LOGGER
+from bentos.model.loading import LoadedModel
+from bentos.model.store import StoredModel
+from bentos.protocols import openapi
+from bentos.protocols.protocol import Call, DocumentRoute, Limits, Protocol, Reply
+from bentos.protocols.registry import PROTOCOLS
+from bentos.records.writer.log import Log
+from bentos.serving import metrics as exposition
+from bentos.serving.admission import Admission
+from bentos.serving.body import BodyBudget, BodyReader
+from bentos.serving.exchange import Endpoint, Exchange, Handler
+from bentos.serving.feedback import FeedbackRoute
+from bentos.serving.http import Request, read_query
+from bentos.serving.inference import Inference
+from bentos.serving.metrics import Metrics
+from bentos.serving.operations import Operations
+from bentos.serving.pipeline import Pipeline
+from bentos.serving.readiness import Readiness
+from bentos.serving.registration import register
+from bentos.serving.telemetry import Telemetry
+from bentos.settings import Settings
+
+# How long a stop waits for the prediction log; what is not written by then is on disk.
+_LOG_STOP_SECONDS = 10.0
+
+
+class Worker:
+    """Everything that answers requests in one process.
+
+    `routes`: the endpoint of each path template and method.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        log: Log,
+        protocols: Sequence[Protocol] = PROTOCOLS,
+    ) -> None:
+        self.settings = settings
+        self.protocols = protocols
+        self._log = log
+        self.readiness = Readiness(settings, metrics)
+        self.telemetry = Telemetry(settings, metrics, log)
+        bodies = BodyReader(
+            settings.max_body_bytes,
+            settings.timeout_seconds,
+            BodyBudget(settings.max_buffered_bytes),
+        )
+        inference = Inference(settings, metrics, self.readiness)
+        admission = Admission(settings, metrics, inference)
+        self.pipeline = Pipeline(
+            settings, metrics, log, self.readiness, inference, admission, bodies
+        )
+        self.feedback = FeedbackRoute(settings, log, admission, bodies)
+        self.exchange = Exchange(metrics, bodies, self.telemetry)
+        self._operations = Operations(metrics, self.readiness, self.telemetry)
+        self.routes = self._make_routes()
+
+    def _make_routes(self) -> dict[str, dict[str, Endpoint]]:
+        default = self.protocols[0]
+        routes: dict[str, dict[str, Endpoint]] = {}
+
+        def add(protocol: Protocol, method: str, path: str, handler: Handler) -> None:
+            endpoint = Endpoint(path, handler, protocol.encode_problem)
+            routes.setdefault(path, {})[method] = endpoint
+
+        for protocol in self.protocols:
+            for route in protocol.routes:
+                if isinstance(route, DocumentRoute):
+                    add(protocol, "GET", route.path, partial(self._read, route))
+                else:
+                    add(protocol, "POST", route.path, partial(self.pipeline.answer, route))
+        add(default, "POST", "/v1/feedback", self.feedback.answer)
+        for path, handler in self._operations.routes.items():
+            add(default, "GET", path, handler)
+        return routes
+
+    async def _read(self, route: DocumentRoute, request: Request) -> Reply:
+        call = Call(b"", read_query(request, {}), request.parameters)
+        unready = None if self.readiness.is_ready else self.readiness.problem()
+        return route.read(self.readiness.loaded, unready, call)
+
+    def load(self, open_model: Callable[[], StoredModel]) -> None:
+        """Load the model; what is wrong with it keeps the worker not ready."""
+        self.readiness.load(open_model)
+        loaded = self.readiness.loaded
+        if loaded is None:
+            return
+        stored = loaded.stored
+        self._operations.openapi_json = self._describe(loaded)
+        self.telemetry.name_model(stored.name, stored.version)
+        try:
+            self._log.start(register(stored), loaded.contract, loaded.engine.name)
+        except Exception as error:
+            # Answers matter more than their log: this one is visibly missing in the metrics.
+            LOGGER.error("the prediction log cannot be started", exc_info=error)
+
+    def _describe(self, loaded: LoadedModel) -> bytes:
+        limits = Limits(self.settings.max_rows, self.settings.max_body_bytes)
+        stored = loaded.stored
+        return msgspec.json.encode(
+            openapi.document(stored.contract, stored.name, stored.version, limits, self.protocols)
+        )
+
+    async def stop(self) -> None:
+        """Leave: no more proofs, all answers in the log, all counts and lines handed over."""
+        await self.readiness.stop()
+        await asyncio.to_thread(self._log.stop, _LOG_STOP_SECONDS)
+        self.telemetry.stop()
+        exposition.leave_directory()
