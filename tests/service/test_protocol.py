@@ -44,10 +44,10 @@ TEXT = b"text/plain"
 
 
 def decode(model: LoadedModel, call: Call, max_rows: int) -> Rows:
-    lines = [
-        dict(part.split("=") for part in row.split()) for row in call.body.decode().split("\n")
-    ]
-    rows = [{name: json.loads(value) for name, value in line.items()} for line in lines]
+    rows: list[object] = []
+    for line in call.body.decode().split("\n"):
+        pairs = (part.split("=") for part in line.split())
+        rows.append({name: json.loads(value) for name, value in pairs})
     return Rows(*model.reader.validate_instances(rows[:max_rows]))
 
 
