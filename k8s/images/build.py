@@ -51,7 +51,8 @@ def _build(program: str, name: str, bento_tag: str, base: str, tag: str, context
     arguments = {"SOURCE": _source(), "REVISION": _git("rev-parse", "HEAD"), "VERSION": tag}
     if base:
         arguments["BASE"] = base
-    image = "tabserve" if name == "serving" else f"tabserve-{name}"
+    # The full name, as a cluster reads `tabserve`; podman would call it localhost/tabserve.
+    image = "docker.io/library/tabserve" + ("" if name == "serving" else f"-{name}")
     tags = [f"{image}:{tag}"]
     if name == "serving":
         identity = bento.lay_out(bento_tag, context)

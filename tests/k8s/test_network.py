@@ -1,0 +1,81 @@
+"""The network policies allow the edges that the documentation draws, and no other."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tests.k8s.rendered import ROOT, Object, pods, render
+
+_EDGE = re.compile(r"^ +(\w+) -->\|(\d+)\| (\w+)$", re.MULTILINE)
+# Names of the picture that are no pods.
+_OUTSIDE = {"clients", "api", "world"}
+
+
+def _drawn() -> set[tuple[str, str, int]]:
+    text = (ROOT / "k8s" / "README.md").read_text()
+    start = text.index("```mermaid")
+    picture = text[start : text.index("```", start + 3)]
+    return {(one, other, int(port)) for one, port, other in _EDGE.findall(picture)}
+
+
+def _short(labels: dict[str, str]) -> str:
+    return labels["app.kubernetes.io/name"].removeprefix("tabserve-")
+
+
+def _peers(rule: Object, word: str, outside: str) -> list[str]:
+    found = []
+    for peer in rule.get(word, []):
+        if "podSelector" in peer:
+            found.append(_short(peer["podSelector"]["matchLabels"]))
+        elif "tabserve.io/clients" in peer["namespaceSelector"]["matchLabels"]:
+            found.append("clients")
+        else:
+            found.append("dns")
+    return found or [outside]
+
+
+def _allowed(side: str) -> set[tuple[str, str, int]]:
+    edges = set()
+    for policy in render("kind"):
+        selector: dict[str, Any] = policy.get("spec", {}).get("podSelector", {}).get("matchLabels")
+        if policy["kind"] != "NetworkPolicy" or not selector:
+            continue
+        own = _short(selector)
+        word = "from" if side == "ingress" else "to"
+        outside = "api" if own == "prometheus" else "world"
+        for rule in policy["spec"].get(side, []):
+            for peer in _peers(rule, word, outside):
+                for port in rule["ports"]:
+                    edge = (peer, own) if side == "ingress" else (own, peer)
+                    edges.add((*edge, port["port"]))
+    return edges
+
+
+def test_outgoing_edges() -> None:
+    """What pods may reach is what is drawn."""
+    assert _allowed("egress") == {edge for edge in _drawn() if edge[0] != "clients"}
+
+
+def test_incoming_edges() -> None:
+    """Who may reach pods is what is drawn."""
+    assert _allowed("ingress") == {edge for edge in _drawn() if edge[1] not in _OUTSIDE}
+
+
+def test_everything_else_is_denied() -> None:
+    """One policy selects every pod and allows nothing, in either direction."""
+    (deny,) = [
+        item
+        for item in render("kind")
+        if (item["kind"], item["metadata"]["name"]) == ("NetworkPolicy", "default-deny")
+    ]
+    assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_each_selector_finds_a_pod() -> None:
+    """Each policy is about a pod that is there."""
+    made = [template["metadata"]["labels"] for _, template in pods("kind")]
+    for policy in render("kind"):
+        if policy["kind"] == "NetworkPolicy":
+            wanted = policy["spec"]["podSelector"].get("matchLabels", {})
+            assert [labels for labels in made if wanted.items() <= labels.items()]
