@@ -35,7 +35,7 @@ LOAD_ROWS := .tabserve/rows.jsonl
 .PHONY: help setup demo serve train test lint format lock clean
 .PHONY: bench loadtest loadtest-compare soak
 .PHONY: monitoring
-.PHONY: images manifests test-images
+.PHONY: images test-images
 .PHONY: drift drift-setup drift-test drift-lock drift-calibrate drift-cost
 
 help: ## List the targets.
@@ -72,6 +72,7 @@ serve: setup ## Serve the reference model on port 3000, in the foreground.
 
 monitoring: setup ## Render dashboards, alerts and rules into monitoring/out.
 	$(RUN) python -m monitoring.mixin.render
+	$(RUN) python -m k8s.rules
 
 lint: setup ## Check style, types and architecture.
 	$(RUN) ruff check .
@@ -140,9 +141,6 @@ images: setup ## Build the Bento and the images: tabserve, tabserve-drift, tabse
 	$(RUN) bentoml get -o tag tabserve:$(BENTO_VERSION) 2>/dev/null \
 		|| TABSERVE_MODEL=$(MODEL) $(RUN) bentoml build --version $(BENTO_VERSION) .
 	$(RUN) python -m k8s.images.build --bento tabserve:$(BENTO_VERSION) --base "$(BASE)"
-
-manifests: setup ## Write the manifest that is made from the mixin's rules.
-	$(RUN) python -m k8s.rules
 
 test-images: setup ## Look into the finished images and run them (after make images).
 	$(RUN) pytest tests/images --override-ini addopts="-ra --strict-markers"

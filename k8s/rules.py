@@ -1,4 +1,4 @@
-"""`python -m k8s.rules`: print the PrometheusRule of what the mixin renders (`make manifests`)."""
+"""`python -m k8s.rules`: print the PrometheusRule of what the mixin renders (`make monitoring`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 RENDERED = Path(__file__).parents[1] / "monitoring" / "out"
 TARGET = Path(__file__).parent / "components" / "prometheus-operator" / "prometheus-rule.yaml"
-HEAD = "# Made from monitoring/out by `make manifests`: change the mixin.\n"
+HEAD = "# Made from monitoring/out by `make monitoring`: change the mixin.\n"
 
 
 class _Dumper(yaml.SafeDumper):

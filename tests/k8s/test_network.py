@@ -9,7 +9,7 @@ from tests.k8s.rendered import ROOT, Object, pods, render
 
 _EDGE = re.compile(r"^ +(\w+) -->\|(\d+)\| (\w+)$", re.MULTILINE)
 # Names of the picture that are no pods.
-_OUTSIDE = {"clients", "api", "world"}
+_OUTSIDE = {"clients", "world"}
 
 
 def _drawn() -> set[tuple[str, str, int]]:
@@ -23,7 +23,7 @@ def _short(labels: dict[str, str]) -> str:
     return labels["app.kubernetes.io/name"].removeprefix("tabserve-")
 
 
-def _peers(rule: Object, word: str, outside: str) -> list[str]:
+def _peers(rule: Object, word: str) -> list[str]:
     found = []
     for peer in rule.get(word, []):
         if "podSelector" in peer:
@@ -32,7 +32,7 @@ def _peers(rule: Object, word: str, outside: str) -> list[str]:
             found.append("clients")
         else:
             found.append("dns")
-    return found or [outside]
+    return found or ["world"]
 
 
 def _allowed(side: str) -> set[tuple[str, str, int]]:
@@ -43,9 +43,8 @@ def _allowed(side: str) -> set[tuple[str, str, int]]:
             continue
         own = _short(selector)
         word = "from" if side == "ingress" else "to"
-        outside = "api" if own == "prometheus" else "world"
         for rule in policy["spec"].get(side, []):
-            for peer in _peers(rule, word, outside):
+            for peer in _peers(rule, word):
                 for port in rule["ports"]:
                     edge = (peer, own) if side == "ingress" else (own, peer)
                     edges.add((*edge, port["port"]))

@@ -13,8 +13,6 @@ from k8s import secrets
 from tests.k8s.rendered import NAMES, ROOT, Object, containers, pods, render
 
 OWN_IMAGES = {"tabserve", "tabserve-drift", "tabserve-training"}
-# The only pod that asks the Kubernetes API anything: which pods to scrape.
-WITH_TOKEN = {"Deployment/prometheus"}
 
 
 def _each(name: str) -> Iterator[tuple[str, Object, Object]]:
@@ -74,14 +72,14 @@ def test_emptydirs_are_bounded(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_accounts(name: str) -> None:
-    """No pod uses the namespace's default account or gets a token, but the one that needs it."""
+    """No pod uses the namespace's default account or gets a token of the Kubernetes API."""
     accounts = {
         item["metadata"]["name"]: item for item in render(name) if item["kind"] == "ServiceAccount"
     }
     for owner, template in pods(name):
         spec = template["spec"]
         assert spec["serviceAccountName"] in accounts, owner
-        assert spec["automountServiceAccountToken"] is (owner in WITH_TOKEN), owner
+        assert spec["automountServiceAccountToken"] is False, owner
     for account in accounts.values():
         assert account["automountServiceAccountToken"] is False
 

@@ -97,5 +97,5 @@ def test_one_owner_of_replicas() -> None:
 
 
 def test_the_operators_rules_are_the_mixins() -> None:
-    """The PrometheusRule holds what the mixin renders: `make manifests` writes it anew."""
+    """The PrometheusRule holds what the mixin renders: `make monitoring` writes it anew."""
     assert rules.TARGET.read_text() == rules.render()
