@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
-
-SCHEMES = ("models:", "runs:", "file:")
 
 
 @click.command("import")
@@ -15,16 +11,15 @@ SCHEMES = ("models:", "runs:", "file:")
 def import_(uri: str, name: str | None) -> None:
     """Bring an MLflow model into the Bento store.
 
-    URI is models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/PATH or a local folder.
+    URI is models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME/latest, models:/m-ID,
+    runs:/RUN_ID/PATH or a local folder.
     MLFLOW_TRACKING_URI names the MLflow server that is asked; by default it is a file in the
     data directory.
     """
+    from bentos.model.intake import tracking, uris
+
     # Before MLflow and pandas are imported, which takes ten seconds on a busy machine.
-    if not uri.startswith(SCHEMES) and not Path(uri).exists():
-        raise click.ClickException(
-            f"{uri} is neither a models: or runs: URI nor a folder with a file named MLmodel"
-        )
-    from bentos.model.intake import tracking
+    uris.parse(uri)
 
     # Before anything else of MLflow is imported: it reads its switches then.
     tracking.configure()

@@ -73,7 +73,6 @@ def _pyfunc(stored: StoredModel) -> Predictor:
             "this model is run by MLflow itself, which is not installed: install tabserve[mlflow]"
         )
     # Imported here alone: the native path must not carry MLflow.
-    from bentos.model.engines import pyfunc
+    from bentos.model.engines import flavors, pyfunc
 
-    call, _ = pyfunc.load(stored.folder)
-    return pyfunc.PyfuncPredictor(stored.contract, call)
+    return pyfunc.PyfuncPredictor(stored.contract, flavors.load(stored.folder).call)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from bentos.errors import IntegrityError
 from bentos.model.engines.predictor import Scores
@@ -20,16 +21,21 @@ from bentos.model.validation import EncodedRow
 
 FILE = "golden.json"
 
-# The largest difference that is no difference: doubles of the order of one, summed over
-# some hundred trees in the same order, agree to the last bits.
+# The largest difference that is no difference, absolute for scores up to one, relative
+# beyond: doubles summed over some hundred trees in the same order agree to the last bits.
 TOLERANCE = 1e-12
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Rows as a client would send them, each with its scores: one, or one a class."""
+    """Rows as a client would send them, each with its scores: one, or one a class.
+
+    `is_generated`: whether they were drawn when the model was imported, as none were
+    logged with it. They show that serving gives what the model gave then.
+    """
 
     rows: list[msgspec.Raw]
     scores: list[list[float]]
+    is_generated: bool = False
 
 
 def read(data: bytes) -> Golden:
@@ -45,6 +51,12 @@ def read(data: bytes) -> Golden:
     return golden
 
 
+def are_close(scores: Scores, expected: Scores) -> NDArray[np.bool_]:
+    """Whether scores of one shape are equal within TOLERANCE, each. A NaN equals nothing."""
+    off = np.abs(scores - expected)
+    return np.asarray(off <= TOLERANCE * np.maximum(1.0, np.abs(expected)))
+
+
 def check(golden: Golden, scores: Scores, path: str) -> None:
     """Compare scores, float64 of shape (rows,) or (rows, classes), with the golden ones.
 
@@ -57,8 +69,7 @@ def check(golden: Golden, scores: Scores, path: str) -> None:
         raise IntegrityError(
             f"golden rows have scores of shape {expected.shape}, {path} gave {actual.shape}"
         )
-    # Written so that a NaN on either side is a difference.
-    off = ~(np.abs(actual - expected) <= TOLERANCE)
+    off = ~are_close(actual, expected)
     if off.any():
         row = int(np.flatnonzero(off.any(axis=1))[0])
         raise IntegrityError(
@@ -85,7 +96,7 @@ def encode_rows(
 def main(arguments: Sequence[str]) -> None:
     """Score the golden rows of a model folder with MLflow's loader; print JSON scores."""
     from bentos.model import contract
-    from bentos.model.engines import pyfunc
+    from bentos.model.engines import flavors, pyfunc
     from bentos.model.frame import Framer
     from bentos.model.json_rows import RowReader
     from bentos.model.validation import Encoder
@@ -94,7 +105,7 @@ def main(arguments: Sequence[str]) -> None:
     served = contract.load((model_dir / "tabserve" / "contract.json").read_bytes())
     golden = read((model_dir / "tabserve" / FILE).read_bytes())
     rows = encode_rows(golden, RowReader(Encoder(served)).read_row)
-    call, _ = pyfunc.load(model_dir)
+    call = flavors.load(model_dir).call
     scores = pyfunc.PyfuncPredictor(served, call).predict(Framer(served).frame(rows))
     sys.stdout.write(msgspec.json.encode(scores.tolist()).decode() + "\n")
 

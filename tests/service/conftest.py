@@ -22,7 +22,7 @@ from tests.service.process import Server, server
 
 @pytest.fixture(scope="session")
 def quick(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Tags of the models of `folders` without golden rows: nothing to prove, ready at once."""
+    """Tags of the models of `folders` without logged golden rows: ready without MLflow."""
     tags = {}
     for kind, folder in folders.items():
         copy = tmp_path_factory.mktemp("quick") / kind

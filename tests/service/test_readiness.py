@@ -6,14 +6,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import bentoml
 import msgspec
 import pandas as pd
 import pytest
 
-from bentos.model import bundle, integrity, store
+from bentos.model import golden, integrity, store
 from bentos.model.intake import importing
 from bentos.model.store import Provenance
 from tests import models
@@ -117,15 +116,15 @@ def test_not_imported(tmp_path: Path) -> None:
         bentoml.models.delete(made.tag)
 
 
-def test_golden_scores_altered(copied: Path, trained: dict[str, Any], frame: pd.DataFrame) -> None:
-    """A model whose golden rows were logged with another score is refused, naming the row."""
-    scores = models.scores_of(trained["binary"], frame)[:64].copy()
-    scores[17] += 1e-9
-    golden = copied / bundle.FOLDER / bundle.GOLDEN
-    bundle.write_scored_rows(golden, frame.head(64), scores)
-    for tag in _imported(copied, "golden-altered"):
-        with serving(tag) as app:
-            _assert_refuses(app, "golden row 17 of 64")
+def test_golden_scores_altered(tag: str) -> None:
+    """A model whose golden rows have another score than it gives is refused, naming the row."""
+    path = _files_of(tag) / store.FOLDER / golden.FILE
+    kept = golden.read(path.read_bytes())
+    kept.scores[17][0] += 1e-9
+    path.write_bytes(msgspec.json.encode(kept))
+    _seal(tag)
+    with serving(tag) as app:
+        _assert_refuses(app, "golden row 17 of 64")
 
 
 def test_booster_altered(tag: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,11 +170,11 @@ def test_mlflow_says_otherwise(
 
 
 def test_ready_line(quick: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A model without golden rows serves, and the log says that nothing was compared."""
+    """Golden rows drawn at import are scored at start, and MLflow is not asked again."""
     with serving(quick["binary"]) as app:
         assert app.get("/readyz").status == 200
     lines = read_lines(capsys.readouterr().err)
     (ready,) = [line for line in lines if line["message"] == "ready"]
     assert ready["model"] == quick["binary"]
-    assert (ready["golden_rows"], ready["compared_with_mlflow"]) == (0, False)
+    assert (ready["golden_rows"], ready["compared_with_mlflow"]) == (300, False)
     assert ready["engine"] in ("booster", "compiled")

@@ -1,184 +1,196 @@
-"""What an MLflow model folder says of itself: contract, booster, evidence.
+"""What an MLflow model folder says of itself: contract, booster, and the proof of both.
 
-Reads only; `intake.py` decides what becomes of it.
+Reads only; `importing.py` decides what becomes of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
-import lightgbm
-import mlflow
 import msgspec
-import numpy as np
-import pandas as pd
 from mlflow.models import Model as MlflowModel
-from numpy.typing import NDArray
 
 from bentos.errors import IntakeError
-from bentos.model import bundle, contract
-from bentos.model.contract import Category, Contract, Feature, Profile
-from bentos.model.engines import pyfunc
-from bentos.model.intake.derive import Trees, bind_trees, describe, features_from_signature
+from bentos.model import bundle
+from bentos.model.contract import Contract, Engine, Feature
+from bentos.model.engines import flavors
+from bentos.model.engines.flavors import Loaded
+from bentos.model.engines.trees import Unsupported, parse
+from bentos.model.intake import evidence as logged
+from bentos.model.intake.binding import match_names, read_trees
+from bentos.model.intake.choice import choose_binding
+from bentos.model.intake.derive import describe, features_from_signature
+from bentos.model.intake.evidence import Evidence
+from bentos.model.intake.generated import Row, generate, thresholds
+from bentos.model.intake.inner import restore_categories
+from bentos.model.intake.lightgbm_model import read_lightgbm
+from bentos.model.intake.proof import Proof, check_logged, explain, prove_native, prove_pyfunc
+from bentos.model.intake.rows import SentRows, require_columns, send
+from bentos.model.intake.task import Answers, task_of
 
-Kept = TypeVar("Kept")
+_NO_TEXT = (
+    "no row is known for feature '{name}', which is a string: log the model with "
+    "input_example=X.head()"
+)
 
-Answers = tuple[contract.Task, tuple[Category, ...] | None]
 
+class Inspected(msgspec.Struct, frozen=True):
+    """A model that is proved to be served right.
 
-def make_contract(model_dir: Path) -> tuple[Contract, str | None]:
-    """Derive the contract of a model folder, and the booster's text for a LightGBM model.
-
-    Raises IntakeError where the model cannot be served.
+    `booster`: its text, where LightGBM's own prediction serves it. `proof`: the golden
+    rows. `is_generated`: whether they were drawn from the contract, as none were logged.
     """
-    recorded = MlflowModel.load(str(model_dir))
-    if "python_function" not in recorded.flavors:
-        raise IntakeError("the model has no pyfunc flavor: log it with one of mlflow's flavors")
+
+    contract: Contract
+    booster: str | None
+    proof: Proof
+    is_generated: bool
+    warnings: tuple[str, ...] = ()
+
+
+def inspect(model_dir: Path) -> Inspected:
+    """Derive a model's contract and prove it. Raises IntakeError where it cannot be served."""
+    recorded = _read_manifest(model_dir)
     signature = recorded.signature
     columns = signature.inputs.to_dict() if signature and signature.inputs else []
     features = features_from_signature(columns)
-    booster, threshold, method = None, None, ""
+    evidence = logged.gather(model_dir, recorded)
+    loaded = _load(model_dir)
     if "lightgbm" in recorded.flavors:
-        model = mlflow.lightgbm.load_model(str(model_dir))
-        task, classes, booster_model = read_lightgbm(model)
-        booster = booster_model.model_to_string()
-        features = bind_trees(features, read_trees(booster_model))
-    else:
-        task, classes = _probe(model_dir, recorded, [feature.name for feature in features])
+        return _inspect_lightgbm(features, evidence, loaded)
+    outputs = signature.outputs.to_dict() if signature.outputs else []
+    answers = task_of(loaded, outputs, recorded.metadata or {})
+    features = restore_categories(features, loaded.model, evidence)
+    made = _contract(features, evidence, answers, "pyfunc")
+    return _proved_by_mlflow(made, evidence, loaded, ())
+
+
+def _read_manifest(model_dir: Path) -> MlflowModel:
+    try:
+        recorded = MlflowModel.load(str(model_dir))
+    except Exception as error:
+        raise IntakeError(f"the file MLmodel cannot be read: {explain(error)}") from None
+    if "python_function" not in recorded.flavors:
+        raise IntakeError("the model has no pyfunc flavor: log it with one of mlflow's flavors")
+    return recorded
+
+
+def _load(model_dir: Path) -> Loaded:
+    try:
+        return flavors.load(model_dir)
+    except IntakeError:
+        raise
+    except ModuleNotFoundError as error:
+        raise IntakeError(
+            f"the model needs the Python package '{error.name}', which is not installed here: "
+            "install the packages that it was trained with"
+        ) from None
+    except Exception as error:
+        raise IntakeError(f"MLflow cannot load the model here ({explain(error)})") from None
+
+
+def _inspect_lightgbm(features: Sequence[Feature], evidence: Evidence, loaded: Loaded) -> Inspected:
+    task, classes, booster = read_lightgbm(loaded.model)
+    text = booster.model_to_string()
+    trees = read_trees(text)
+    warnings = match_names(features, trees)
+    features = choose_binding(features, trees, text, evidence)
+    made = _contract(features, evidence, (task, classes), "booster")
+    try:
+        points = thresholds(made, parse(text))
+    except Unsupported:
+        # Trees of a kind that is not read here are proved with rows of the training range.
+        points = {}
+    for feature, info in zip(made.features, trees.feature_infos, strict=True):
+        if info.startswith("[") and feature.categories is None:
+            edges = info.strip("[]").split(":")
+            points[feature.name] = [*points.get(feature.name, ()), *map(float, edges)]
+    drawn = send(made, generate(made, points, is_extreme=True), "the generated rows")
+    proof = prove_native(made, text, loaded, drawn)
+    if isinstance(proof, str):
+        warnings.append(
+            f"the model's own predict is not its booster's ({proof}): its class or its "
+            "prediction settings change the scores, so MLflow serves it, more slowly"
+        )
+        made = msgspec.structs.replace(made, engine="pyfunc")
+        return _proved_by_mlflow(made, evidence, loaded, warnings)
+    kept, left_out = _golden_rows(made, evidence)
+    if kept is None or evidence.golden is None:
+        return Inspected(made, text, proof, True, (*warnings, *left_out))
+    golden_proof = prove_native(made, text, loaded, kept)
+    if isinstance(golden_proof, str):
+        raise IntakeError(f"the golden rows contradict the booster: {golden_proof}")
+    check_logged(golden_proof, evidence.golden[1], kept)
+    return Inspected(made, text, golden_proof, False, (*warnings, *left_out))
+
+
+def _proved_by_mlflow(
+    made: Contract, evidence: Evidence, loaded: Loaded, warnings: Sequence[str]
+) -> Inspected:
+    points = {feature.name: evidence.values(feature) for feature in made.features}
+    for feature in made.features:
+        if feature.kind == "text" and not points[feature.name]:
+            raise IntakeError(_NO_TEXT.format(name=feature.name))
+    rows = [*_complete(made, evidence.example or []), *generate(made, points, is_extreme=False)]
+    proof = prove_pyfunc(made, loaded, send(made, rows, "the example rows"))
+    kept, left_out = _golden_rows(made, evidence)
+    if kept is None or evidence.golden is None:
+        return Inspected(made, None, proof, True, (*warnings, *left_out))
+    golden_proof = prove_pyfunc(made, loaded, kept)
+    check_logged(golden_proof, evidence.golden[1], kept)
+    return Inspected(made, None, golden_proof, False, (*warnings, *left_out))
+
+
+def _complete(made: Contract, rows: Sequence[Row]) -> list[Row]:
+    """The example rows that have every feature, in the contract's order."""
+    return [
+        {name: row[name] for name in made.names}
+        for row in rows
+        if all(name in row for name in made.names)
+    ]
+
+
+def _golden_rows(made: Contract, evidence: Evidence) -> tuple[SentRows | None, list[str]]:
+    """The logged golden rows that a client could send, and a warning of those that none could."""
+    if evidence.golden is None:
+        return None, []
+    frame, scores = evidence.golden
+    require_columns(frame, made)
+    count = len(made.classes or ()) if made.task == "multiclass" else 1
+    if scores.shape[1] != count:
+        raise IntakeError(
+            f"{bundle.GOLDEN} has {scores.shape[1]} scores a row, the model gives {count}"
+        )
+    sent = send(made, evidence.golden_rows, bundle.GOLDEN)
+    lost = len(frame) - len(sent.kept)
+    if not lost:
+        return sent, []
+    warning = (
+        f"{lost} of {len(frame)} golden rows have an infinity or a number that their column "
+        "type cannot carry in JSON: no client can send them, so they were left out"
+    )
+    return (sent if sent.kept else None), [warning]
+
+
+def _contract(
+    features: Sequence[Feature], evidence: Evidence, answers: Answers, engine: Engine
+) -> Contract:
+    task, classes = answers
+    threshold, method = None, ""
     if task == "binary":
-        threshold, method = _decision(model_dir)
-    descriptions = _read_json(model_dir, bundle.FEATURES, dict[str, str]) or {}
-    made = Contract(
-        features=describe(features, descriptions, _profiles(model_dir, features)),
+        decision = evidence.decision
+        threshold = 0.5 if decision is None else decision.threshold
+        method = (
+            "default: no threshold was logged with the model"
+            if decision is None
+            else decision.method
+        )
+    return Contract(
+        features=describe(features, evidence.descriptions, logged.profiles(evidence, features)),
         task=task,
-        engine="pyfunc" if booster is None else "booster",
+        engine=engine,
         classes=classes,
         threshold=threshold,
         threshold_method=method,
     )
-    return made, booster
-
-
-def read_lightgbm(
-    model: object,
-) -> tuple[contract.Task, tuple[Category, ...] | None, lightgbm.Booster]:
-    """Tell task and classes of a LightGBM model of any kind, and give its booster."""
-    if isinstance(model, lightgbm.LGBMClassifier):
-        if callable(model.objective):
-            raise IntakeError(
-                "the classifier has an objective of its own, so its scores are no "
-                "probabilities: train it with LightGBM's binary or multiclass objective"
-            )
-        classes = pyfunc.classes_of(model)
-        count = model.booster_.num_model_per_iteration()
-        if len(classes) < 2 or count != (1 if len(classes) == 2 else len(classes)):
-            raise IntakeError(
-                f"the classifier has {len(classes)} classes and {count} scores a row: train "
-                "it with the binary objective for two classes, multiclass for more"
-            )
-        return ("binary" if len(classes) == 2 else "multiclass"), classes, model.booster_
-    if isinstance(model, lightgbm.LGBMModel):
-        return "regression", None, model.booster_
-    if not isinstance(model, lightgbm.Booster):
-        raise IntakeError(f"a LightGBM model of type {type(model).__name__} is not served")
-    if _parameter(model, "objective").startswith(("binary", "cross_entropy", "xentropy")):
-        return "binary", (0, 1), model
-    count = model.num_model_per_iteration()
-    if count > 1:
-        return "multiclass", tuple(range(count)), model
-    return "regression", None, model
-
-
-def read_trees(booster: lightgbm.Booster) -> Trees:
-    """Read what a booster says of its inputs from its text."""
-    return Trees(
-        feature_names=tuple(booster.feature_name()),
-        feature_infos=tuple(_parameter(booster, "feature_infos").split(" ")),
-        pandas_categorical=tuple(tuple(values) for values in booster.pandas_categorical or ()),
-    )
-
-
-def _parameter(booster: lightgbm.Booster, name: str) -> str:
-    for line in booster.model_to_string(num_iteration=1).splitlines():
-        if line.startswith(f"{name}="):
-            return line.partition("=")[2]
-    return ""
-
-
-def _probe(model_dir: Path, recorded: MlflowModel, names: Sequence[str]) -> Answers:
-    call, classes = pyfunc.load(model_dir)
-    rows = read_rows(model_dir, bundle.GOLDEN)
-    sample = recorded.load_input_example(str(model_dir)) if rows is None else rows[0]
-    if not isinstance(sample, pd.DataFrame) or not set(names) <= set(sample.columns):
-        raise IntakeError(
-            "the model has neither golden rows nor an input example with every feature, so the "
-            "shape of its answer is not known: log it with input_example=X.head()"
-        )
-    try:
-        answer = call(sample[list(names)].head(5))
-    except Exception as error:
-        raise IntakeError(
-            f"the model cannot score its own example rows here ({type(error).__name__}): install "
-            "the packages that it was trained with"
-        ) from error
-    scores = pyfunc.scores_of(answer)
-    if scores.ndim == 1:
-        return "regression", None
-    if classes is None:
-        columns = answer.columns if isinstance(answer, pd.DataFrame) else range(scores.shape[1])
-        classes = tuple(str(column) for column in columns)
-    return ("binary" if len(classes) == 2 else "multiclass"), classes
-
-
-def _decision(model_dir: Path) -> tuple[float, str]:
-    decision = _read_json(model_dir, bundle.DECISION, bundle.Decision)
-    if decision is None:
-        return 0.5, "default: no threshold was logged with the model"
-    return decision.threshold, decision.method
-
-
-def _profiles(model_dir: Path, features: Sequence[Feature]) -> dict[str, Profile]:
-    read = read_rows(model_dir, bundle.REFERENCE)
-    if read is None:
-        return {}
-    rows, _ = read
-    profiles: dict[str, Profile] = {}
-    for feature in features:
-        if feature.name not in rows.columns:
-            continue
-        column = rows[feature.name]
-        missing_rate = float(column.isna().mean())
-        present = column.dropna()
-        if feature.kind in ("float", "integer") and len(present):
-            profiles[feature.name] = Profile(
-                missing_rate, float(present.min()), float(present.max())
-            )
-        else:
-            profiles[feature.name] = Profile(missing_rate)
-    return profiles
-
-
-def read_rows(model_dir: Path, name: str) -> tuple[pd.DataFrame, NDArray[np.float64]] | None:
-    """Read scored rows of the bundle: None where none were logged. Raises IntakeError."""
-    path = bundle.find(model_dir, name)
-    if path is None:
-        return None
-    try:
-        rows, scores = bundle.read_scored_rows(path)
-    except (ValueError, OSError) as error:
-        raise IntakeError(f"{name} cannot be read: {error}") from None
-    if rows.empty:
-        raise IntakeError(f"{name} has no rows: log it with some, or leave it out")
-    return rows, scores
-
-
-def _read_json(model_dir: Path, name: str, kind: type[Kept]) -> Kept | None:
-    path = bundle.find(model_dir, name)
-    if path is None:
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.MsgspecError as error:
-        raise IntakeError(f"{name} cannot be read: {error}") from None

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bentos.errors import IntakeError
-from bentos.model.engines import pyfunc
+from bentos.model.engines import flavors, pyfunc
 from bentos.model.frame import Framer
 from bentos.model.intake import inspection
 from bentos.model.scoring import Scorer
@@ -33,11 +33,11 @@ def encode(contract: Any, frame: pd.DataFrame) -> list[EncodedRow]:
 
 def test_pipeline(pipeline_folder: Path, frame: pd.DataFrame) -> None:
     """A scikit-learn classifier gives probabilities of its second class, and its own labels."""
-    made, _ = inspection.make_contract(pipeline_folder)
-    call, classes = pyfunc.load(pipeline_folder)
-    assert classes == ("no", "yes")
+    made = inspection.inspect(pipeline_folder).contract
+    loaded = flavors.load(pipeline_folder)
+    assert loaded.classes == ("no", "yes")
     rows = models.pipeline_frame(frame).head(50)
-    scorer = Scorer(made, pyfunc.PyfuncPredictor(made, call))
+    scorer = Scorer(made, pyfunc.PyfuncPredictor(made, loaded.call))
     scored = scorer.score(encode(made, rows)).scored
     expected = models.pipeline(frame).predict_proba(rows)[:, 1]
     assert [one.score for one in scored] == pytest.approx(expected.tolist(), abs=1e-12)
@@ -49,11 +49,12 @@ def test_lightgbm(
     kind: str, folders: dict[str, Path], trained: dict[str, Any], frame: pd.DataFrame
 ) -> None:
     """MLflow's own loader on pandas gives the scores that the booster gives on numbers."""
-    made, _ = inspection.make_contract(folders[kind])
-    call, classes = pyfunc.load(folders[kind])
-    assert classes == (None if kind == "booster" else made.classes)
+    made = inspection.inspect(folders[kind]).contract
+    loaded = flavors.load(folders[kind])
+    assert loaded.classes == (None if kind == "booster" else made.classes)
     rows = frame.head(50)
-    scores = pyfunc.PyfuncPredictor(made, call).predict(Framer(made).frame(encode(made, rows)))
+    predictor = pyfunc.PyfuncPredictor(made, loaded.call)
+    scores = predictor.predict(Framer(made).frame(encode(made, rows)))
     assert scores.tobytes() == np.ascontiguousarray(models.scores_of(trained[kind], rows)).tobytes()
 
 

@@ -69,7 +69,7 @@ def test_registry_alias(registered: dict[str, str]) -> None:
         "task": "binary",
     }
     provenance = open_tag(made.tag).provenance
-    assert provenance.source == "models:/Credit Risk!@champion"
+    assert provenance.source == "models:/Credit Risk!/1"
     assert provenance.mlflow_run_id == registered["run_id"]
     assert (provenance.registry_name, provenance.registry_version) == ("Credit Risk!", "1")
     assert provenance.flavor == "lightgbm"
@@ -106,6 +106,44 @@ def test_run(registered: dict[str, str]) -> None:
     assert made.tag == f"of-a-run:{made.digest[:12]}"
 
 
+def test_alias_and_number_are_one_model(registered: dict[str, str]) -> None:
+    """A version gets one tag by its alias, its number, or as the latest one."""
+    first = importing.import_model("models:/Credit Risk!@champion", name="spelled")
+    again = importing.import_model("models:/Credit Risk!/1", name="spelled")
+    assert (again.tag, again.is_new) == (first.tag, False)
+    newest = importing.import_model("models:/Credit Risk!/latest", name="spelled")
+    assert newest.tag.startswith("spelled:v2-")
+    assert not importing.import_model("models:/Credit Risk!/2", name="spelled").is_new
+
+
+def test_logged_model(trained: dict[str, Any], frame: pd.DataFrame, tmp_path: Path) -> None:
+    """The URI that MLflow's `log_model` gives, `models:/m-...`, is taken."""
+    experiment = mlflow.create_experiment("logged", artifact_location=tmp_path.as_uri())
+    with mlflow.start_run(experiment_id=experiment) as run:
+        info = mlflow.lightgbm.log_model(
+            trained["booster"],
+            name="scores",
+            signature=infer_signature(frame, np.zeros(len(frame))),
+            pip_requirements=["lightgbm"],
+        )
+    assert info.model_uri.startswith("models:/m-")
+    made = importing.import_model(info.model_uri)
+    assert made.tag.startswith("scores:")
+    assert open_tag(made.tag).provenance.mlflow_run_id == run.info.run_id
+
+
+def test_file_uri(folders: dict[str, Path], imported: dict[str, str]) -> None:
+    """A `file://` URI is the folder that it names."""
+    again = importing.import_model(folders["binary"].as_uri() + "/", name="test-binary")
+    assert (again.tag, again.is_new) == (imported["binary"], False)
+
+
+def test_long_name(folders: dict[str, Path]) -> None:
+    """A name that BentoML does not take is refused, and the message says --name."""
+    with pytest.raises(IntakeError, match=r"64 characters, and a Bento model at most 63.*--name"):
+        importing.import_model(str(folders["booster"]), name="n" * 64)
+
+
 def test_twice_is_once(folders: dict[str, Path], imported: dict[str, str]) -> None:
     """A model imported twice is one model, and the second import says so."""
     again = importing.import_model(str(folders["binary"]), name="test-binary")
@@ -126,7 +164,7 @@ def test_files_are_digested(stored: dict[str, StoredModel]) -> None:
     [
         ("models:/Nobody@champion", "MLflow does not have"),
         ("models:/Nobody/3", "MLflow does not have"),
-        ("models:/Nobody", "models:/NAME@ALIAS or models:/NAME/VERSION"),
+        ("models:/Nobody", "models:/NAME@ALIAS, models:/NAME/VERSION"),
         ("runs:/0123456789abcdef0123456789abcdef/model", "MLflow does not have"),
         ("no/such/folder", "neither a models: or runs: URI nor a folder"),
     ],
@@ -213,9 +251,10 @@ def test_bare_model_is_warned_of(folder: Path) -> None:
         "no decision.json",
     ]
     assert "drift cannot be detected" in warnings[0]
-    assert "cannot prove" in warnings[1]
+    assert "300 rows drawn from the contract" in warnings[1]
     assert "0.5" in warnings[2]
-    assert not (folder / store.FOLDER / golden.FILE).exists()
+    kept = golden.read((folder / store.FOLDER / golden.FILE).read_bytes())
+    assert (len(kept.rows), kept.is_generated) == (300, True)
 
 
 @pytest.mark.parametrize(
@@ -258,22 +297,49 @@ def test_golden_rows_must_meet_the_signature(folder: Path, frame: pd.DataFrame) 
     rows = frame.head(3).astype({"count": "Int64"})
     rows.loc[1, "count"] = pd.NA
     write_golden(folder, rows, np.zeros(3))
-    with pytest.raises(IntakeError, match=r"golden row 1 .*: /count may not be null"):
+    with pytest.raises(IntakeError, match=r"row 1 of golden\.parquet .*: /count may not be null"):
         list(importing.prepare(folder))
 
 
-def test_pandas_values_become_json(folder: Path, frame: pd.DataFrame) -> None:
+def test_pandas_values_become_json(
+    folder: Path, frame: pd.DataFrame, trained: dict[str, Any]
+) -> None:
     """NaN and pandas' NA become null, numpy's scalars JSON's own values."""
     rows = frame.head(2).astype({"amount": "Float64"})
     rows["amount"] = pd.array([pd.NA, 1.5], dtype="Float64")
     rows["colour"] = pd.Categorical([None, "red"], categories=models.COLOURS)
-    write_golden(folder, rows, np.zeros(2))
+    write_golden(folder, rows, models.scores_of(trained["binary"], rows))
     list(importing.prepare(folder))
     kept = golden.read((folder / store.FOLDER / golden.FILE).read_bytes())
     first, second = (msgspec.json.decode(row) for row in kept.rows)
     assert (first["amount"], first["colour"]) == (None, None)
     assert (second["amount"], second["colour"]) == (1.5, "red")
     assert isinstance(second["is_member"], bool)
+
+
+def test_golden_scores_of_another_model(folder: Path, frame: pd.DataFrame) -> None:
+    """Golden rows whose scores the model does not give are refused at import."""
+    write_golden(folder, frame.head(3), np.zeros(3))
+    with pytest.raises(IntakeError, match=r"golden row 0 was logged with another score.*3 of 3"):
+        list(importing.prepare(folder))
+
+
+def test_golden_rows_that_no_client_can_send(
+    folder: Path, frame: pd.DataFrame, trained: dict[str, Any]
+) -> None:
+    """Rows with an infinity or an integer beyond float64 are left out, with a warning."""
+    rows = frame.head(4).copy()
+    rows["amount"] = [np.inf, 1.0, 2.0, 3.0]
+    rows["count"] = [1, 2**60, 3, 4]
+    write_golden(folder, rows, models.scores_of(trained["binary"], rows))
+    (warning,) = importing.prepare(folder)
+    assert warning.startswith("2 of 4 golden rows have an infinity")
+    kept = golden.read((folder / store.FOLDER / golden.FILE).read_bytes())
+    assert (len(kept.rows), kept.is_generated) == (2, False)
+    write_golden(folder, rows.head(2), models.scores_of(trained["binary"], rows.head(2)))
+    (warning,) = importing.prepare(folder)
+    kept = golden.read((folder / store.FOLDER / golden.FILE).read_bytes())
+    assert kept.is_generated
 
 
 # ---- a whole way for a schema with everything

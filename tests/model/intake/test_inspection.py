@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightgbm
 import mlflow
 import numpy as np
 import pandas as pd
@@ -32,6 +31,11 @@ pytestmark = [
     # MLflow's way of copying an input example.
     pytest.mark.filterwarnings("ignore:Operation with range is deprecated:DeprecationWarning"),
 ]
+
+
+def contract_of(folder: Path) -> Contract:
+    """The contract of a model's folder."""
+    return inspection.inspect(folder).contract
 
 
 @pytest.fixture
@@ -70,7 +74,8 @@ def test_kinds(
     threshold: float | None,
 ) -> None:
     """Task, classes and threshold are those of the model, raw booster or scikit-learn's."""
-    made, booster = inspection.make_contract(folders[kind])
+    inspected = inspection.inspect(folders[kind])
+    made, booster = inspected.contract, inspected.booster
     assert (made.task, made.classes, made.threshold) == (task, classes, threshold)
     assert made.engine == "booster"
     assert booster is not None
@@ -79,7 +84,7 @@ def test_kinds(
 
 def test_features(folders: dict[str, Path]) -> None:
     """Types come from the signature, categories from the booster, in the order of their codes."""
-    made, _ = inspection.make_contract(folders["binary"])
+    made = contract_of(folders["binary"])
     assert [(f.name, f.kind, f.dtype, f.categories) for f in made.features] == [
         ("amount", "float", "double", None),
         ("count", "integer", "long", None),
@@ -92,7 +97,7 @@ def test_features(folders: dict[str, Path]) -> None:
 
 def test_profiles(folders: dict[str, Path], frame: pd.DataFrame) -> None:
     """Ranges are those of the reference, and only for numbers: a category's code has no range."""
-    made, _ = inspection.make_contract(folders["binary"])
+    made = contract_of(folders["binary"])
     profiles = {feature.name: feature.profile for feature in made.features}
     amount, grade = profiles["amount"], profiles["grade"]
     assert amount is not None
@@ -109,66 +114,11 @@ def test_profile_of_a_part(folders: dict[str, Path], frame: pd.DataFrame, tmp_pa
     path = Path(shutil.copytree(folders["booster"], tmp_path / "model"))
     part = frame.drop(columns="weight").assign(amount=np.nan)
     bundle.write_scored_rows(path / bundle.FOLDER / bundle.REFERENCE, part, np.zeros(len(part)))
-    made, _ = inspection.make_contract(path)
+    made = contract_of(path)
     profiles = {feature.name: feature.profile for feature in made.features}
     assert profiles["weight"] is None
     assert profiles["amount"] is not None
     assert (profiles["amount"].minimum, profiles["amount"].missing_rate) == (None, 1.0)
-
-
-@pytest.mark.parametrize("dtype", [object, "str"])
-def test_text_classes_of_pandas(frame: pd.DataFrame, dtype: Any) -> None:
-    """Classes of a pandas column of text are read as plain text."""
-    target = pd.Series(np.where(models.signal(frame) > 6, "yes", "no"), dtype=dtype)
-    model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(frame, target)
-    assert inspection.read_lightgbm(model)[:2] == ("binary", ("no", "yes"))
-
-
-def _squares(scores: Any, data: lightgbm.Dataset) -> tuple[Any, Any]:
-    return scores - data.get_label(), np.ones_like(scores)
-
-
-def test_boosters_of_other_objectives(frame: pd.DataFrame) -> None:
-    """A raw booster's objective tells its task; several scores a row are classes by number."""
-    grades = (frame["grade"].astype(int) - 3) // 2
-    data = lightgbm.Dataset(frame, label=grades.to_numpy())
-    base = {"verbose": -1, "num_threads": 1}
-    many = lightgbm.train({**base, "objective": "multiclass", "num_class": 3}, data, 2)
-    assert inspection.read_lightgbm(many)[:2] == ("multiclass", (0, 1, 2))
-    data = lightgbm.Dataset(frame, label=grades.to_numpy())
-    counts = lightgbm.train({**base, "objective": "poisson"}, data, 2)
-    assert inspection.read_lightgbm(counts)[:2] == ("regression", None)
-    data = lightgbm.Dataset(frame, label=grades.to_numpy())
-    own = lightgbm.train({**base, "objective": _squares}, data, 2)
-    assert inspection.read_lightgbm(own)[:2] == ("regression", None)
-
-
-def _objective(truth: Any, scores: Any) -> tuple[Any, Any]:
-    return scores - truth, np.ones_like(scores)
-
-
-def test_own_objective(frame: pd.DataFrame) -> None:
-    """A classifier with an objective of its own is refused: its scores are no probabilities."""
-    target = (models.signal(frame) > 6).astype(int)
-    model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1, objective=_objective)
-    with pytest.raises(IntakeError, match="no probabilities"):
-        inspection.read_lightgbm(model.fit(frame, target))
-
-
-def test_odd_number_of_scores(frame: pd.DataFrame) -> None:
-    """A classifier of two classes with two scores a row is refused, with what to do."""
-    target = (models.signal(frame) > 6).astype(int)
-    model = lightgbm.LGBMClassifier(
-        n_estimators=2, verbose=-1, objective="multiclass", num_class=2
-    ).fit(frame, target)
-    with pytest.raises(IntakeError, match="2 classes and 2 scores a row"):
-        inspection.read_lightgbm(model)
-
-
-def test_no_lightgbm_model() -> None:
-    """What is no LightGBM model is refused by type."""
-    with pytest.raises(IntakeError, match="of type dict"):
-        inspection.read_lightgbm({})
 
 
 def test_no_pyfunc(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -178,7 +128,7 @@ def test_no_pyfunc(folders: dict[str, Path], tmp_path: Path) -> None:
     del recorded["flavors"]["python_function"]
     (path / "MLmodel").write_text(yaml.safe_dump(recorded))
     with pytest.raises(IntakeError, match="no pyfunc flavor"):
-        inspection.make_contract(path)
+        inspection.inspect(path)
 
 
 # ---- models that only MLflow can run
@@ -186,7 +136,8 @@ def test_no_pyfunc(folders: dict[str, Path], tmp_path: Path) -> None:
 
 def test_pipeline(pipeline_folder: Path) -> None:
     """A scikit-learn classifier is served by pyfunc, with its own classes; text stays text."""
-    made, booster = inspection.make_contract(pipeline_folder)
+    inspected = inspection.inspect(pipeline_folder)
+    made, booster = inspected.contract, inspected.booster
     assert booster is None
     assert (made.engine, made.task, made.classes) == ("pyfunc", "binary", ("no", "yes"))
     assert {f.name: f.kind for f in made.features}["colour"] == "text"
@@ -196,7 +147,7 @@ def test_input_example(save: Save, frame: pd.DataFrame) -> None:
     """Without golden rows the input example shows the shape of the answer."""
     rows = frame[["weight", "count"]]
     model = LogisticRegression().fit(rows, frame["grade"].astype(int))
-    made, _ = inspection.make_contract(save(model, rows, input_example=rows.head(2)))
+    made = contract_of(save(model, rows, input_example=rows.head(2)))
     assert (made.task, made.classes) == ("multiclass", (3, 5, 7))
 
 
@@ -204,16 +155,24 @@ def test_pyfunc_regression(save: Save, frame: pd.DataFrame) -> None:
     """A model with one score a row is a regression."""
     rows = frame[["weight", "count"]]
     model = LinearRegression().fit(rows, models.signal(frame))
-    made, _ = inspection.make_contract(save(model, rows, input_example=rows.head(2)))
+    made = contract_of(save(model, rows, input_example=rows.head(2)))
     assert (made.task, made.classes, made.engine) == ("regression", None, "pyfunc")
 
 
 def test_no_example(save: Save, frame: pd.DataFrame) -> None:
-    """A model of unknown answer is refused, and the message says to log an input example."""
+    """Numbers need no example rows: the model is proved with rows drawn from the contract."""
     rows = frame[["weight", "count"]]
     model = LinearRegression().fit(rows, models.signal(frame))
-    with pytest.raises(IntakeError, match=r"input_example=X.head\(\)"):
-        inspection.make_contract(save(model, rows))
+    inspected = inspection.inspect(save(model, rows))
+    assert (inspected.contract.task, inspected.is_generated) == ("regression", True)
+    assert len(inspected.proof.documents) > 100
+
+
+def test_text_without_example(save: Save, frame: pd.DataFrame) -> None:
+    """A text column of which no value is known is refused: log an input example."""
+    rows = models.pipeline_frame(frame)
+    with pytest.raises(IntakeError, match=r"'colour', which is a string.*input_example=X.head"):
+        inspection.inspect(save(models.pipeline(frame), rows))
 
 
 def test_labels_only(save: Save, frame: pd.DataFrame) -> None:
@@ -221,52 +180,91 @@ def test_labels_only(save: Save, frame: pd.DataFrame) -> None:
     rows = frame[["weight", "count"]]
     model = LinearSVC().fit(rows, frame["is_member"].astype(int))
     with pytest.raises(IntakeError, match="LinearSVC gives labels and no probabilities"):
-        inspection.make_contract(save(model, rows, input_example=rows.head(2)))
+        inspection.inspect(save(model, rows, input_example=rows.head(2)))
 
 
-def make_own(columns: list[str]) -> PythonModel:
-    """A model of one's own: named columns, two to four a row; without any it fails."""
+def make_own(answer: Callable[[int], Any]) -> PythonModel:
+    """A model of one's own that gives what `answer` makes of the number of rows."""
 
     # MLflow asks for those hints in a way that no filter reaches.
     with warnings.catch_warnings(record=True):
 
-        class Weights(PythonModel):
+        class Own(PythonModel):
             # MLflow reads type hints as a schema of its own.
             def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-                if not columns:
-                    raise RuntimeError("out of order")
-                share = 1 / len(columns)
-                return pd.DataFrame({name: np.full(len(model_input), share) for name in columns})
+                return answer(len(model_input))
 
-    return Weights()
+    return Own()
 
 
-def save_own(folder: Path, columns: list[str], rows: pd.DataFrame) -> Path:
-    """Save a model of one's own with MLflow."""
+def save_own(
+    folder: Path, rows: pd.DataFrame, answer: Callable[[int], Any], example: Any, **options: Any
+) -> Path:
+    """Save a model of one's own with MLflow, `example` an answer for its signature."""
     path = folder / "model"
     mlflow.pyfunc.save_model(
         str(path),
-        python_model=make_own(columns),
-        signature=infer_signature(rows, np.zeros(len(rows))),
+        python_model=make_own(answer),
+        signature=infer_signature(rows, example),
         pip_requirements=["pandas"],
+        **options,
     )
-    rows.head(2).assign(__score__=0.0).to_parquet(path / "golden.parquet")
-    (path / "extra_files").mkdir()
-    (path / "golden.parquet").rename(path / "extra_files" / "golden.parquet")
     return path
 
 
+def shares(*names: str) -> Callable[[int], pd.DataFrame]:
+    """Answers with equal shares in columns of these names."""
+    return lambda rows: pd.DataFrame({name: np.full(rows, 1 / len(names)) for name in names})
+
+
 @pytest.mark.parametrize(
-    ("columns", "task"), [(["no", "yes"], "binary"), (["a", "b", "c"], "multiclass")]
+    ("classes", "task"), [(["no", "yes"], "binary"), ([1, 2, 3], "multiclass")]
 )
-def test_named_columns(frame: pd.DataFrame, tmp_path: Path, columns: list[str], task: str) -> None:
-    """Classes of a model of one's own are the columns of its answer."""
-    made: Contract
-    made, _ = inspection.make_contract(save_own(tmp_path, columns, frame[["weight"]]))
-    assert (made.task, made.classes) == (task, tuple(columns))
+def test_classes_by_metadata(
+    frame: pd.DataFrame, tmp_path: Path, classes: list[Any], task: str
+) -> None:
+    """A model of one's own says in its metadata which classes its columns are."""
+    answer = shares(*map(str, classes))
+    metadata = {"tabserve": {"classes": classes}}
+    path = save_own(tmp_path, frame[["weight"]], answer, answer(2), metadata=metadata)
+    made = contract_of(path)
+    assert (made.task, made.classes, made.engine) == (task, tuple(classes), "pyfunc")
+
+
+@pytest.mark.parametrize(
+    ("answer", "example", "says"),
+    [
+        (shares("low", "high"), shares("low", "high")(2), "has 2 outputs, and nothing says"),
+        (shares("low", "high"), np.zeros(2), "gives 2 numbers a row: several targets"),
+        (np.zeros, np.zeros(2, dtype=int), "no floating-point number"),
+        (np.zeros, np.array(["a", "b"]), "no floating-point number"),
+        (lambda rows: np.zeros((rows, 2)), np.zeros((2, 2)), "several numbers a row"),
+        (np.zeros, None, "nor its signature says what it answers"),
+    ],
+)
+def test_answers_without_a_meaning(
+    frame: pd.DataFrame, tmp_path: Path, answer: Callable[[int], Any], example: Any, says: str
+) -> None:
+    """The task never comes from a shape: what nothing gives a meaning to is refused."""
+    with pytest.raises(IntakeError, match=says):
+        inspection.inspect(save_own(tmp_path, frame[["weight"]], answer, example))
+
+
+def test_score_that_depends_on_its_batch(frame: pd.DataFrame, tmp_path: Path) -> None:
+    """A model that scores a row by its neighbours is refused."""
+    path = save_own(
+        tmp_path, frame[["weight"]], lambda rows: np.full(rows, float(rows)), np.zeros(2)
+    )
+    with pytest.raises(IntakeError, match="depends on the rows that are scored with it"):
+        inspection.inspect(path)
+
+
+def _fail(rows: int) -> Any:
+    raise RuntimeError("out of order")
 
 
 def test_model_that_fails(frame: pd.DataFrame, tmp_path: Path) -> None:
-    """A model that cannot score its own rows is refused, by the type of its error alone."""
+    """A model that cannot score its own rows is refused, with its own error."""
+    path = save_own(tmp_path, frame[["weight"]], _fail, np.zeros(2))
     with pytest.raises(IntakeError, match=r"cannot score its own example rows here \(RuntimeE"):
-        inspection.make_contract(save_own(tmp_path, [], frame[["weight"]]))
+        inspection.inspect(path)
