@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
@@ -71,3 +74,32 @@ def test_a_worker_loads_no_training_package() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
     assert output.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("bentos/records/record.py", "    from bentos.records.opening import open_store"),
+        ("bentos/protocols/v1.py", "    from bentos.serving.worker import Worker"),
+        ("bentos/serving/http.py", "    from bentos.serving.app import FrontApp"),
+    ],
+)
+def test_a_circle_fails_the_check(module: str, line: str, tmp_path: Path) -> None:
+    """An import against the direction breaks a contract, even inside a function."""
+    for package in ("bentos", "loadtests", "monitoring"):
+        leave_out = shutil.ignore_patterns("__pycache__", "results", "data", "node_modules")
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=leave_out)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    changed = tmp_path / module
+    changed.write_text(f"{changed.read_text()}\n\ndef late() -> None:\n{line}\n")
+    checked = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert checked.returncode == 1, checked.stdout
+    assert "BROKEN" in checked.stdout
+    assert changed.stem in checked.stdout.partition("BROKEN")[2]
