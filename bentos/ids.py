@@ -24,6 +24,11 @@ def new_id() -> str:
     return str(uuid7())
 
 
+def new_ids(count: int) -> list[str]:
+    """Make many ids, in the order of time."""
+    return [str(uuid7()) for _ in range(count)]
+
+
 def milliseconds(time: datetime) -> int:
     """Milliseconds since 1970, UTC, rounded down."""
     return (time - EPOCH) // _MILLISECOND

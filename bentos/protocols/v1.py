@@ -103,9 +103,7 @@ def error_in_place(problem: Problem) -> dict[str, object]:
 
 def _predictions(contract: Contract, results: Results) -> list[Prediction]:
     unset = msgspec.UNSET
-    if contract.task == "multiclass" or any(
-        isinstance(outcome, Problem) for outcome in results.outcomes
-    ):
+    if contract.task == "multiclass" or Problem in set(map(type, results.outcomes)):
         return [
             _prediction(contract, prediction_id, outcome)
             for prediction_id, outcome in zip(results.ids, results.outcomes, strict=True)

@@ -46,85 +46,77 @@ class BodyReader:
         self._budget = budget
 
     async def read(self, request: Request, media_types: Sequence[bytes]) -> bytes:
-        """Read a body of one of `media_types`. Raises Problem, ClientGone."""
-        return await read_body(
-            request, media_types, self._max_bytes, self._timeout_seconds, self._budget
-        )
+        """Read a body of one of `media_types` whole, unpacked if it came as gzip.
+
+        Raises Problem for another media type, charset or encoding, for a body that is too
+        large (packed or unpacked) or takes too long to arrive; ClientGone where the client
+        left. What it counts into the budget, `give_back` counts out.
+        """
+        headers, max_bytes = request.headers, self._max_bytes
+        media_type, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
+        request.media_type = media_type.strip()
+        charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
+        if request.media_type not in media_types or charset not in (b"", b"utf-8"):
+            raise _unsupported(media_types)
+        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+        if encoding not in (b"identity", b"gzip"):
+            raise Problem(
+                "unsupported-media-type",
+                "send the body as it is, or compressed with gzip",
+                headers={"Accept-Encoding": "gzip, identity"},
+            )
+        if request.announced_bytes > max_bytes:
+            raise too_large(max_bytes)
+        message = await request.receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body") or message["type"] == "http.disconnect":
+            body = await self._read_rest(request, message)
+        if len(body) > max_bytes:
+            raise too_large(max_bytes)
+        if encoding == b"gzip":
+            body = gzip.decompress(body, max_bytes)
+            self._budget.take(request, len(body))
+        return body
 
     def give_back(self, request: Request) -> None:
         """Count out what an answered request's body took of the worker's budget."""
         self._budget.give_back(request)
 
-
-async def read_body(
-    request: Request,
-    media_types: Sequence[bytes],
-    max_bytes: int,
-    timeout_seconds: float,
-    budget: BodyBudget,
-) -> bytes:
-    """Read a body of one of `media_types` whole, unpacked if it came as gzip.
-
-    Raises Problem for another media type, charset or encoding, for more than `max_bytes`
-    (packed or unpacked), and for a body that takes longer than `timeout_seconds`;
-    ClientGone where the client left. What `budget` counts in, the caller gives back.
-    """
-    headers = request.headers
-    _, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
-    charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
-    if request.media_type not in media_types or charset not in (b"", b"utf-8"):
-        accepted = [one.decode() for one in media_types]
-        raise Problem(
-            "unsupported-media-type",
-            f"send the body as {' or '.join(accepted)}, in UTF-8",
-            headers={"Accept": ", ".join(accepted)},
-        )
-    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-    if encoding not in (b"identity", b"gzip"):
-        raise Problem(
-            "unsupported-media-type",
-            "send the body as it is, or compressed with gzip",
-            headers={"Accept-Encoding": "gzip, identity"},
-        )
-    if request.announced_bytes > max_bytes:
-        raise too_large(max_bytes)
-    message = await request.receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body") or message["type"] == "http.disconnect":
+    async def _read_rest(self, request: Request, message: Message) -> bytes:
         try:
-            async with asyncio.timeout(timeout_seconds):
-                body = await _rest_of_body(request, message, max_bytes, budget)
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._read_parts(request, message)
         except TimeoutError:
             # What is still to come of the body must not be taken for a next request.
             raise Problem(
                 "request-timeout",
-                f"the body must arrive within {timeout_seconds:g} seconds",
+                f"the body must arrive within {self._timeout_seconds:g} seconds",
                 headers={"Connection": "close"},
             ) from None
-    if len(body) > max_bytes:
-        raise too_large(max_bytes)
-    if encoding == b"gzip":
-        body = gzip.decompress(body, max_bytes)
-        budget.take(request, len(body))
-    return body
+
+    async def _read_parts(self, request: Request, message: Message) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._max_bytes:
+                raise too_large(self._max_bytes)
+            self._budget.take(request, len(parts[-1]))
+            if not message.get("more_body"):
+                return b"".join(parts)
+            message = await request.receive()
 
 
-async def _rest_of_body(
-    request: Request, message: Message, max_bytes: int, budget: BodyBudget
-) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > max_bytes:
-            raise too_large(max_bytes)
-        budget.take(request, len(parts[-1]))
-        if not message.get("more_body"):
-            return b"".join(parts)
-        message = await request.receive()
+def _unsupported(media_types: Sequence[bytes]) -> Problem:
+    accepted = [one.decode() for one in media_types]
+    return Problem(
+        "unsupported-media-type",
+        f"send the body as {' or '.join(accepted)}, in UTF-8",
+        headers={"Accept": ", ".join(accepted)},
+    )
 
 
 def too_large(limit: int) -> Problem:

@@ -29,6 +29,9 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SUBJECT = re.compile(rb"[!-~](?:[ -~]{0,254}[!-~])?")
 
 
+_NONE: Mapping[str, str] = {}
+
+
 class Timing:
     """When the stages of one request ended, in seconds of the performance counter."""
 
@@ -53,7 +56,10 @@ class Timing:
 class Request:
     """One HTTP request: its headers, and its body once read."""
 
-    __slots__ = ("headers", "held", "id", "parameters", "receive", "rows", "scope", "timing")
+    __slots__ = (
+        *("headers", "held", "id", "media_type", "parameters"),
+        *("receive", "rows", "scope", "timing"),
+    )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -63,15 +69,12 @@ class Request:
         given = self.headers.get(b"x-request-id", b"")
         self.id = given.decode() if _REQUEST_ID.fullmatch(given) else new_id()
         # What stands in the places of the route's path template.
-        self.parameters: dict[str, str] = {}
+        self.parameters: Mapping[str, str] = _NONE
+        # In lower case, without parameters; known once the body is read.
+        self.media_type = b""
         self.rows = 0
         # Bytes of its body that count against the worker's budget.
         self.held = 0
-
-    @property
-    def media_type(self) -> bytes:
-        """The media type of the body, in lower case, without parameters."""
-        return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
 
     @property
     def announced_bytes(self) -> int:
@@ -101,11 +104,11 @@ def read_subject(request: Request) -> str | None:
     return given.decode()
 
 
-def read_query(request: Request, known: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+def read_query(request: Request, known: Mapping[str, tuple[str, ...]]) -> Mapping[str, str]:
     """Read the query string; `known` gives the values of each parameter. Raises Problem."""
     raw = request.scope["query_string"]
     if not raw:
-        return {}
+        return _NONE
     query: dict[str, str] = {}
     for number, (name, value) in enumerate(
         parse_qsl(raw.decode("latin-1"), keep_blank_values=True), start=1

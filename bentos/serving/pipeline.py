@@ -8,6 +8,7 @@ bring plain values instead of bytes, join at inference.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 from bentos.errors import Problem
@@ -59,16 +60,12 @@ class Pipeline:
         call = Call(body, query, request.parameters, request.media_type, request.headers)
         timing = request.timing
 
-        def encode(results: Results) -> Reply:
-            return route.encode(model, call, results)
-
+        encode = partial(route.encode, model, call)
         with self._admission.admit():
             if self._admission.is_large(body):
-
-                def work() -> BatchResult:
-                    return _score(model, route.decode(model, call, self._max_rows), encode, timing)
-
-                result = await self._admission.run_in_thread(work)
+                result = await self._admission.run_in_thread(
+                    _decode_and_score, route, model, call, self._max_rows, timing
+                )
             else:
                 rows = route.decode(model, call, self._max_rows)
                 result = await self._score(model, rows, encode, timing)
@@ -121,6 +118,13 @@ class Pipeline:
                 )
             )
         return reply
+
+
+def _decode_and_score(
+    route: ScoringRoute, model: LoadedModel, call: Call, max_rows: int, timing: Timing
+) -> BatchResult:
+    rows = route.decode(model, call, max_rows)
+    return _score(model, rows, partial(route.encode, model, call), timing)
 
 
 def _score(model: LoadedModel, rows: Rows, encode: Encode, timing: Timing) -> BatchResult:
