@@ -74,9 +74,9 @@ class Settings(BaseSettings):
     predict_threads: int = Field(
         1, ge=1, description="OpenMP threads of one call of the model. Workers scale better."
     )
-    compiled_trees: bool = Field(
+    accelerator: bool = Field(
         True,
-        description="Score with compiled trees where the model has them and they are proved equal.",
+        description="Score with lignum where it is proved equal to LightGBM to the last bit.",
     )
     access_log: bool = Field(True, description="One JSON line a request.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -33,7 +33,7 @@ class LoadedModel:
         self._golden_rows = (
             [] if self.golden is None else golden.encode_rows(self.golden, self.reader.read_row)
         )
-        self.engine = engine.choose(stored, settings, self._golden_rows)
+        self.engine = engine.choose(stored, settings)
         self.scorer = Scorer(stored.contract, self.engine.predictor)
         reference = {"name": stored.name, "version": stored.version}
         self.reference = msgspec.Raw(msgspec.json.encode(reference))

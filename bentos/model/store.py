@@ -12,7 +12,6 @@ import yaml
 from bentos.errors import IntegrityError
 from bentos.model import contract, integrity
 from bentos.model.contract import Contract
-from bentos.model.engines import compilation
 from bentos.settings import Settings
 
 # BentoML's MLflow import puts the model's folder here.
@@ -51,12 +50,8 @@ class StoredModel(msgspec.Struct, frozen=True):
 
 
 def identify(files: Mapping[str, str]) -> str:
-    """One digest for a model: over all its files but the library of compiled trees.
-
-    Compilers differ from machine to machine, and a model is the same with and without.
-    """
-    built = {f"{FOLDER}/{name}" for name in (compilation.LIBRARY, compilation.BUILD)}
-    return integrity.digest_of({name: files[name] for name in files if name not in built})
+    """One digest for a model, over all its files."""
+    return integrity.digest_of(files)
 
 
 def find_tag(settings: Settings, project: Path) -> str:

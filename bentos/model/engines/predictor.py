@@ -31,6 +31,7 @@ class BoosterPredictor:
 
     def __init__(self, model_text: str, threads: int = 1) -> None:
         self._booster = NativeBooster(model_text, threads)
+        self.features = self._booster.features
 
     def predict(self, frame: Frame) -> Scores:
         return self._booster.predict(frame.matrix)

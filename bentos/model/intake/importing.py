@@ -16,10 +16,10 @@ from mlflow.models import Model as MlflowModel
 from bentos.errors import IntakeError
 from bentos.model import bundle, contract, golden, integrity
 from bentos.model.contract import Contract
-from bentos.model.engines import compilation
 from bentos.model.intake.inspection import inspect
 from bentos.model.intake.origin import Origin, download, find_origin
 from bentos.model.intake.uris import parse
+from bentos.model.proof import why_not
 from bentos.model.store import BOOSTER, CONTRACT, FOLDER, identify
 
 # What a model was trained and is run with: shown by /v1/model.
@@ -93,14 +93,14 @@ def prepare(model_dir: Path) -> Iterator[str]:
     (served / CONTRACT).write_bytes(contract.dump(made))
     if booster is not None:
         (served / BOOSTER).write_text(booster)
-        if (reason := compilation.compile_trees(booster, served)) is not None:
-            yield f"no compiled trees: {reason}; LightGBM itself scores, more slowly"
     proof = inspected.proof
     (served / golden.FILE).write_bytes(
         msgspec.json.encode(
             golden.Golden(proof.documents, proof.scores.tolist(), inspected.is_generated)
         )
     )
+    if booster is not None and (reason := why_not(model_dir)) is not None:
+        yield f"no accelerator: {reason}; LightGBM itself scores, more slowly"
     if bundle.find(model_dir, bundle.REFERENCE) is None:
         yield (
             f"no {bundle.REFERENCE} was logged: no training ranges, so nothing is reported as out "

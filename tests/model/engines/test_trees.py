@@ -1,11 +1,10 @@
-"""A model's text as trees and as C."""
+"""A model's text as trees."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import lightgbm
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -32,12 +31,11 @@ def test_every_tree_is_read(trained: dict[str, Any]) -> None:
 
 
 def test_a_leaf_is_a_tree(frame: pd.DataFrame) -> None:
-    """A tree that never splits is written as its one value."""
+    """A tree that never splits is read as its one value."""
     model = lightgbm.LGBMRegressor(n_estimators=2, min_child_samples=10_000, verbose=-1)
     text = model.fit(frame[["count"]], models.signal(frame)).booster_.model_to_string()
     read = trees.parse(text)
     assert [tree.features for tree in read.trees] == [()] * len(read.trees)
-    assert "return" in trees.write_c(read)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +45,7 @@ def test_a_leaf_is_a_tree(frame: pd.DataFrame) -> None:
         ({"boosting_type": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, "averaged"),
     ],
 )
-def test_other_kinds_of_trees_are_not_written(parameters: dict[str, Any], what: str) -> None:
+def test_other_kinds_of_trees_are_not_read(parameters: dict[str, Any], what: str) -> None:
     """Trees with linear leaves and averaged trees are left to LightGBM, and the reason is said."""
     with pytest.raises(Unsupported, match=what):
         trees.parse(text_of(**parameters))
@@ -57,30 +55,3 @@ def test_another_version_is_not_read() -> None:
     """The text of another LightGBM generation is not guessed at."""
     with pytest.raises(Unsupported, match="v4"):
         trees.parse(text_of().replace("version=v4", "version=v5"))
-
-
-def test_a_deep_tree_is_left_to_lightgbm() -> None:
-    """A tree deeper than a compiler takes without complaint is refused, not written."""
-    depth = trees._MAX_DEPTH + 1
-    chain = trees.Tree(
-        features=(0,) * depth,
-        thresholds=("0.5",) * depth,
-        decisions=(0,) * depth,
-        left=(*range(1, depth), -1),
-        right=tuple(-number - 2 for number in range(depth)),
-        leaves=("1",) * (depth + 1),
-        category_bounds=(),
-        category_words=(),
-    )
-    with pytest.raises(Unsupported, match="deeper"):
-        trees.write_c(trees.Forest((chain,), 1, 1, "regression", {}))
-
-
-def test_doubles_are_written_exactly() -> None:
-    """A threshold in the C is the very double of the model's text."""
-    text = text_of()
-    written = trees.write_c(trees.parse(text))
-    for tree in trees.parse(text).trees:
-        for threshold in tree.thresholds:
-            assert float(threshold).hex() in written
-            assert np.float64(threshold) == float.fromhex(float(threshold).hex())
