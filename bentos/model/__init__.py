@@ -1,0 +1,1 @@
+"""One model: its contract, validation, files and engines. Knows no HTTP."""

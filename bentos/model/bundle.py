@@ -36,7 +36,7 @@ DECISION = "decision.json"
 FEATURES = "features.json"
 CARD = "model_card.md"
 
-# No feature may have a name that starts so: the scores stand beside the features.
+# No feature name may start with this: the score columns are in the same table.
 SCORE_PREFIX = "__score__"
 
 

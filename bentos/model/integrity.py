@@ -1,4 +1,4 @@
-"""Digests of a model's files: what was imported is what is served."""
+"""Digests of a model's files, so that only the imported files are served."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def check_files(folder: Path, recorded: Mapping[str, str]) -> None:
     present = digest_files(folder)
     for name in sorted({*recorded, *present}):
         if name not in present:
-            raise IntegrityError(f"{name} is gone since the model was imported")
+            raise IntegrityError(f"{name} was removed after the model was imported")
         if name not in recorded:
-            raise IntegrityError(f"{name} appeared since the model was imported")
+            raise IntegrityError(f"{name} was added after the model was imported")
         if present[name] != recorded[name]:
-            raise IntegrityError(f"{name} changed since the model was imported")
+            raise IntegrityError(f"{name} was changed after the model was imported")

@@ -22,7 +22,7 @@ from bentos.settings import Settings
 
 
 class LoadedModel:
-    """One model as the routes use it: everything that depends on its contract, made once."""
+    """One model, ready to score: everything that depends on its contract, made once."""
 
     def __init__(self, stored: StoredModel, settings: Settings) -> None:
         self.stored = stored
@@ -67,7 +67,7 @@ class LoadedModel:
 
 
 async def _rescore(folder: Path) -> Scores:
-    # The worker's metrics directory is not this process's to write to.
+    # This process must not write to the worker's metrics directory.
     environment = {
         name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"
     }

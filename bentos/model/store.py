@@ -82,7 +82,7 @@ def open_model(stored: bentoml.Model) -> StoredModel:
             f"{stored.tag} was not imported by `tabserve import`: it has no digest"
         ) from None
     if identify(provenance.files) != provenance.digest:
-        raise IntegrityError("model.yaml changed since the model was imported")
+        raise IntegrityError("model.yaml was changed after the model was imported")
     integrity.check_files(folder, provenance.files)
     try:
         made = contract.load((folder / FOLDER / CONTRACT).read_bytes())

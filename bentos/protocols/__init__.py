@@ -1,0 +1,1 @@
+"""Bytes to rows, results and errors to bytes. No I/O."""

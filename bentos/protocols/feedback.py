@@ -1,7 +1,7 @@
 """Outcomes that clients send, against the form and the classes. Pure.
 
-A document is one `{"id", "outcome"}` or a list of them. What is wrong with one is told in
-its place and does not keep the others out.
+A document is one `{"id", "outcome"}` or a list of them. An error in one item is reported in
+its place and does not affect the others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SCALARS = (str, int, float, bool)
 
 
 class SubmittedOutcome(msgspec.Struct):
-    """One item of a document: what it says, or what is wrong with it.
+    """One item of a document: its values, or its faults.
 
     `pointer`: its place in the document, empty for a lone one.
     """
@@ -35,7 +35,7 @@ class SubmittedOutcome(msgspec.Struct):
 
 
 class OutcomeAnswer(msgspec.Struct, omit_defaults=True):
-    """What became of one outcome: `status` is `recorded` or `unchanged`, or there is an error."""
+    """The result for one outcome: `status` is `recorded` or `unchanged`, or there is an error."""
 
     id: str | msgspec.UnsetType = msgspec.UNSET
     status: str | msgspec.UnsetType = msgspec.UNSET
@@ -49,12 +49,12 @@ class FeedbackAnswer(msgspec.Struct):
 
 
 def accepted(prediction_id: str, status: Literal["recorded", "unchanged"]) -> OutcomeAnswer:
-    """Say that an outcome is in the log."""
+    """Answer that an outcome is in the log."""
     return OutcomeAnswer(prediction_id, status)
 
 
 def refused(problem: Problem) -> OutcomeAnswer:
-    """Say in an outcome's place what is wrong with it."""
+    """Answer with an error in the place of an outcome."""
     return OutcomeAnswer(error=error_in_place(problem))
 
 

@@ -21,7 +21,7 @@ JSON = b"application/json"
 
 
 class Reply:
-    """What goes back to a client: body, media type, status and headers of its own."""
+    """An answer to a client: body, media type, status and extra headers."""
 
     __slots__ = ("body", "headers", "media_type", "status")
 
@@ -41,8 +41,8 @@ class Reply:
 class Call(msgspec.Struct, frozen=True, gc=False):
     """One request as a protocol sees it.
 
-    `body`: whole, not compressed. `query`: its known parameters. `parameters`: what stands in
-    the places of the route's path template. `media_type`: in lower case, without parameters.
+    `body`: whole, not compressed. `query`: its known parameters. `parameters`: the path
+    segments that the route's template names. `media_type`: in lower case, without parameters.
     `headers`: by name in lower case.
     """
 
@@ -67,7 +67,7 @@ class Rows(msgspec.Struct, gc=False):
 
 
 class Results(msgspec.Struct, gc=False):
-    """What the rows of one request came to, in their order.
+    """The results of one request's rows, in their order.
 
     `ids`: of each row's prediction, one for each row. `outcomes`: its scores, or why it has
     none.

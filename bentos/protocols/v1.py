@@ -96,7 +96,7 @@ def read_model(model: LoadedModel | None, unready: Problem | None, call: Call) -
 
 
 def error_in_place(problem: Problem) -> dict[str, object]:
-    """Say what is wrong with one item of a list, in its place."""
+    """Describe the problem of one item of a list, for its place in the answer."""
     error: dict[str, object] = {"code": problem.kind, "detail": problem.detail}
     return {**error, "errors": problem.faults} if problem.faults else error
 
@@ -108,7 +108,7 @@ def _predictions(contract: Contract, results: Results) -> list[Prediction]:
             _prediction(contract, prediction_id, outcome)
             for prediction_id, outcome in zip(results.ids, results.outcomes, strict=True)
         ]
-    # The common case, without the cost of asking each row what it is.
+    # The common case, without a check for each row.
     scored: Sequence[Scored] = results.outcomes  # type: ignore[assignment]  # none is a Problem
     has_label = contract.classes is not None
     return [

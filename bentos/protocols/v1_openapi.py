@@ -28,7 +28,7 @@ BODY_PROBLEMS = (
 SUBJECT: Schema = {
     "name": "X-Subject",
     "in": "header",
-    "description": "Whom the rows are about. The log keeps it only as HMAC-SHA256.",
+    "description": "The person the rows are about. The log keeps only an HMAC-SHA256 of it.",
     "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,254}[!-~])?$"},
 }
 
@@ -52,7 +52,7 @@ class ModelReference(msgspec.Struct):
 
 
 class ErrorInPlace(msgspec.Struct):
-    """What is wrong with one item of a list."""
+    """The error of one item of a list."""
 
     code: str
     detail: str

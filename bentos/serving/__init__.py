@@ -1,0 +1,1 @@
+"""One worker: from an HTTP request to its answer."""

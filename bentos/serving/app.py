@@ -1,7 +1,7 @@
 """The ASGI app that stands before BentoML's own and answers our routes.
 
-BentoML's middleware would make spans, a task and a timer for every request, and its
-error texts would show; what is not ours is left to it.
+BentoML's middleware would make spans, a task and a timer for every request, and show its own
+error texts. Requests for other paths are passed on to it.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class FrontApp:
             nonlocal refusal, status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                # BentoML's own texts: ours say the same in the shape of all problems. A
-                # redirect to the path without its slash would repeat what was sent.
+                # BentoML's own error texts are replaced by ours. A redirect to the path without
+                # its slash would repeat what the client sent.
                 if status in (HTTPStatus.NOT_FOUND, HTTPStatus.TEMPORARY_REDIRECT):
                     refusal = not_found
                 elif status == HTTPStatus.METHOD_NOT_ALLOWED:

@@ -1,11 +1,11 @@
-"""Adaptive batching: rows that are there together are scored together.
+"""Adaptive batching: rows that wait at the same time are scored together.
 
 The rows that arrive in one turn of the event loop become one batch at its end, without a
 timer: a lone row is scored at once, and the busier the server the larger its batches.
-With a wait, a batch that is not full lets so much time pass for company.
+With a wait, a batch that is not full waits that long for more rows.
 
-Each row carries its own future, so a batch knows nothing of requests and a caller that
-went away costs nobody else anything.
+Each row carries its own future, so a batch knows nothing of requests, and a caller that
+disconnects does not affect the other rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TURN_SECONDS = 0.005
 
 
 class Observer(Protocol):
-    """Hears of each batch: its rows, how long the oldest waited, and why it went."""
+    """Is called for each batch: its rows, the wait of the oldest, and what started it."""
 
     def __call__(self, rows: int, waited_seconds: float, reason: Reason) -> None: ...
 
@@ -103,7 +103,7 @@ class Batcher(Generic[Row, Answer]):
         while self._waiting and len(batch) < self._max_rows:
             entry = self._waiting.popleft()
             _, future, arrived = entry
-            # A caller that went away has cancelled its future.
+            # A caller that disconnected has cancelled its future.
             if future.done():
                 continue
             if arrived < too_old:

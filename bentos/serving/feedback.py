@@ -32,8 +32,8 @@ from bentos.serving.http import Request, read_query
 from bentos.serving.readiness import RETRY_AFTER
 from bentos.settings import Settings
 
-# A prediction is in the log some hundred milliseconds after its answer: who reports its
-# outcome that fast is let wait, this often and so long each time.
+# A prediction reaches the log some hundred milliseconds after its answer. An outcome that is
+# reported earlier waits: this many looks, this long between them.
 _FRESH = timedelta(seconds=10)
 _LOOKS = 4
 _LOOK_SECONDS = 0.25
@@ -106,14 +106,14 @@ async def record_outcomes(
     request_id: str,
     behind_seconds: float = 0.0,
 ) -> OutcomeAnswer | FeedbackAnswer:
-    """Store the outcomes of a document that are good, and tell of each what became of it.
+    """Store the good outcomes of a document, and report the result of each.
 
-    `behind_seconds`: age of the oldest prediction that this worker has still to bring to the log.
+    `behind_seconds`: age of the oldest prediction that this worker has not written to the log.
     Raises Problem where a lone outcome, or the document itself, is not good; StoreDown.
     """
     given, is_list = documents.read(document, max_items)
     known = await _find(feedback, [one.id for one in given if not one.faults])
-    # What is younger than this may be on its way, here or in another worker.
+    # A younger prediction may not be in the log yet, whichever worker made it.
     wait = timedelta(seconds=max(behind_seconds, feedback.gather_seconds)) + _FRESH
     texts = [_write(one, known, wait) for one in given]
     good = [
@@ -147,7 +147,7 @@ async def _find(feedback: Feedback, ids: Sequence[str]) -> dict[str, Contract | 
 
 def _is_fresh(prediction_id: str, within: timedelta = _FRESH) -> bool:
     try:
-        # Another machine's clock may be ahead, by a little.
+        # The clock of another machine may be slightly ahead.
         return -_FRESH < datetime.now(UTC) - time_of(prediction_id) < within
     except ValueError:
         return False
@@ -168,7 +168,7 @@ def _write(one: SubmittedOutcome, known: dict[str, Contract | None], wait: timed
 
 def _answer(one: SubmittedOutcome, taken: OutcomeStatus) -> OutcomeAnswer:
     if taken == "unknown":
-        # Erased or dropped since it was found.
+        # The prediction was erased or dropped after it was found.
         one.faults.append(_unknown(one))
     elif taken == "too_many":
         detail = f"has changed {MOST_REVISIONS - 1} times already, and may not again"

@@ -11,7 +11,7 @@ _YOUNGEST = 50_000
 
 
 def settle() -> None:
-    """Take all that lives now out of the collector's sight, and let it look less often.
+    """Exempt every object that exists now from garbage collection, and collect less often.
 
     A full collection walks the whole heap, some hundred milliseconds with numpy, pydantic
     and friends loaded. After this it walks only what requests have made since.

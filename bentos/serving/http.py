@@ -25,7 +25,7 @@ HTML = b"text/html; charset=utf-8"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
-# Visible characters: the token of another spelling would be another person.
+# Visible characters only: two spellings of one subject would become two tokens.
 _SUBJECT = re.compile(rb"[!-~](?:[ -~]{0,254}[!-~])?")
 
 
@@ -78,7 +78,7 @@ class Request:
 
     @property
     def announced_bytes(self) -> int:
-        """What Content-Length says; 0 where it says nothing that is a number."""
+        """The number in Content-Length; 0 where there is none."""
         announced = self.headers.get(b"content-length", b"0")
         return int(announced[:20]) if announced.isdigit() else 0
 
@@ -91,11 +91,11 @@ Handler = Callable[[Request], Awaitable[Reply]]
 
 
 def read_subject(request: Request) -> str | None:
-    """Read whom a prediction is about, from `X-Subject`. Raises Problem."""
+    """Read the subject of a prediction from the header `X-Subject`. Raises Problem."""
     given = request.headers.get(b"x-subject")
     if given is None:
         return None
-    # Of a header that came twice the dictionary has one: whom it is about would be a guess.
+    # The dictionary keeps one of two equal headers: using it would be a guess at the subject.
     count = sum(name == b"x-subject" for name, _ in request.scope["headers"])
     if count > 1:
         raise Problem("bad-header", "X-Subject may be sent once")

@@ -27,7 +27,7 @@ _UNENCODED = Problem("internal", "the results were not encoded")
 
 
 class BatchResult(msgspec.Struct, gc=False):
-    """What the rows of one request came to, what to count of it, and what to log.
+    """The results of one request's rows, with what to count and what to log.
 
     `ids`, `rows` and `scored` are of the rows that got a score, for the log. `batch`: None
     where it is counted already. `faults`: of the rejected rows. `unknown`: names of the
@@ -67,7 +67,7 @@ class Inference:
         return self._batcher.oldest_wait_seconds
 
     async def score_row(self, row: EncodedRow, faults: list[Fault], timing: Timing) -> BatchResult:
-        """Score one row together with those that are there at the same time.
+        """Score one row together with those that wait at the same time.
 
         Raises TimeoutError where its turn did not come in time, Problem where the model
         may no longer be served.
@@ -92,7 +92,7 @@ class Inference:
         return [(one, dispatched, done) for one in batch.scored]
 
     def count(self, model: LoadedModel, result: BatchResult) -> None:
-        """Count what became of a request's rows. Only on the event loop's thread."""
+        """Count the results of a request. Only on the event loop's thread."""
         if result.batch is not None:
             self._count_batch(model, result.batch)
         if result.rejected:
@@ -164,7 +164,7 @@ def refuse(rows: Rows) -> BatchResult:
 
 
 def _in_place(rows: Rows, scored: Iterator[Scored]) -> Iterator[Scored | Problem]:
-    # One answer lists so many faults, however its rows share them out.
+    # The limit is for the whole answer, not for each row.
     listed = MAX_LISTED
     for row, faults in zip(rows.encoded, rows.faults, strict=True):
         if row is None:

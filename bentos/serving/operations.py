@@ -41,7 +41,7 @@ class Operations:
         return Reply(b"\n", TEXT)
 
     async def metrics(self, request: Request) -> Reply:
-        """`GET /metrics`: of all workers."""
+        """`GET /metrics`: the metrics of all workers."""
         self._telemetry.flush()
         body = await asyncio.to_thread(self._metrics.render)
         return Reply(body, exposition.CONTENT_TYPE.encode())

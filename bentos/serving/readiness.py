@@ -17,14 +17,14 @@ RETRY_AFTER = {"Retry-After": "1"}
 
 
 class Readiness:
-    """Holds the model of one worker, or the reason why there is none to serve."""
+    """The model of one worker, or the reason why the worker serves none."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
         self._reason = "no model is loaded yet"
         self._proof: asyncio.Task[None] | None = None
-        # The model once loaded, proved or not: what is known of it may be shown.
+        # The loaded model, proved or not: its description may be shown before it may score.
         self.loaded: LoadedModel | None = None
 
     @property
@@ -44,7 +44,7 @@ class Readiness:
     def load(self, open_model: Callable[[], StoredModel]) -> None:
         """Load the model and prove its golden rows on the serving path.
 
-        What is wrong with it keeps the worker not ready; nothing is raised.
+        Any error keeps the worker not ready; nothing is raised.
         """
         try:
             loaded = LoadedModel(open_model(), self._settings)
@@ -61,7 +61,7 @@ class Readiness:
         self._reason = "the golden rows are being scored with MLflow's own loader"
 
     def start(self) -> None:
-        """Begin the proof that takes long; the worker is ready after it."""
+        """Start the proof with MLflow's own loader; the worker is ready when it passes."""
         if self.loaded is not None:
             self._proof = asyncio.create_task(self._prove(self.loaded))
 
@@ -93,7 +93,7 @@ class Readiness:
         self._metrics.ready.set(0)
 
     async def stop(self) -> None:
-        """Give up a proof that still runs, and its process."""
+        """Cancel a running proof and end its process."""
         if self._proof is not None and not self._proof.done():
             self._proof.cancel()
             await asyncio.gather(self._proof, return_exceptions=True)

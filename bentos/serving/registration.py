@@ -1,4 +1,4 @@
-"""A served model as the prediction log knows it: what its records are read with, later.
+"""What the prediction log stores about a served model, so that its records can be read later.
 
 The reference sample travels with the version, so that whoever compares records with it
 never takes another model's.

@@ -18,12 +18,12 @@ _FLUSH_SECONDS = 0.25
 
 _UNLOGGED = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
 
-# 499: the client went away before its answer (nginx's convention); counted, never sent.
+# 499: the client disconnected before its answer (nginx's convention); counted, never sent.
 CLIENT_GONE = 499
 
 
 class Telemetry:
-    """What one worker says of its requests. Only for the event loop's thread."""
+    """Counts and logs the requests of one worker. Only for the event loop's thread."""
 
     def __init__(self, settings: Settings, metrics: Metrics, log: Log) -> None:
         self._metrics = metrics
@@ -32,7 +32,7 @@ class Telemetry:
         self._timer: asyncio.TimerHandle | None = None
 
     def name_model(self, name: str, version: str) -> None:
-        """Say which model the access log's lines from now on are about."""
+        """Set the model that later access log lines name."""
         if self._access_log is not None:
             self._access_log.name_model(name, version)
 
@@ -54,7 +54,7 @@ class Telemetry:
             self._flush_later()
 
     def leave(self, route: str, request: Request) -> None:
-        """Count and log a request whose client went away."""
+        """Count and log a request whose client disconnected."""
         self.finish(route, request, CLIENT_GONE, perf_counter())
 
     def flush(self) -> None:

@@ -92,7 +92,7 @@ class Worker:
         return route.read(self.readiness.loaded, unready, call)
 
     def load(self, open_model: Callable[[], StoredModel]) -> None:
-        """Load the model; what is wrong with it keeps the worker not ready."""
+        """Load the model; any error keeps the worker not ready."""
         self.readiness.load(open_model)
         loaded = self.readiness.loaded
         if loaded is None:
@@ -103,7 +103,7 @@ class Worker:
         try:
             self._log.start(register(stored), loaded.contract, loaded.engine.name)
         except Exception as error:
-            # Answers matter more than their log: this one is visibly missing in the metrics.
+            # Answers matter more than the log: its metrics show that it does not run.
             LOGGER.error("the prediction log cannot be started", exc_info=error)
 
     def _describe(self, loaded: LoadedModel) -> bytes:
@@ -114,7 +114,7 @@ class Worker:
         )
 
     async def stop(self) -> None:
-        """Leave: no more proofs, all answers in the log, all counts and lines handed over."""
+        """Stop: end the proof, write all answers to the log, and flush counts and lines."""
         await self.readiness.stop()
         await asyncio.to_thread(self._log.stop, _LOG_STOP_SECONDS)
         self.telemetry.stop()

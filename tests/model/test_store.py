@@ -43,7 +43,7 @@ def test_changed_file(spoilt: bentoml.Model, name: str) -> None:
     """A file that changed since the import is named, and the model is not opened."""
     path = Path(spoilt.path) / store.MLFLOW_FOLDER / name
     path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(IntegrityError, match=f"^{name} changed since the model was imported"):
+    with pytest.raises(IntegrityError, match=f"^{name} was changed after the model was imported"):
         store.open_model(spoilt)
 
 

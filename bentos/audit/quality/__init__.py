@@ -1,0 +1,1 @@
+"""How good scores were, measured or estimated. Pure."""

@@ -1,0 +1,1 @@
+"""From MLflow into the Bento store. Not shipped in the Bento."""
