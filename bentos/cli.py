@@ -31,12 +31,14 @@ class LazyGroup(click.Group):
     # The attribute of each module has the command's name, but for `import`, which is Python's.
     modules: ClassVar[dict[str, str]] = {
         "diff": "bentos.commands.diff",
+        "evidence": "bentos.commands.evidence",
         "export": "bentos.audit.export",
         "forget": "bentos.audit.forget",
         "import": "bentos.commands.import_",
         "migrate": "bentos.audit.migrate",
         "models": "bentos.commands.models",
         "performance": "bentos.audit.performance",
+        "predict": "bentos.commands.predict",
         "records": "bentos.audit.records",
         "replay": "bentos.audit.replay",
         "retention": "bentos.audit.retention",

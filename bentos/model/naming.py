@@ -23,8 +23,7 @@ def match(versions: Iterable[str], named: str) -> list[str]:
     known = list(versions)
     if named in known:
         return [named]
-    number = f"v{named.removeprefix('v')}-"
-    by_number = [version for version in known if version.startswith(number)]
+    by_number = find_number(known, named)
     if by_number or len(named) < _MIN_DIGITS:
         return by_number
     return [
@@ -32,6 +31,11 @@ def match(versions: Iterable[str], named: str) -> list[str]:
         for version in known
         if version.startswith(named) or version.rpartition("-")[2].startswith(named)
     ]
+
+
+def find_number(versions: Iterable[str], named: str) -> list[str]:
+    """The versions that came from one version of MLflow's registry, named 3 or v3."""
+    return [one for one in versions if one.startswith(f"v{named.removeprefix('v')}-")]
 
 
 def pick(versions: Sequence[str], named: str, place: str) -> str:
@@ -62,7 +66,11 @@ def resolve(named: str) -> str:
         return str(bentoml.models.get(f"{name}:{version or LATEST}").tag)
     except (bentoml.exceptions.BentoMLException, ValueError):
         models = bentoml.models.list()
+    # The newest first: of two imports of one registry version, the later has more evidence.
+    models.sort(key=lambda one: one.info.creation_time, reverse=True)
     versions = [str(one.tag.version) for one in models if one.tag.name == name]
+    if by_number := find_number(versions, version):
+        return f"{name}:{by_number[0]}"
     if versions:
         return f"{name}:{pick(versions, version, f'the Bento store: {name}')}"
     others = ", ".join(sorted({one.tag.name for one in models})[:_LISTED])

@@ -23,17 +23,22 @@ if TYPE_CHECKING:
 LARGEST_MISSING_SHARE = 0.5
 
 
-def choose_golden(features: pd.DataFrame, scores: NDArray[np.float64], rows: int) -> pd.DataFrame:
+def choose_golden(
+    features: pd.DataFrame, scores: NDArray[np.float64], rows: int, *, has_gaps: bool = True
+) -> pd.DataFrame:
     """Choose rows that together would show most mistakes of a server.
 
     Takes evenly spaced ranks of the score, the lowest and the highest among them. Then, in
     some of the rows, values go missing: one feature each, all numbers, all categories, all at
-    once. Booleans are never missing. Returns at most `rows` rows, typed as `features`.
+    once; without `has_gaps` none does. Booleans are never missing. Returns at most `rows` rows,
+    typed as `features`.
     """
     count = min(rows, len(features))
     ranks = np.linspace(0, len(features) - 1, count).round().astype(np.int64)
     positions = np.argsort(scores, kind="stable")[ranks]
     golden = features.iloc[positions].reset_index(drop=True)
+    if not has_gaps:
+        return golden
     numbers = [name for name in golden if golden[name].dtype == np.float64]
     categories = [name for name in golden if isinstance(golden[name].dtype, pd.CategoricalDtype)]
     patterns = [numbers + categories, numbers, categories]

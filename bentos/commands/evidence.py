@@ -1,0 +1,56 @@
+"""`tabserve evidence`: what a model that is logged already needs for everything to work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bentos.commands.import_ import name_store
+from bentos.errors import IntakeError
+
+
+@click.command()
+@click.argument("uri")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="CSV or Parquet file of rows like those of training, which did not train the model.",
+)
+@click.option("--target", help="Column of --data with the outcomes.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0.0, 1.0),
+    help="Threshold of a binary model; by default the best of --data by Youden's J.",
+)
+def evidence(uri: str, data: Path, target: str | None, threshold: float | None) -> None:
+    """Add evidence to a model that MLflow has.
+
+    URI is that of `tabserve import`. Adds a reference (training ranges, drift), golden rows
+    (the proof of the scores at start) and, with --target, a threshold and the metrics that
+    performance drift compares with. From Python: bentos.commands.evidence_log.log(...).
+    """
+    from bentos.model.intake import tracking
+
+    # Before anything else of MLflow is imported: it reads its switches then.
+    asked = tracking.configure()
+    from bentos.commands import evidence_log
+
+    try:
+        logged = evidence_log.log(uri, data, target, threshold)
+    except IntakeError as error:
+        raise IntakeError(name_store(error, uri, asked)) from None
+    click.echo(f"{logged.rows:,} rows of {data.name} scored by the model itself")
+    if logged.refused:
+        click.echo(
+            f"warning: {logged.refused:,} rows left out, without an outcome or against the "
+            "model's contract",
+            err=True,
+        )
+    click.echo(f"logged with {uri}: {', '.join(logged.files)}")
+    if logged.threshold is not None:
+        click.echo(f"threshold {logged.threshold:.4f}")
+    for name, value in logged.metrics.items():
+        click.echo(f"{name} {value:.4f}")
+    click.echo(f"next: tabserve import {uri}")
