@@ -39,9 +39,11 @@ class LazyGroup(click.Group):
         "models": "bentos.commands.models",
         "performance": "bentos.audit.performance",
         "predict": "bentos.commands.predict",
+        "promote": "bentos.commands.promote",
         "records": "bentos.audit.records",
         "replay": "bentos.audit.replay",
         "retention": "bentos.audit.retention",
+        "rollback": "bentos.commands.rollback",
         "serve": "bentos.commands.serve",
         "train": "bentos.training.command",
     }

@@ -73,6 +73,12 @@ def read_store(default: str) -> list[StoreEntry]:
     return [_entry(model, latest[model.tag.name], default) for model in models]
 
 
+def find_tag(entries: list[StoreEntry], name: str, version: str | None) -> str | None:
+    """The newest import of a registered version; None where it was never imported."""
+    tags = [one.tag for one in entries if one.registry == f"{name}/{version}"]
+    return tags[0] if tags else None
+
+
 def _entry(model: bentoml.Model, latest: str, default: str) -> StoreEntry:
     tag = str(model.tag)
     created = model.info.creation_time.isoformat(timespec="seconds")

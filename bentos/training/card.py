@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from bentos.model.bundle import Decision
+    from bentos.training.bars import Bar
     from bentos.training.data import Dataset
     from bentos.training.fairness import Slice
 
-NOT_TOLD = "Nobody has told. Do so before the model is used."
+NOT_STATED = "Not stated. State it before the model is used."
 
 # Under so many rows a rate can be ten percentage points off by chance alone (1.96 standard
 # errors of a share of one half).
@@ -39,7 +40,11 @@ METRIC_NAMES = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card tells of. `metrics`: test metrics of every candidate by its name."""
+    """What a card is written from.
+
+    `metrics`: test metrics of every candidate by its name. `time`: the column that the parts
+    follow. `bars`: what was required of the served candidate.
+    """
 
     name: str
     dataset: Dataset
@@ -51,6 +56,8 @@ class Facts:
     parameters: Mapping[str, float | int | str]
     versions: Mapping[str, str]
     settings_digest: str
+    time: str | None = None
+    bars: Sequence[Bar] = ()
 
 
 def card_line(name: str, version: str, metrics: Mapping[str, float], threshold: float) -> str:
@@ -87,7 +94,7 @@ def write(facts: Facts) -> str:
 
 
 def _list(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines) or NOT_TOLD
+    return "\n".join(f"- {line}" for line in lines) or NOT_STATED
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -98,19 +105,36 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _data(facts: Facts) -> str:
     dataset, description = facts.dataset, facts.dataset.description
     parts = ", ".join(f"{count:,} {part}" for part, count in facts.rows.items())
-    told = [description.provenance, description.citation]
+    stated = [description.provenance, description.citation]
     licence = f"Licence: {description.licence}." if description.licence else ""
     lines = [
         description.title + ".",
-        *(line for line in [*told, licence] if line),
+        *(line for line in [*stated, licence] if line),
         f"{len(dataset.outcomes):,} rows ({parts}), {dataset.outcomes.mean():.2%} positive. "
         f"Digest `{dataset.digest}`.",
-        "The parts are drawn at random within each class; tuning, early stopping and the "
-        "threshold used the validation rows, the numbers below come from the test rows.",
+        f"{_split(facts.time)} Tuning, early stopping and the threshold used the validation rows, "
+        "the numbers below come from the test rows.",
     ]
     if not description.provenance:
-        lines.insert(1, f"Origin and licence: {NOT_TOLD}")
+        lines.insert(1, f"Origin and licence: {NOT_STATED}")
     return "\n\n".join(lines)
+
+
+def _split(time: str | None) -> str:
+    if time is None:
+        return "The parts are drawn at random within each class."
+    return (
+        f"The parts follow `{time}`: no training row is later than a validation row, and no "
+        "validation row later than a test row."
+    )
+
+
+def _required(facts: Facts) -> str:
+    metrics = facts.metrics[facts.served]
+    listed = ", ".join(
+        f"`{bar}` ({'met' if bar.is_met(metrics) else 'not met'})" for bar in facts.bars
+    )
+    return f"\n\nRequired of `{facts.served}`: {listed}." if listed else ""
 
 
 def _metrics(facts: Facts) -> str:
@@ -130,7 +154,10 @@ def _metrics(facts: Facts) -> str:
             "served: it takes categories and missing values as they are, and its trees are plain "
             "text that no server has to unpickle."
         )
-    return f"{table}\n\nEvery candidate has its own threshold, chosen the same way. {remark}"
+    return (
+        f"{table}\n\nEvery candidate has its own threshold, chosen the same way. {remark}"
+        f"{_required(facts)}"
+    )
 
 
 def _calibration(metrics: Mapping[str, float]) -> str:

@@ -30,13 +30,25 @@ COLUMNS = ("roc_auc", "pr_auc", "ks", "gini", "brier", "log_loss", "f1", "accura
     help="CSV or Parquet file to train on; default: the packaged reference data.",
 )
 @click.option("--target", help="Column of --data to predict; it must have two values.")
+@click.option("--drop", multiple=True, help="Column of --data that is no feature; repeatable.")
+@click.option(
+    "--time",
+    help="Column of --data with times: the earliest rows train, the latest test; no feature.",
+)
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="YAML file with settings that differ from the packaged ones.",
 )
 @click.option(
-    "--name", default="credit-default", show_default=True, help="Name in MLflow's model registry."
+    "--name",
+    help="Name in MLflow's model registry; needed with --data. Default: credit-default.",
+)
+@click.option(
+    "--require",
+    multiple=True,
+    help='Bar on the test rows, such as "roc_auc>=0.77"; below it nothing is registered. '
+    "Repeatable.",
 )
 @click.option(
     "--require-better",
@@ -52,24 +64,43 @@ COLUMNS = ("roc_auc", "pr_auc", "ks", "gini", "brier", "log_loss", "f1", "accura
 def train(
     data: Path | None,
     target: str | None,
+    drop: tuple[str, ...],
+    time: str | None,
     config: Path | None,
-    name: str,
+    name: str | None,
+    require: tuple[str, ...],
     require_better: bool,
     reuse: bool,
     overrides: tuple[str, ...],
 ) -> None:
     """Train, evaluate and register a LightGBM model.
 
-    KEY=VALUE overrides a setting, such as lightgbm.trials=5.
+    Learns targets of two values. KEY=VALUE overrides a setting, such as lightgbm.trials=5. The
+    runs go to MLFLOW_TRACKING_URI, by default a file in the data directory.
     """
     if (data is None) != (target is None):
         raise click.UsageError("--data and --target go together")
+    if data is None and (drop or time):
+        raise click.UsageError("--drop and --time go with --data")
+    if data is not None and name is None:
+        raise click.UsageError("--data needs --name: what the model is called in the registry")
+    name = "credit-default" if name is None else name
     # What would read as part of the URI models:/NAME@ALIAS or models:/NAME/VERSION.
     if not name or set(name) & set("/:@"):
         raise click.UsageError("--name may not be empty or hold any of / : @")
     click.echo("loading libraries and data")
+    # Options are settings: they belong to the run's record and to the settings' digest.
+    options: dict[str, object] = {
+        section: values
+        for section, values in (
+            ("data", {"drop": list(drop)} if drop else {}),
+            ("split", {"time": time} if time else {}),
+            ("registry", {"require": list(require)} if require else {}),
+        )
+        if values
+    }
     try:
-        dataset, chosen = _prepare(data, target, config, overrides)
+        dataset, chosen = _prepare(data, target, config, overrides, options)
         uri = configure()
         click.echo(f"{len(dataset.outcomes):,} rows of {dataset.description.title}; MLflow: {uri}")
         if not (reuse and _reuse(name, dataset, chosen)):
@@ -86,7 +117,11 @@ def train(
 
 
 def _prepare(
-    data: Path | None, target: str | None, config: Path | None, overrides: tuple[str, ...]
+    data: Path | None,
+    target: str | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    options: dict[str, object],
 ) -> tuple[Dataset, Settings]:
     """Load settings and data; settings first, because they are quick to be wrong."""
     from bentos.training import settings
@@ -94,11 +129,19 @@ def _prepare(
     from bentos.training.description import describe_reference
 
     suited = describe_reference().settings if data is None else {}
-    chosen = settings.load(suited, config, overrides)
+    chosen = settings.load(suited, config, overrides, options)
     if data is None or target is None:
+        if chosen.split.time is not None or chosen.data.drop:
+            raise TrainingError("split.time and data.drop go with a file: name it with --data")
         dataset = load_reference()
     else:
-        dataset = load_file(data, target, chosen.data.maximum_categories)
+        dataset = load_file(
+            data,
+            target,
+            chosen.data.maximum_categories,
+            chosen.data.drop,
+            chosen.split.time,
+        )
     return reduce(dataset, chosen.data.rows, chosen.split.seed), chosen
 
 
@@ -118,7 +161,7 @@ def _reuse(name: str, dataset: Dataset, chosen: Settings) -> bool:
 
 
 def _train(dataset: Dataset, chosen: Settings, name: str, require_better: bool) -> None:
-    from bentos.training import experiment, registry
+    from bentos.training import bars, experiment, registry
 
     trained = experiment.train(dataset, chosen, name, click.echo)
     _say_results(trained, dataset)
@@ -127,6 +170,11 @@ def _train(dataset: Dataset, chosen: Settings, name: str, require_better: bool) 
         raise click.ClickException(
             f"nothing registered: LightGBM's ROC-AUC {served:.4f} does not beat the baseline's "
             f"{baseline:.4f}; the runs are kept under {trained.run_id}"
+        )
+    missed = bars.find_missed(bars.parse(chosen.registry.require), trained.served.metrics)
+    if missed:
+        raise click.ClickException(
+            f"nothing registered: {'; '.join(missed)}; the runs are kept under {trained.run_id}"
         )
     verdict = registry.judge(name, served, trained.test, dataset.digest, chosen.registry)
     if require_better and verdict.alias != registry.CHAMPION:

@@ -25,6 +25,7 @@ from bentos.training.schema import check
 from bentos.training.split import sample
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -48,7 +49,8 @@ class Dataset:
 
     `features`: shape (n, features); float64, bool or category of strings. `labels`: shape
     (n,), as the file has them. `classes`: the two labels, ascending; the model's score is the
-    probability of the second. `source`: where the rows are from, a URL or a file name.
+    probability of the second. `source`: where the rows are from, a URL or a file name. `times`:
+    when each row was known, shape (n,), where a column of the file says so.
     """
 
     features: pd.DataFrame
@@ -56,6 +58,7 @@ class Dataset:
     classes: tuple[int | float | str | bool, int | float | str | bool]
     description: Description
     source: str
+    times: NDArray[np.int64] | None = None
 
     @cached_property
     def outcomes(self) -> NDArray[np.int64]:
@@ -69,6 +72,8 @@ class Dataset:
         Over all rows; MLflow's own digest stops at 10,000.
         """
         frame = self.features.assign(__target__=self.labels)
+        if self.times is not None:
+            frame = frame.assign(__time__=self.times)
         state = hashlib.sha256(repr([self.description.target.name, self.classes]).encode())
         for name in frame.columns:
             values = frame[name]
@@ -83,6 +88,7 @@ class Dataset:
             self,
             features=self.features.iloc[positions].reset_index(drop=True),
             labels=self.labels[positions],
+            times=None if self.times is None else self.times[positions],
         )
 
 
@@ -111,17 +117,29 @@ def verify(content: bytes, checksum: str) -> None:
         raise TrainingError(f"{PACKAGED} is damaged: its SHA-256 is not the published one")
 
 
-def load_file(path: Path, target: str, maximum_categories: int) -> Dataset:
+def load_file(
+    path: Path,
+    target: str,
+    maximum_categories: int,
+    drop: Sequence[str] = (),
+    time: str | None = None,
+) -> Dataset:
     """Load a CSV or Parquet file with a binary target.
 
-    `maximum_categories`: a text column with more values is refused.
+    `maximum_categories`: a text column with more values is refused. `drop`: columns that are no
+    features. `time`: column of times, which is no feature either.
     Raises TrainingError naming the column at fault, never a value.
     """
     frame = _read(path)
     description = describe_unknown(path.name, target)
     if target not in frame.columns:
         raise TrainingError(f"{path.name} has no column {target!r}")
+    for name in (*drop, *([] if time is None else [time])):
+        if name not in frame.columns or name == target:
+            raise TrainingError(f"{path.name} has no column {name!r} besides the target")
     labels, classes = _labels(frame.pop(target), target)
+    times = None if time is None else _read_times(frame.pop(time), time)
+    frame = frame.drop(columns=list(drop))
     if frame.shape[1] == 0:
         raise TrainingError(f"{path.name} has no column besides {target!r}")
     _check_names(frame)
@@ -129,7 +147,20 @@ def load_file(path: Path, target: str, maximum_categories: int) -> Dataset:
         {name: _convert(frame[name], maximum_categories) for name in frame.columns}
     )
     check(features, description)
-    return Dataset(features, labels, classes, description, str(path))
+    return Dataset(features, labels, classes, description, str(path), times)
+
+
+def _read_times(values: pd.Series, name: str) -> NDArray[np.int64]:
+    """Times as whole numbers that ascend with time: their dense ranks."""
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
+        ranks = values.rank(method="dense")
+    else:
+        moments = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
+        ranks = moments.rank(method="dense")
+    unreadable = int(ranks.isna().sum())
+    if unreadable:
+        raise TrainingError(f"column {name!r}: {unreadable} rows have no ISO 8601 time or number")
+    return np.asarray(ranks, dtype=np.int64)
 
 
 def reduce(dataset: Dataset, rows: int | None, seed: int) -> Dataset:
@@ -174,7 +205,8 @@ def _labels(
     count = values.nunique()
     if count != 2:
         raise TrainingError(
-            f"target {target!r} has {count} different values: only a binary target can be trained"
+            f"target {target!r} has {count} different values: `tabserve train` learns binary "
+            "targets only; log another model yourself and add its evidence with `tabserve evidence`"
         )
     # Objects, extension types and categories become plain numpy arrays, which MLflow's safe
     # model format takes.

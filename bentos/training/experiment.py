@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import mlflow
 import mlflow.lightgbm
+import numpy as np
 import pandas as pd
 from lightgbm import LGBMClassifier
 from mlflow.data.pandas_dataset import from_pandas
@@ -28,6 +29,8 @@ from mlflow.models import infer_signature
 from bentos.model.bundle import Decision
 from bentos.model.intake.tracking import open_experiment
 from bentos.training import (
+    TrainingError,
+    bars,
     candidates,
     card,
     evaluation,
@@ -37,7 +40,7 @@ from bentos.training import (
     importance,
     settings,
 )
-from bentos.training.split import divide
+from bentos.training.split import divide, divide_by_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +57,8 @@ SERVED = "lightgbm"
 # of its own and half a minute.
 REQUIREMENTS = ("lightgbm", "scikit-learn", "skops", "numpy", "pandas")
 EXAMPLE_ROWS = 3
+# Of each class in each part: as many as a random split of the smallest data leaves.
+MINIMUM_PART_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,18 @@ class Trained:
 
 def partition(dataset: Dataset, chosen: Settings) -> Parts:
     """Split the data as the settings say."""
-    split = divide(dataset.outcomes, chosen.split.seed, chosen.split.validation, chosen.split.test)
+    shares = chosen.split
+    if dataset.times is None:
+        split = divide(dataset.outcomes, shares.seed, shares.validation, shares.test)
+    else:
+        split = divide_by_time(dataset.times, shares.validation, shares.test)
+        for part in (split.train, split.validation, split.test):
+            counts = np.bincount(dataset.outcomes[part], minlength=2)
+            if counts.min() < MINIMUM_PART_ROWS:
+                raise TrainingError(
+                    f"a part of the split by time has {int(counts.min())} rows of one class, "
+                    f"{MINIMUM_PART_ROWS} are needed: take other shares, or another column"
+                )
     return Parts(
         dataset,
         dataset.take(split.train),
@@ -278,6 +294,8 @@ def _log_model(
             parameters=result.candidate.parameters,
             versions=versions,
             settings_digest=settings.digest(chosen),
+            time=chosen.split.time,
+            bars=bars.parse(chosen.registry.require),
         )
     )
     plain = _plain(train.features)

@@ -17,6 +17,8 @@ import numpy as np
 from mlflow.exceptions import MlflowException
 from sklearn.metrics import roc_auc_score
 
+from bentos.model.intake import aliases
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -118,5 +120,5 @@ def register(name: str, model_uri: str, alias: str, tags: Mapping[str, str]) -> 
     # MLflow tells of every step on the error stream; the caller has its own words.
     with contextlib.redirect_stderr(io.StringIO()):
         version = mlflow.register_model(model_uri, name, tags=dict(tags))
-    mlflow.MlflowClient().set_registered_model_alias(name, alias, version.version)
+    aliases.move(name, alias, str(version.version))
     return version

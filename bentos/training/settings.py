@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
-from bentos.training import TrainingError
+from bentos.training import TrainingError, bars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +35,7 @@ class ThresholdMethod(Enum):
 class DataSettings:
     rows: int | None
     maximum_categories: int
+    drop: list[str]
 
 
 @dataclass
@@ -42,6 +43,7 @@ class SplitSettings:
     seed: int
     validation: float
     test: float
+    time: str | None
 
 
 @dataclass
@@ -107,6 +109,7 @@ class EvidenceSettings:
 class RegistrySettings:
     minimum_auc: float | None
     margin: float
+    require: list[str]
 
 
 @dataclass
@@ -125,16 +128,22 @@ class Settings:
     registry: RegistrySettings
 
 
-def load(suited: Mapping[str, object], config: Path | None, overrides: Sequence[str]) -> Settings:
+def load(
+    suited: Mapping[str, object],
+    config: Path | None,
+    overrides: Sequence[str],
+    options: Mapping[str, object] | None = None,
+) -> Settings:
     """Resolve the settings.
 
-    `suited`: what the data's description sets. `overrides`: `key.path=value` each.
+    `suited`: what the data's description sets. `overrides`: `key.path=value` each. `options`:
+    nested settings that come last.
     Raises TrainingError for a key that does not exist, a value of the wrong type or out of
     range, and a file that is not YAML.
     """
     malformed = [item for item in overrides if "=" not in item]
     if malformed:
-        raise TrainingError(f"{malformed[0]!r} is no setting: write key=value")
+        raise TrainingError(f"{malformed[0]!r} is not a setting: write key=value")
     packaged = files("bentos.training").joinpath("settings.yaml").read_text()
     try:
         merged = OmegaConf.merge(
@@ -143,6 +152,7 @@ def load(suited: Mapping[str, object], config: Path | None, overrides: Sequence[
             OmegaConf.create(dict(suited)),
             _read(config) if config else OmegaConf.create(),
             OmegaConf.from_dotlist(list(overrides)),
+            OmegaConf.create(dict(options or {})),
         )
         resolved = cast("Settings", OmegaConf.to_object(merged))
     except ConfigKeyError as error:
@@ -154,6 +164,7 @@ def load(suited: Mapping[str, object], config: Path | None, overrides: Sequence[
     except YAMLError:
         raise TrainingError("a setting's value is not YAML") from None
     _check(resolved)
+    bars.parse(resolved.registry.require)
     return resolved
 
 

@@ -52,6 +52,23 @@ def divide(outcomes: NDArray[np.int64], seed: int, validation: float, test: floa
     return Split(train=train, validation=validating, test=testing)
 
 
+def divide_by_time(times: NDArray[np.int64], validation: float, test: float) -> Split:
+    """Split rows so that no part has a row that is earlier than one of the part before it.
+
+    `times`: int64, shape (n,). `validation`, `test`: shares in (0, 1), kept as closely as rows
+    of one time allow, which stay together.
+    """
+    ordered = np.sort(times)
+    count = len(times)
+    second = ordered[min(count - 1, round(count * (1.0 - validation - test)))]
+    third = ordered[min(count - 1, round(count * (1.0 - test)))]
+    return Split(
+        train=np.flatnonzero(times < second),
+        validation=np.flatnonzero((times >= second) & (times < third)),
+        test=np.flatnonzero(times >= third),
+    )
+
+
 def sample(outcomes: NDArray[np.int64], rows: int, seed: int) -> NDArray[np.int64]:
     """Positions of about `rows` rows, ascending, with the same share of every class."""
     if rows >= len(outcomes):

@@ -51,7 +51,7 @@ def test_card_has_every_section(reference: Dataset) -> None:
     assert reference.digest in text
     assert "0.5. By hand." in text
     assert "num_leaves=7" in text
-    assert card.NOT_TOLD not in text
+    assert card.NOT_STATED not in text
 
 
 def test_better_rival_is_admitted(reference: Dataset) -> None:
@@ -83,8 +83,8 @@ def test_rates_of_nobody_are_said_to_be_none() -> None:
 def test_unknown_data_are_called_unknown() -> None:
     """Of a file without description the card claims nothing."""
     text = card.write(make_facts(make_dataset(), []))
-    assert f"Origin and licence: {card.NOT_TOLD}" in text
-    assert text.count(card.NOT_TOLD) == 4
+    assert f"Origin and licence: {card.NOT_STATED}" in text
+    assert text.count(card.NOT_STATED) == 4
     assert "nothing is known of groups" in text
     assert "`outcome` is `yes`" in text
 

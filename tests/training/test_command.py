@@ -90,6 +90,30 @@ def test_any_file_can_be_trained_and_a_better_model_takes_over(mixed: Path) -> N
     assert model.predict_proba(rows)[:, 1].tobytes() == scores[:, 0].tobytes()
 
 
+def test_time_column_orders_the_parts_and_bars_refuse(tmp_path: Path) -> None:
+    """With --time the latest rows test; a bar that is missed registers nothing, and is kept."""
+    rows = make_rows(1500)
+    rows = rows.assign(day=pd.date_range("2026-01-01", periods=1500, freq="h").strftime("%FT%H:%M"))
+    path = tmp_path / "timed.csv"
+    rows.sample(frac=1.0, random_state=1).to_csv(path, index=False)
+    arguments = ("--data", str(path), "--target", "outcome", "--name", "timed", "--time", "day")
+    outcome = run(
+        *arguments, "--drop", "count", "--require", "roc_auc>=0.5", "--require", "brier<=0.01",
+        "data.rows=null", *SMALL[1:],
+    )  # fmt: skip
+    assert outcome.exit_code == 1
+    assert "900 training rows, 300 validation rows, 300 test rows" in outcome.output
+    assert "nothing registered: brier is 0." in outcome.output
+    assert "brier<=0.01 is required" in outcome.output
+    assert count_versions("timed") == 0
+    run_id = outcome.run_of("lightgbm")
+    card = mlflow.artifacts.load_text(f"runs:/{run_id}/model_card.md")
+    assert "The parts follow `day`" in card
+    assert "`roc_auc>=0.5` (met), `brier<=0.01` (not met)" in card
+    parent = mlflow.get_run(run_id).data.tags["mlflow.parentRunId"]
+    assert mlflow.get_run(parent).data.params["split.time"] == "day"
+
+
 def test_model_that_does_not_beat_the_baseline_is_not_registered(tmp_path: Path) -> None:
     """Where a straight line is the truth, LightGBM loses: exit 1, no version, runs kept."""
     rows = make_rows(1500)
@@ -116,6 +140,12 @@ def test_model_that_does_not_beat_the_baseline_is_not_registered(tmp_path: Path)
         (["--data", "nowhere.csv", "--target", "x"], 2, "does not exist"),
         (["--name", "a/b"], 2, "--name may not"),
         (["--name", ""], 2, "--name may not"),
+        (["--data", __file__, "--target", "x"], 2, "--data needs --name"),
+        (["--drop", "x"], 2, "--drop and --time go with --data"),
+        (["split.time=day"], 1, "split.time and data.drop go with a file"),
+        (["--require", "auc=1"], 1, "'auc=1' is no bar"),
+        (["--require", "auc>=1"], 1, "there is no metric 'auc'"),
+        (["--data", __file__, "--target", "x", "--name", "x", "--drop", "y"], 1, "cannot be read"),
     ],
 )
 def test_mistakes_get_one_line(arguments: list[str], code: int, words: str) -> None:
@@ -132,11 +162,11 @@ def test_bad_data_never_show_a_value(tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
     rows = make_rows().assign(secret=[f"person-{number}" for number in range(600)])
     rows.to_csv(path, index=False)
-    outcome = run("--data", str(path), "--target", "outcome")
+    outcome = run("--data", str(path), "--target", "outcome", "--name", "bad")
     assert outcome.exit_code == 1
     assert "column 'secret' has 600 different texts" in outcome.output
     assert "person-" not in outcome.output
-    missing = run("--data", str(path), "--target", "result")
+    missing = run("--data", str(path), "--target", "result", "--name", "bad")
     assert (missing.exit_code, "no column 'result'" in missing.output) == (1, True)
 
 
@@ -145,7 +175,7 @@ def test_unusable_store_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")
     path = tmp_path / "rows.csv"
     pd.DataFrame(make_rows()).to_csv(path, index=False)
-    outcome = run("--data", str(path), "--target", "outcome", *SMALL[1:])
+    outcome = run("--data", str(path), "--target", "outcome", "--name", "rows", *SMALL[1:])
     assert outcome.exit_code == 1
     assert outcome.output.splitlines()[-1].startswith("Error: MLflow: ")
 

@@ -20,7 +20,7 @@ from bentos.training.registry import CHALLENGER, CHAMPION, IncomparableError
 from bentos.training.settings import RegistrySettings
 from tests.training.conftest import halve, make_dataset
 
-OPEN = RegistrySettings(minimum_auc=None, margin=0.01)
+OPEN = RegistrySettings(minimum_auc=None, margin=0.01, require=[])
 TRAIN, TEST = halve(make_dataset())
 
 
@@ -59,7 +59,7 @@ def log(model: LGBMClassifier | LGBMRegressor) -> str:
 
 def test_first_model_is_champion_unless_under_the_bar(name: str) -> None:
     """Without a champion only the bar counts."""
-    bar = RegistrySettings(minimum_auc=0.7, margin=0.01)
+    bar = RegistrySettings(minimum_auc=0.7, margin=0.01, require=[])
     assert registry.find_champion(name) is None
     assert registry.judge(name, 0.71, TEST, "a", bar).alias == CHAMPION
     under = registry.judge(name, 0.69, TEST, "a", bar)

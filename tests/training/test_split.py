@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bentos.training.split import divide, sample, shuffle
+from bentos.training.split import divide, divide_by_time, sample, shuffle
 
 # BLAKE2b's digests of "2005:0" to "2005:7", in ascending order.
 PINNED = [0, 1, 4, 5, 2, 7, 3, 6]
@@ -47,3 +47,14 @@ def test_sample_is_stratified_and_stable() -> None:
     assert (len(taken), int(outcomes[taken].sum())) == (100, 25)
     assert taken.tolist() == sample(outcomes, 100, seed=3).tolist()
     assert sample(outcomes, 5000, seed=3).tolist() == list(range(1000))
+
+
+def test_divide_by_time_lets_no_later_row_into_an_earlier_part() -> None:
+    """Shares are kept as closely as rows of one time allow; those stay together."""
+    times = np.random.default_rng(3).integers(0, 40, 1000)
+    parts = divide_by_time(times, validation=0.2, test=0.2)
+    assert times[parts.train].max() < times[parts.validation].min()
+    assert times[parts.validation].max() < times[parts.test].min()
+    together = np.concatenate([parts.train, parts.validation, parts.test])
+    assert sorted(together.tolist()) == list(range(1000))
+    assert abs(len(parts.test) - 200) < 50

@@ -1,0 +1,33 @@
+"""`tabserve rollback`: the version before the last promotion is the one to serve again."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("name")
+@click.option("--alias", default="champion", show_default=True, help="Alias that is moved back.")
+def rollback(name: str, alias: str) -> None:
+    """Make the previous champion the champion again.
+
+    NAME is a registered model of MLflow. Moves the alias back to the version that had it before
+    the last promotion, and imports that version, so that NAME:latest is it. Several rollbacks
+    go back several promotions.
+    """
+    from bentos.model.intake import tracking
+
+    # Before anything else of MLflow is imported: it reads its switches then.
+    tracking.configure()
+    from bentos.commands.promote import say_restart
+    from bentos.model.intake import aliases, importing
+
+    before = aliases.find(name, alias)
+    if before is None:
+        raise click.ClickException(f"MLflow has no version of {name} with the alias {alias}")
+    number = aliases.find_previous(name, alias)
+    # First the import: where it fails, the alias stays where it is.
+    imported = importing.import_model(f"models:/{name}/{number}")
+    aliases.move_back(name, alias)
+    click.echo(f"{alias} of {name} is version {number} again, was {before}")
+    say_restart(imported.tag)
