@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import click
 
 from bentos.errors import TabserveError
+from bentos.logs import hide_password
 
 # The extra that brings a package, for a command that does not find it.
 EXTRAS = {
@@ -89,7 +90,7 @@ def _describe(error: Exception) -> str:
             if package in packages:
                 return f"this command needs {package}: pip install 'tabserve[{extra}]'"
     if type(error).__module__ == "mlflow.exceptions":
-        store = os.environ.get("MLFLOW_TRACKING_URI") or "its default store"
+        store = hide_password(os.environ.get("MLFLOW_TRACKING_URI") or "its default store")
         return f"MLflow ({store}): {(str(error).splitlines() or ['no reason given'])[0]}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror

@@ -124,3 +124,9 @@ def configure(level: str) -> None:
     for name in _NEIGHBOURS:
         for neighbour in logging.getLogger(name).handlers:
             neighbour.setFormatter(JsonFormatter())
+
+
+def hide_password(uri: str) -> str:
+    """A URI as it may be shown: without user and password."""
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import click
 
-from bentos.commands.import_ import name_store
-from bentos.errors import IntakeError
-
 
 @click.command()
 @click.argument("uri")
@@ -31,16 +28,15 @@ def evidence(uri: str, data: Path, target: str | None, threshold: float | None) 
     (the proof of the scores at start) and, with --target, a threshold and the metrics that
     performance drift compares with. From Python: bentos.commands.evidence_log.log(...).
     """
-    from bentos.model.intake import tracking
+    from bentos.model.intake import tracking, uris
 
+    # Before MLflow and pandas are imported, which takes ten seconds on a busy machine.
+    uris.parse(uri)
     # Before anything else of MLflow is imported: it reads its switches then.
-    asked = tracking.configure()
+    tracking.configure()
     from bentos.commands import evidence_log
 
-    try:
-        logged = evidence_log.log(uri, data, target, threshold)
-    except IntakeError as error:
-        raise IntakeError(name_store(error, uri, asked)) from None
+    logged = evidence_log.log(uri, data, target, threshold)
     click.echo(f"{logged.rows:,} rows of {data.name} scored by the model itself")
     if logged.refused:
         click.echo(

@@ -22,7 +22,7 @@ from bentos.commands import tables
 from bentos.errors import TabserveError
 from bentos.model import bundle, store
 from bentos.model.contract import Contract
-from bentos.model.engines import pyfunc
+from bentos.model.engines import flavors, pyfunc
 from bentos.model.engines.pandas_frame import to_pandas
 from bentos.model.frame import Framer
 from bentos.model.intake import importing
@@ -70,7 +70,7 @@ def log(uri: str, table: Path, target: str | None = None, threshold: float | Non
         made = stored.contract
         frame = tables.read_table(table, made)
         encoded, outcomes, refused = _read(frame, made, target, table.name)
-        call, _ = pyfunc.load(stored.folder)
+        call = flavors.load(stored.folder).call
         scores = pyfunc.PyfuncPredictor(made, call).predict(Framer(made).frame(encoded))
         features = to_pandas(made, encoded)
         metrics: dict[str, float] = {}

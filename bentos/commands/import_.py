@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+
 @click.command("import")
 @click.argument("uri")
 @click.option("--name", help="Name of the Bento model; by default the registered name.")
@@ -11,8 +12,8 @@ def import_(uri: str, name: str | None) -> None:
     """Bring an MLflow model into the Bento store.
 
     URI is models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME/latest, models:/m-ID,
-    runs:/RUN_ID/PATH or a local folder. MLFLOW_TRACKING_URI names the MLflow server that is asked; by default it is a file in the
-    data directory.
+    runs:/RUN_ID/PATH or a local folder. MLFLOW_TRACKING_URI names the MLflow server that is
+    asked; by default it is a file in the data directory.
     """
     from bentos.model.intake import tracking, uris
 

@@ -122,23 +122,30 @@ def read_registry(entries: list[StoreEntry]) -> list[RegistryEntry]:
     """
     import mlflow
 
+    from bentos.model.intake import aliases
+
     client = mlflow.MlflowClient()
     imported: dict[str, list[str]] = {}
     for entry in entries:
         imported.setdefault(entry.registry, []).append(entry.tag)
     found = []
     for registered in _read_pages(client.search_registered_models):
-        versions = _read_pages(partial(client.search_model_versions, f"name='{registered.name}'"))
-        aliases: dict[str, list[str]] = {}
+        versions = _read_pages(
+            partial(
+                client.search_model_versions,
+                aliases.filter_by(registered.name),
+            )
+        )
+        named: dict[str, list[str]] = {}
         for alias, number in registered.aliases.items():
-            aliases.setdefault(str(number), []).append(alias)
+            named.setdefault(str(number), []).append(alias)
         for version in sorted(versions, key=lambda one: int(one.version), reverse=True):
             number = str(version.version)
             found.append(
                 RegistryEntry(
                     registered.name,
                     number,
-                    tuple(sorted(aliases.get(number, []))),
+                    tuple(sorted(named.get(number, []))),
                     tuple(imported.get(f"{registered.name}/{number}", [])),
                 )
             )

@@ -23,7 +23,7 @@ def models(store_only: bool, is_json: bool) -> None:
     """
     import msgspec
 
-    from bentos import settings
+    from bentos import logs, settings
     from bentos.commands import inventory
     from bentos.model import naming
 
@@ -36,7 +36,7 @@ def models(store_only: bool, is_json: bool) -> None:
     if not store_only:
         from bentos.model.intake import tracking
 
-        asked = tracking.configure()
+        asked = logs.hide_password(tracking.configure())
         registry = inventory.read_registry(entries)
     if is_json:
         document = {"store": entries, "mlflow": asked, "registry": registry}

@@ -6,6 +6,8 @@ to go back to.
 
 from __future__ import annotations
 
+import json
+
 import mlflow
 from mlflow.exceptions import MlflowException
 
@@ -31,6 +33,11 @@ def find(name: str, alias: str) -> str | None:
         raise
 
 
+def filter_by(name: str) -> str:
+    """MLflow's search filter for the versions of one registered model."""
+    return f"name = {json.dumps(name, ensure_ascii=False)}"
+
+
 def require_version(name: str, named: str) -> str:
     """The number of a version named 4, v4 or @ALIAS. Raises IntakeError, listing what there is."""
     client = mlflow.MlflowClient()
@@ -40,7 +47,7 @@ def require_version(name: str, named: str) -> str:
             raise IntakeError(f"MLflow has no version of {name} with the alias {named[1:]}")
         return number
     number = named.removeprefix("v")
-    versions = [str(one.version) for one in client.search_model_versions(f"name='{name}'")]
+    versions = [str(one.version) for one in client.search_model_versions(filter_by(name))]
     if number in versions:
         return number
     if not versions:
