@@ -52,7 +52,7 @@ def test_changed(folder: Path) -> None:
     """A file with another byte is named."""
     recorded = digest_files(folder)
     (folder / "b" / "c.txt").write_bytes(b"d")
-    with pytest.raises(IntegrityError, match=r"^b/c\.txt changed since"):
+    with pytest.raises(IntegrityError, match=r"^b/c\.txt was changed after"):
         check_files(folder, recorded)
 
 
@@ -60,8 +60,8 @@ def test_gone_and_appeared(folder: Path) -> None:
     """A file that is gone, or that was not imported, is named."""
     recorded = digest_files(folder)
     (folder / "new.txt").touch()
-    with pytest.raises(IntegrityError, match=r"^new\.txt appeared since"):
+    with pytest.raises(IntegrityError, match=r"^new\.txt was added after"):
         check_files(folder, recorded)
     (folder / "a.txt").unlink()
-    with pytest.raises(IntegrityError, match=r"^a\.txt is gone since"):
+    with pytest.raises(IntegrityError, match=r"^a\.txt was removed after"):
         check_files(folder, recorded)

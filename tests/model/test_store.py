@@ -40,7 +40,7 @@ def test_open(stored: dict[str, StoredModel], imported: dict[str, str]) -> None:
     "name", ["tabserve/booster.txt", "tabserve/contract.json", "tabserve/golden.json", "MLmodel"]
 )
 def test_changed_file(spoilt: bentoml.Model, name: str) -> None:
-    """A file that changed since the import is named, and the model is not opened."""
+    """A file that was changed after the import is named, and the model is not opened."""
     path = Path(spoilt.path) / store.MLFLOW_FOLDER / name
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(IntegrityError, match=f"^{name} was changed after the model was imported"):
