@@ -53,7 +53,7 @@ def test_changed_metadata(spoilt: bentoml.Model) -> None:
     document = yaml.safe_load(manifest.read_text())
     document["metadata"]["files"]["MLmodel"] = "0" * 64
     manifest.write_text(yaml.safe_dump(document))
-    with pytest.raises(IntegrityError, match=r"model\.yaml changed"):
+    with pytest.raises(IntegrityError, match=r"model\.yaml was changed"):
         store.open_model(bentoml.models.get(spoilt.tag))
 
 

@@ -102,7 +102,7 @@ def test_forged_digests(tag: str) -> None:
     provenance = msgspec.convert(dict(bentoml.models.get(tag).info.metadata), Provenance)
     path.write_text(path.read_text().replace(provenance.files["MLmodel"], "a" * 64))
     with serving(tag) as app:
-        _assert_refuses(app, "model.yaml changed")
+        _assert_refuses(app, "model.yaml was changed")
 
 
 def test_not_imported(tmp_path: Path) -> None:
