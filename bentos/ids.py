@@ -1,15 +1,20 @@
 """Ids of predictions and requests, and the time inside them.
 
 An id is a UUIDv7 (RFC 9562, section 5.7): its first 48 bits are milliseconds since 1970, so
-an id alone says when its prediction was made.
+an id alone says when its prediction was made. Windows, retention and the bar of an erasure
+go by it, so ids follow the system's clock back when it was ahead.
 """
 
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from uuid_utils import uuid7
+
+from bentos.logs import LOGGER
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -19,9 +24,41 @@ PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$
 is_id = re.compile(PATTERN.strip("^$")).fullmatch
 
 
-def new_id() -> str:
-    """Make an id of this moment, unique across processes."""
-    return str(uuid7())
+# The generator never goes back: after a clock was ahead, its ids stay ahead until the clock
+# has caught up. A correction by less than this keeps the order of ids; a larger one is followed.
+MAX_AHEAD_SECONDS = 1.0
+
+
+class IdSource:
+    """Makes ids of this moment that run ahead of the clock by at most `MAX_AHEAD_SECONDS`.
+
+    `clock` gives nanoseconds since 1970. Ids of one source ascend, except where the clock is
+    set back by more than that, and among the ids of one millisecond after it.
+    """
+
+    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+        self._clock = clock
+        self._is_ahead = False
+
+    def new_id(self) -> str:
+        """Make an id, unique across processes."""
+        made = uuid7()
+        now = self._clock()
+        ahead_seconds = made.timestamp / 1000 - now / 1e9
+        if ahead_seconds <= MAX_AHEAD_SECONDS:
+            self._is_ahead = False
+            return str(made)
+        if not self._is_ahead:
+            self._is_ahead = True
+            LOGGER.warning(
+                "the system's clock was set back: new ids follow it, earlier ones are ahead of it",
+                extra={"fields": {"seconds": round(ahead_seconds, 3)}},
+            )
+        return str(uuid7(nanoseconds=now))
+
+
+# One for the process, as the generator behind it is one for the process.
+new_id = IdSource().new_id
 
 
 def new_ids(count: int) -> list[str]:

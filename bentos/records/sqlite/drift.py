@@ -11,7 +11,7 @@ from typing import Any
 from bentos.errors import StoreDown
 from bentos.ids import from_milliseconds, milliseconds
 from bentos.records.drift import CONCLUSIVE, DriftResult, FeatureResult
-from bentos.records.sqlite.store import BUSY_SECONDS, name_error
+from bentos.records.sqlite.file import connect, name_error
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS drift_runs (
@@ -121,9 +121,7 @@ class SqliteDriftLog:
     @contextmanager
     def _working(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(
-                sqlite3.connect(self._path, BUSY_SECONDS, isolation_level=None)
-            ) as connection:
+            with closing(connect(self._path)) as connection:
                 yield connection
         except sqlite3.Error as error:
             raise StoreDown(name_error(self._path, error)) from None

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
+from bentos.errors import StoreDown
 from bentos.model.contract import Contract, load
 from bentos.records.record import OutcomeStatus
 from bentos.records.store import Store
@@ -32,11 +34,11 @@ class Feedback:
 
         None where the store knows the prediction, but not its model.
         """
-        return await self._run(self._find, ids)
+        return await self._run(lambda: self._work(lambda store: self._find(store, ids)))
 
     async def write(self, outcomes: Sequence[tuple[str, str, str]]) -> list[OutcomeStatus]:
         """Store outcomes `(id, outcome, request_id)`; gives for each what became of it."""
-        return await self._run(lambda: self._prepared().write_outcomes(outcomes))
+        return await self._run(lambda: self._work(lambda store: store.write_outcomes(outcomes)))
 
     @property
     def gather_seconds(self) -> float:
@@ -48,8 +50,16 @@ class Feedback:
         self._thread.submit(self._close)
         self._thread.shutdown()
 
-    async def _run(self, work: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _work(self, act: Callable[[Store], T]) -> T:
+        try:
+            return act(self._prepared())
+        except StoreDown:
+            # What is there next time may be another log: it is prepared anew.
+            self._close()
+            raise
 
     def _prepared(self) -> Store:
         if self._store is None:
@@ -58,8 +68,7 @@ class Feedback:
             self._store = store
         return self._store
 
-    def _find(self, ids: Sequence[str]) -> dict[str, Contract | None]:
-        store = self._prepared()
+    def _find(self, store: Store, ids: Sequence[str]) -> dict[str, Contract | None]:
         found = store.find(ids)
         for model, version in set(found.values()) - set(self._contracts):
             registration = store.registration(model, version)
@@ -68,5 +77,7 @@ class Feedback:
         return {name: self._contracts.get(made_by) for name, made_by in found.items()}
 
     def _close(self) -> None:
-        if self._store is not None:
-            self._store.close()
+        store, self._store = self._store, None
+        if store is not None:
+            with suppress(StoreDown):
+                store.close()

@@ -18,8 +18,8 @@ import msgspec
 import pytest
 
 from bentos.errors import RowsRefused, StoreDown
+from bentos.records.sqlite import file as module
 from bentos.records.sqlite import schema
-from bentos.records.sqlite import store as module
 from bentos.records.sqlite.store import SqliteStore
 from tests.records.predictions import ALL, DAY, NOON, by_id, minutes, record
 
@@ -55,9 +55,9 @@ def test_the_file_is_never_for_others(path: Path, monkeypatch: pytest.MonkeyPatc
     """Not even at its first moment, whatever the mask: who has opened it then could read on."""
     seen: list[int] = []
 
-    def connect(place: Path, *arguments: Any, **options: Any) -> sqlite3.Connection:
+    def connect(place: str, *arguments: Any, **options: Any) -> sqlite3.Connection:
         connection = sqlite3.Connection(place, *arguments, **options)
-        seen.append(stat.S_IMODE(place.stat().st_mode))
+        seen.append(stat.S_IMODE(path.stat().st_mode))
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", connect)
@@ -120,7 +120,7 @@ def test_a_full_disk_stores_all_of_a_write_or_nothing(store: SqliteStore, path: 
     store.write(first, is_retry=False)
     # The limit is one of the connection, so it is set on the store's own; a failure makes
     # a new one, which has none.
-    connection = store._connection
+    connection = store._file._connection
     assert connection is not None
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages + 2}")

@@ -50,14 +50,14 @@ def feedback(watched: Watched) -> Iterator[Feedback]:
 
 
 async def test_each_prediction_is_found_with_its_own_contract(
-    feedback: Feedback, predicted: list[Record]
+    feedback: Feedback, predicted: list[Record], watched: Watched
 ) -> None:
     """A prediction comes with the contract that made it, or None where its model is unknown."""
     first, second, third = (one.id for one in predicted)
     found = await feedback.find([first, second, third, name(), "no id"])
     assert found == {first: CONTRACT, second: OTHER, third: None}
     # A model that is registered later is known from then on.
-    with closing(SqliteStore(feedback._prepared()._path)) as store:  # type: ignore[attr-defined]  # a SQLite store
+    with closing(SqliteStore(watched.path)) as store:
         store.register(served(version="3").registration, Environment("e", msgspec.Raw(b"{}")))
     assert await feedback.find([third]) == {third: CONTRACT}
 
@@ -79,6 +79,19 @@ async def test_outcomes_are_stored(
     with closing(SqliteStore(watched.path)) as store:
         revisions = [(one.outcome, one.revision, one.request_id) for one in store.revisions(first)]
     assert revisions == [("1", 1, "r1"), ("0", 2, "r2")]
+
+
+async def test_a_log_that_was_moved_is_opened_anew(
+    feedback: Feedback, predicted: list[Record], watched: Watched
+) -> None:
+    """After the file was moved one call fails, and the next one finds a new log prepared."""
+    first = predicted[0].id
+    assert await feedback.find([first]) == {first: CONTRACT}
+    watched.path.rename(watched.path.with_name("moved.db"))
+    with pytest.raises(StoreDown, match="moved or deleted"):
+        await feedback.find([first])
+    assert await feedback.find([first]) == {}
+    assert await feedback.write([(first, "1", "r")]) == ["unknown"]
 
 
 async def test_how_long_the_store_gathers(

@@ -1,0 +1,157 @@
+"""The log's file moved, deleted or replaced while it is open: no row is lost."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from bentos.errors import StoreDown
+from bentos.records.record import Record
+from bentos.records.sqlite.store import SqliteStore
+from tests.records.predictions import ALL, minutes, record, until_up
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the log is."""
+    return tmp_path / "data" / "records.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    """An empty log."""
+    with closing(SqliteStore(path)) as store:
+        store.prepare()
+        yield store
+
+
+def ids_in(path: Path) -> set[str]:
+    """The ids that a log has, as another process reads it."""
+    with closing(SqliteStore(path)) as store:
+        store.check()
+        return {one.id for one in store.read(ALL)}
+
+
+def move(path: Path) -> None:
+    """Move the file alone; SQLite's files next to it stay."""
+    path.rename(path.with_name("moved.db"))
+
+
+def move_folder(path: Path) -> None:
+    """Move the whole folder away."""
+    path.parent.rename(path.parent.with_name("elsewhere"))
+
+
+def delete(path: Path) -> None:
+    """Delete the file alone."""
+    path.unlink()
+
+
+def delete_folder(path: Path) -> None:
+    """Delete the whole folder."""
+    shutil.rmtree(path.parent)
+
+
+def replace(path: Path) -> None:
+    """Put another log in its place."""
+    other = path.with_name("other.db")
+    with closing(SqliteStore(other)) as store:
+        store.prepare()
+    other.replace(path)
+
+
+@pytest.mark.parametrize("happen", [move, move_folder, delete, delete_folder, replace])
+def test_the_next_write_notices(
+    store: SqliteStore, path: Path, happen: Callable[[Path], None]
+) -> None:
+    """A write into a file that is not at its path any more fails, and the retry is whole."""
+    store.write(minutes(3), is_retry=False)
+    happen(path)
+    late = record()
+    with pytest.raises(StoreDown, match=r"its file records\.db was moved or deleted"):
+        store.write([late], is_retry=False)
+    store.prepare()
+    store.write([late], is_retry=True)
+    assert list(store.read(ALL)) == [late]
+    assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("happen", "place"), [(move, "data/moved.db"), (move_folder, "elsewhere/records.db")]
+)
+def test_a_moved_file_has_all_that_was_written(
+    store: SqliteStore,
+    path: Path,
+    tmp_path: Path,
+    happen: Callable[[Path], None],
+    place: str,
+) -> None:
+    """Rows that only the write-ahead log had are in the moved file once the move was noticed."""
+    before = minutes(50)
+    store.write(before, is_retry=False)
+    happen(path)
+    with pytest.raises(StoreDown):
+        store.write([record()], is_retry=False)
+    assert ids_in(tmp_path / place) == {one.id for one in before}
+
+
+def test_a_read_notices_too(store: SqliteStore, path: Path) -> None:
+    """What is read is the log at the path, never a file that somebody took away."""
+    store.write(minutes(3), is_retry=False)
+    move(path)
+    with pytest.raises(StoreDown, match="was moved or deleted"):
+        list(store.read(ALL))
+
+
+def test_writers_lose_no_row_while_the_file_is_moved(path: Path) -> None:
+    """Two workers write while the file is moved away five times: each row is in some file."""
+    stop = Event()
+    written: list[list[Record]] = [[], []]
+
+    def work(number: int) -> None:
+        with closing(SqliteStore(path)) as store:
+            until_up(store.prepare)
+            while not stop.is_set():
+                rows = minutes(5)
+
+                def act(rows: list[Record] = rows) -> None:
+                    try:
+                        store.write(rows, is_retry=True)
+                    except StoreDown:
+                        with suppress(StoreDown):
+                            store.prepare()
+                        raise
+
+                until_up(act)
+                written[number] += rows
+
+    workers = [Thread(target=work, args=(number,)) for number in range(2)]
+    for worker in workers:
+        worker.start()
+    places = [path]
+    for number in range(5):
+        time.sleep(0.2)
+        while not path.exists():
+            time.sleep(0.001)
+        places.append(path.with_name(f"moved-{number}.db"))
+        path.rename(places[-1])
+    time.sleep(0.3)
+    stop.set()
+    for worker in workers:
+        worker.join()
+    wanted = {one.id for rows in written for one in rows}
+    assert len(wanted) > 100
+    found: set[str] = set()
+    for place in places:
+        with closing(sqlite3.connect(place)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            with suppress(sqlite3.OperationalError):  # moved before it had a table
+                found |= {name for (name,) in connection.execute("SELECT id FROM scored")}
+    assert wanted <= found
