@@ -45,6 +45,7 @@ class LazyGroup(click.Group):
         "replay": "bentos.audit.replay",
         "retention": "bentos.audit.retention",
         "rollback": "bentos.commands.rollback",
+        "rollout": "bentos.rollout.command",
         "serve": "bentos.commands.serve",
         "train": "bentos.training.command",
     }

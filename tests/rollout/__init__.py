@@ -1,0 +1,1 @@
+"""Tests of rollouts: what decides, and what acts on a cluster."""
