@@ -11,7 +11,7 @@ from bentos import logs, settings
 from bentos.errors import ConfigurationError
 from bentos.model import naming, store
 from bentos.records.writer.log import Log
-from bentos.serving import metrics
+from bentos.serving import metrics_directory
 from bentos.serving.composition import (
     as_service_error,
     behind,
@@ -19,6 +19,7 @@ from bentos.serving.composition import (
     score_value,
     score_values,
 )
+from bentos.serving.metrics import Metrics
 from bentos.serving.worker import Worker
 
 try:
@@ -28,8 +29,8 @@ try:
 except ConfigurationError as error:
     raise SystemExit(f"tabserve: {error}") from None
 
-metrics.join_directory()
-WORKER = Worker(SETTINGS, metrics.Metrics(), LOG)
+metrics_directory.join_directory()
+WORKER = Worker(SETTINGS, Metrics(), LOG)
 
 
 @bentoml.service(
@@ -48,15 +49,15 @@ class TabularModel:
 
     def __init__(self) -> None:
         logs.configure(SETTINGS.log_level)
-        WORKER.load(lambda: store.open_model(self.stored))
+        WORKER.load(lambda: store.open_model(self.stored), bentoml.server_context.worker_index or 1)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]  # BentoML has no types for it
     def share_metrics() -> None:
-        metrics.start_directory()
+        metrics_directory.start_directory()
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML has no types for it
     async def prove(self) -> None:
-        WORKER.readiness.start()
+        WORKER.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML has no types for it
     async def leave(self) -> None:

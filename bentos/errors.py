@@ -127,6 +127,7 @@ class Problem(TabserveError):
 
     `kind`: a key of `PROBLEMS`. `faults`: what is wrong with the request, by place. `headers`:
     of the answer. `shed`: what ran out, where the request is refused to protect the others.
+    `rows`: how many rows it refuses that nothing else counts.
     The protocol of the request decides what the answer looks like.
     """
 
@@ -138,6 +139,7 @@ class Problem(TabserveError):
         faults: Sequence[Fault] = (),
         headers: Mapping[str, str] | None = None,
         shed: ShedReason | None = None,
+        rows: int = 0,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
@@ -146,6 +148,7 @@ class Problem(TabserveError):
         self.faults = tuple(faults)
         self.headers = dict(headers or {})
         self.shed = shed
+        self.rows = rows
 
     def document(self, request_id: str) -> dict[str, object]:
         """Make the members of an RFC 9457 problem document."""

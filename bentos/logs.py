@@ -29,6 +29,7 @@ class AccessLine(msgspec.Struct):
     request_id: str
     route: str
     status: int
+    problem: str | None
     rows: int
     milliseconds: float
     model: str | None
@@ -51,8 +52,20 @@ class AccessLog:
         """Say which model the lines from now on are about."""
         self._model, self._version = model, version
 
-    def write(self, request_id: str, route: str, status: int, rows: int, seconds: float) -> None:
-        """Add a line; `seconds` is the time from first byte seen to answer handed over."""
+    def write(
+        self,
+        request_id: str,
+        route: str,
+        status: int,
+        rows: int,
+        seconds: float,
+        problem: str | None = None,
+    ) -> None:
+        """Add a line.
+
+        `seconds`: from first byte seen to answer handed over. `problem`: the kind of problem
+        that was answered.
+        """
         line = AccessLine(
             datetime.now(UTC).isoformat(timespec="milliseconds"),
             "info",
@@ -61,6 +74,7 @@ class AccessLog:
             request_id,
             route,
             status,
+            problem,
             rows,
             round(seconds * 1e3, 3),
             self._model,

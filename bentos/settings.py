@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -160,3 +162,10 @@ def _unknown(names: Iterable[str], known: set[str]) -> Iterator[str]:
     for name in sorted(names):
         nearest = difflib.get_close_matches(name, known, n=1)
         yield f"{name} is not a setting" + (f", did you mean {nearest[0]}?" if nearest else "")
+
+
+def fingerprint(settings: Settings) -> str:
+    """A digest of all settings but secrets: equal settings have equal digests."""
+    # A secret is dumped as asterisks, so the digest gives nothing of it away.
+    plain = settings.model_dump(mode="json")
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]

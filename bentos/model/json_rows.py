@@ -67,7 +67,7 @@ class RowReader:
         self.slow_rows += 1
         encoded, faults = self._encoder.validate(parse(body, _SPARE_OBJECTS))
         if encoded is None:
-            raise invalid(faults)
+            raise invalid(faults, rows=1)
         return encoded, faults
 
     def read_instances(
@@ -282,12 +282,12 @@ def _too_many_rows(max_rows: int) -> Fault:
     return Fault("/instances", "too_many_rows", f"may have at most {max_rows} rows a request")
 
 
-def invalid(faults: Faults, listed: int = MAX_LISTED) -> Problem:
-    """Make the problem that lists the first `listed` faults."""
+def invalid(faults: Faults, listed: int = MAX_LISTED, rows: int = 0) -> Problem:
+    """Make the problem that lists the first `listed` faults. `rows`: as in `Problem`."""
     count = len(faults)
     found = f"{count} {'fault' if count == 1 else 'faults'} found"
     shown = "see errors" if count <= listed else f"errors lists the first {listed}"
-    return Problem("invalid-features", f"{found}: {shown}", faults=faults[:listed])
+    return Problem("invalid-features", f"{found}: {shown}", faults=faults[:listed], rows=rows)
 
 
 encode = msgspec.json.Encoder().encode

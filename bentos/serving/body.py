@@ -17,7 +17,12 @@ class BodyBudget:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._left = max_bytes
+        self._max_bytes = self._left = max_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """What all requests hold together at this moment."""
+        return self._max_bytes - self._left
 
     def take(self, request: Request, size: int) -> None:
         """Count bytes in. Raises Problem where the budget does not last."""

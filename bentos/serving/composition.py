@@ -16,7 +16,7 @@ import msgspec
 
 from bentos.errors import Problem
 from bentos.ids import new_id
-from bentos.model.json_rows import instances_of, invalid
+from bentos.model.json_rows import instances_of
 from bentos.model.validation import JsonObject
 from bentos.protocols import v1
 from bentos.protocols.protocol import Call, Reply, Rows
@@ -31,8 +31,6 @@ async def score_value(worker: Worker, row: object) -> dict[str, Any]:
     """Score one row given as plain values. Raises Problem, TimeoutError."""
     model = worker.readiness.require()
     encoded, faults = model.reader.validate(row)
-    if encoded is None:
-        raise invalid(faults)
     encode = partial(v1.encode_row, model, _CALL)
     return _plain(await worker.pipeline.score(model, Rows((encoded,), (faults,)), encode, new_id()))
 

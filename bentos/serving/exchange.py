@@ -7,7 +7,7 @@ from time import perf_counter
 
 import msgspec
 
-from bentos.errors import Problem
+from bentos.errors import Fault, Problem
 from bentos.logs import LOGGER
 from bentos.protocols.protocol import Reply
 from bentos.serving.body import BodyReader
@@ -44,13 +44,11 @@ class Exchange:
         try:
             reply = await endpoint.handler(request)
         except Problem as problem:
-            self._metrics.observe_faults(problem.faults)
-            if problem.shed is not None:
-                self._metrics.observe_shed(problem.shed)
-            reply = endpoint.encode_problem(problem, request.id)
+            self._count(problem)
+            reply = _refuse(endpoint, problem, request)
         except TimeoutError:
             late = Problem("timeout", "no answer was ready in time", headers=RETRY_AFTER)
-            reply = endpoint.encode_problem(late, request.id)
+            reply = _refuse(endpoint, late, request)
         except ClientGone:
             self._telemetry.leave(endpoint.route, request)
             return
@@ -58,7 +56,7 @@ class Exchange:
             fields = {"request_id": request.id, "route": endpoint.route}
             LOGGER.error("request failed", exc_info=error, extra={"fields": fields})
             wrong = Problem("internal", "the request was not answered; the log has the reason")
-            reply = endpoint.encode_problem(wrong, request.id)
+            reply = _refuse(endpoint, wrong, request)
         finally:
             self._bodies.give_back(request)
         now = perf_counter()
@@ -74,3 +72,19 @@ class Exchange:
         body = b"" if request.scope["method"] == "HEAD" else reply.body
         await send({"type": "http.response.body", "body": body})
         self._telemetry.finish(endpoint.route, request, reply.status, now)
+
+    def _count(self, problem: Problem) -> None:
+        if problem.faults:
+            self._metrics.observe_faults(problem.faults)
+        elif problem.kind == "malformed":
+            # A body that is no JSON at all has no place to point to.
+            self._metrics.observe_faults([Fault("", "malformed", problem.detail)])
+        if problem.rows:
+            self._metrics.observe_rows("rejected", problem.rows)
+        if problem.shed is not None:
+            self._metrics.observe_shed(problem.shed)
+
+
+def _refuse(endpoint: Endpoint, problem: Problem, request: Request) -> Reply:
+    request.problem = problem.kind
+    return endpoint.encode_problem(problem, request.id)

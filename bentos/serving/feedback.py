@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from math import ceil
@@ -29,6 +29,7 @@ from bentos.records.writer.outcomes import Feedback
 from bentos.serving.admission import LARGE_BODY, Admission
 from bentos.serving.body import BodyReader
 from bentos.serving.http import Request, read_query
+from bentos.serving.metrics import Metrics, OutcomeResult
 from bentos.serving.readiness import RETRY_AFTER
 from bentos.settings import Settings
 
@@ -39,12 +40,25 @@ _LOOKS = 4
 _LOOK_SECONDS = 0.25
 
 
+# Problems that a client could not have avoided, apart from those that it could.
+_REFUSALS: dict[str, OutcomeResult] = {
+    "unknown-prediction": "unknown",
+    "not-yet-logged": "not_yet",
+}
+
+
 class FeedbackRoute:
     """`POST /v1/feedback`: what turned out to be true of predictions."""
 
     def __init__(
-        self, settings: Settings, log: Log, admission: Admission, bodies: BodyReader
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        log: Log,
+        admission: Admission,
+        bodies: BodyReader,
     ) -> None:
+        self._metrics = metrics
         self._max_items = settings.max_rows
         self._timeout_seconds = settings.timeout_seconds
         self._log = log
@@ -79,13 +93,16 @@ class FeedbackRoute:
             raise Problem("no-log", "outcomes have no prediction to belong to")
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await record_outcomes(
+                made = await record_outcomes(
                     feedback,
                     document,
                     self._max_items,
                     request_id,
                     0.0 if recorder is None else recorder.oldest_age_seconds(datetime.now(UTC)),
                 )
+        except Problem as problem:
+            self._metrics.observe_outcome(name_refusal(problem.kind))
+            raise
         except StoreDown:
             raise Problem(
                 "log-down", "nothing was recorded: send it again later", headers=RETRY_AFTER
@@ -97,6 +114,9 @@ class FeedbackRoute:
                 "the outcomes may be recorded or not: send them again, that changes nothing",
                 headers=RETRY_AFTER,
             ) from None
+        for result in name_results(made):
+            self._metrics.observe_outcome(result)
+        return made
 
 
 async def record_outcomes(
@@ -132,6 +152,20 @@ async def record_outcomes(
         seconds = max(1, ceil(feedback.gather_seconds))
         raise _problem(given[0], {"Retry-After": str(seconds)})
     return results[0]
+
+
+def name_results(made: OutcomeAnswer | FeedbackAnswer) -> Iterator[OutcomeResult]:
+    """Name what became of each outcome of an answer, for its counter."""
+    for one in made.results if isinstance(made, FeedbackAnswer) else (made,):
+        if isinstance(one.error, dict):
+            yield name_refusal(str(one.error["code"]))
+        else:
+            yield "unchanged" if one.status == "unchanged" else "recorded"
+
+
+def name_refusal(kind: str) -> OutcomeResult:
+    """Name what became of an outcome that was answered by a kind of problem."""
+    return _REFUSALS.get(kind, "refused")
 
 
 async def _find(feedback: Feedback, ids: Sequence[str]) -> dict[str, Contract | None]:

@@ -58,7 +58,7 @@ class Request:
 
     __slots__ = (
         *("headers", "held", "id", "media_type", "parameters"),
-        *("receive", "rows", "scope", "timing"),
+        *("problem", "receive", "rows", "scope", "timing"),
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -73,6 +73,8 @@ class Request:
         # In lower case, without parameters; known once the body is read.
         self.media_type = b""
         self.rows = 0
+        # The kind of problem that answers it; none for a success.
+        self.problem: str | None = None
         # Bytes of its body that count against the worker's budget.
         self.held = 0
 

@@ -106,6 +106,7 @@ class Inference:
         self._metrics.observe_rows("scored", len(batch.scored))
         self._metrics.observe_screening(batch.screening)
         self._metrics.observe_labels(stored.name, stored.version, batch.labels)
+        self._metrics.observe_scores(stored.name, stored.version, batch.scored)
 
 
 def score_rows(model: LoadedModel, rows: Rows, timing: Timing) -> BatchResult:

@@ -1,109 +1,46 @@
-"""Every metric that the service exports, and how several workers export them as one.
-
-All label sets are closed: routes are templates, features and classes come from the
-contract, reasons from the code.
-"""
+"""What counts what: the methods that the service calls, on the metrics of `metric_table`."""
 
 from __future__ import annotations
 
-import atexit
-import os
-import shutil
-import tempfile
-from bisect import bisect_left
+import platform
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Literal
+from importlib.metadata import version as version_of
+from math import isfinite
+from typing import Literal, get_args
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    Metric,
-    generate_latest,
-)
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from bentos.errors import Fault, ShedReason
+from bentos import __version__
+from bentos.errors import PROBLEMS, Fault, FaultCode, ShedReason
 from bentos.model.contract import Contract
 from bentos.model.frame import Screening
+from bentos.model.scoring import Scored
+from bentos.records.writer.delivery import DropReason
 from bentos.records.writer.recorder import State
+from bentos.serving import metrics_directory, process
 from bentos.serving.batching import Reason
+from bentos.serving.metric_table import COUNTERS, GAUGES, HISTOGRAMS
+from bentos.serving.tally import Distribution, Tally
+from bentos.settings import Settings, fingerprint
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
-_MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
-# Set by the supervisor for its workers; no setting of the user.
-_WORKERS_DIR = "_TABSERVE_METRICS_DIR"
-
-# From 0.5 ms, where a lone row is answered, to the default timeout of 10 s.
-_SECONDS = (
-    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1.0, 2.5, 5.0, 10.0),
-)
-# From a few rows into a local file, to the time limit of a statement.
-_WRITE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_WAIT_SECONDS = (0.0001, 0.00025, *_SECONDS)
-# Powers of two up to the default `batch_max_rows`, and beyond for larger settings.
-_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
-_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-
+OutcomeResult = Literal["recorded", "unchanged", "unknown", "not_yet", "refused"]
 STAGES = ("decode", "queue", "predict", "encode")
+# The client of a request that carried no key.
+ANONYMOUS = "anonymous"
+# The server's own failures: a first one must be seen as a rise.
+_FAILURES = ("500", "503", "504")
 
+# Quantiles of the golden rows' scores that bound a regression's buckets.
+_SCORE_QUANTILES = 20
 
-class Tally:
-    """Adds to one counter series in memory; `flush` hands the sum over.
-
-    A series in a file that workers share costs some microseconds an event: too much for
-    each request, nothing for one write every quarter of a second.
-    """
-
-    __slots__ = ("_child", "_pending")
-
-    def __init__(self, child: Counter) -> None:
-        self._child = child
-        self._pending = 0
-
-    def add(self, count: int = 1) -> None:
-        self._pending += count
-
-    def flush(self) -> None:
-        if self._pending:
-            self._child.inc(self._pending)
-            self._pending = 0
-
-
-class Distribution:
-    """Sorts observations of one histogram series into its buckets in memory.
-
-    `flush` hands the counts over, through the two attributes in which prometheus_client
-    keeps a histogram: it has no public way to add many observations at once. A test
-    holds it to what `Histogram.observe` would have written.
-    """
-
-    __slots__ = ("_bounds", "_child", "_counts", "_sum")
-
-    def __init__(self, child: Histogram, bounds: Sequence[float]) -> None:
-        self._child = child
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def flush(self) -> None:
-        if any(self._counts):
-            for bucket, count in zip(self._child._buckets, self._counts, strict=True):
-                if count:
-                    bucket.inc(count)
-            self._child._sum.inc(self._sum)
-            self._counts = [0] * len(self._counts)
-            self._sum = 0.0
+# How often a worker measures its process: counting descriptors takes as long as there are many.
+_MEASURE_SECONDS = 1.0
 
 
 class Metrics:
@@ -117,210 +54,147 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self._registry = registry = registry or CollectorRegistry()
-        self.requests = Counter(
-            "tabserve_requests",
-            "Requests answered, by route template and status code.",
-            ["route", "status"],
-            registry=registry,
-        )
-        self.duration = Histogram(
-            "tabserve_request_duration_seconds",
-            "Time from a request's first byte seen to its answer handed over.",
-            ["route"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.stage = Histogram(
-            "tabserve_stage_duration_seconds",
-            "Time that one stage of scoring took, for each request.",
-            ["stage"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.in_flight = Gauge(
-            "tabserve_requests_in_flight",
-            "Requests with a whole body that are not answered yet.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self.shed = Counter(
-            "tabserve_requests_shed",
-            "Requests refused to protect the rest, by reason.",
-            ["reason"],
-            registry=registry,
-        )
-        self.rows = Counter(
-            "tabserve_rows",
-            "Rows received, by what became of them.",
-            ["outcome"],
-            registry=registry,
-        )
-        self.faults = Counter(
-            "tabserve_faults",
-            "Faults found in rows and bodies, by code.",
-            ["code"],
-            registry=registry,
-        )
-        self.batch_rows = Histogram(
-            "tabserve_batch_rows",
-            "Rows scored by one call of the model, `/v1/predict` only.",
-            buckets=_ROWS,
-            registry=registry,
-        )
-        self.batch_fill = Histogram(
-            "tabserve_batch_fill_ratio",
-            "Rows of a batch as a share of the most that it may have.",
-            buckets=_SHARES,
-            registry=registry,
-        )
-        self.batch_wait = Histogram(
-            "tabserve_batch_wait_seconds",
-            "Time that the oldest row of a batch waited for it.",
-            buckets=_WAIT_SECONDS,
-            registry=registry,
-        )
-        self.batches = Counter(
-            "tabserve_batches",
-            "Batches, by what sent them off: the turn of the event loop, a full batch, the wait.",
-            ["reason"],
-            registry=registry,
-        )
-        self.missing = Counter(
-            "tabserve_feature_missing",
-            "Accepted rows without a value for a feature.",
-            ["feature"],
-            registry=registry,
-        )
-        self.out_of_range = Counter(
-            "tabserve_feature_out_of_range",
-            "Accepted rows with a value outside the training range of a feature.",
-            ["feature"],
-            registry=registry,
-        )
-        self.unknown_category = Counter(
-            "tabserve_feature_unknown_category",
-            "Accepted rows with a category that training never saw, scored as missing.",
-            ["feature"],
-            registry=registry,
-        )
-        self.labels = Counter(
-            "tabserve_labels",
-            "Labels decided, by model version.",
-            ["model", "version", "label"],
-            registry=registry,
-        )
-        self.log_enqueued = Counter(
-            "tabserve_log_rows_enqueued",
-            "Rows taken for the prediction log.",
-            registry=registry,
-        )
-        self.log_written = Counter(
-            "tabserve_log_rows_written",
-            "Rows that the prediction log's store has, those of earlier starts included.",
-            registry=registry,
-        )
-        self.log_dropped = Counter(
-            "tabserve_log_rows_dropped",
-            "Rows lost to the prediction log, by reason.",
-            ["reason"],
-            registry=registry,
-        )
-        self.log_depth = Gauge(
-            "tabserve_log_queue_rows",
-            "Rows that are not in the store yet: in the buffer, or in the spool.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self.log_capacity = Gauge(
-            "tabserve_log_queue_capacity_rows",
-            "Rows that the buffers of the prediction log hold before they drop any.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self.log_age = Gauge(
-            "tabserve_log_oldest_age_seconds",
-            "Age of the oldest row that is not in the store yet; 0 where all are.",
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
-        self.log_spool = Gauge(
-            "tabserve_log_spool_bytes",
-            "Bytes of rows on disk that are not in the store yet.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self.log_write = Histogram(
-            "tabserve_log_write_duration_seconds",
-            "Time that the store took for one write.",
-            buckets=_WRITE_SECONDS,
-            registry=registry,
-        )
-        self.ready = Gauge(
-            "tabserve_ready",
-            "Workers that serve: 1 each once the model has proved itself, else 0.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self.model_info = Gauge(
-            "tabserve_model_info",
-            "1 for the model that is served.",
-            ["model", "version", "contract", "engine"],
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
-
+        self._counters = {
+            name: Counter(name, about, labels, registry=registry)
+            for name, (labels, about) in COUNTERS.items()
+        }
+        self._histograms = {
+            name: Histogram(name, about, labels, buckets=bounds, registry=registry)
+            for name, (labels, bounds, about) in HISTOGRAMS.items()
+        }
+        self._gauges = {
+            name: Gauge(name, about, labels, registry=registry, multiprocess_mode=mode)
+            for name, (labels, mode, about) in GAUGES.items()
+        }
+        self._bounds = {name: bounds for name, (_, bounds, _) in HISTOGRAMS.items()}
         self.in_flight_now = 0
-        self._tallies: dict[tuple[object, ...], Tally] = {}
-        self._durations: dict[str, Distribution] = {}
-        self._stages = [Distribution(self.stage.labels(name), _SECONDS) for name in STAGES]
-        self._batch_rows = Distribution(self.batch_rows, _ROWS)
-        self._batch_fill = Distribution(self.batch_fill, _SHARES)
-        self._batch_wait = Distribution(self.batch_wait, _WAIT_SECONDS)
-        self._log_write = Distribution(self.log_write, _WRITE_SECONDS)
-        self._fixed = (
-            *self._stages,
-            self._batch_rows,
-            self._batch_fill,
-            self._batch_wait,
-            self._log_write,
-        )
+        self.buffered_now = 0
+        self._worker = "1"
+        self._version = ""
+        self._routes: tuple[str, ...] = ()
+        self._tallies: dict[tuple[str, ...], Tally] = {}
+        self._distributions: dict[tuple[str, ...], Distribution] = {}
+        self._stages = [
+            self._distribution("tabserve_stage_duration_seconds", name) for name in STAGES
+        ]
         self._log_seen: dict[str, int] = {}
+        self._cpu_seen = 0.0
+        self._measure_at = 0.0
 
     def describe(self) -> list[Metric]:
         """Name, type and help text of every metric."""
         return list(self._registry.collect())
 
-    def announce(self, name: str, version: str, contract: Contract, engine: str) -> None:
-        """Start every series of a model at zero, so that a first event is seen as a rise."""
-        self.model_info.labels(name, version, contract.hash[:12], engine).set(1)
+    # ---- the start
+
+    def begin(self, settings: Settings, routes: Iterable[str], worker: int = 1) -> None:
+        """Say what this worker is and may hold, and start every series at zero that can be."""
+        self._worker = str(worker)
+        self._routes = tuple(routes)
+        self.set_ready(is_ready=False)
+        for name, limit in (
+            ("tabserve_requests_in_flight_limit", settings.max_concurrency),
+            ("tabserve_buffered_bytes_limit", settings.max_buffered_bytes),
+        ):
+            self._gauges[name].labels(self._worker).set(limit)
+        self._gauges["tabserve_log_spool_capacity_bytes"].set(settings.spool_max_bytes)
+        self._gauges["tabserve_workers_expected"].set(settings.workers)
+        self._gauges["tabserve_build_info"].labels(
+            __version__, platform.python_version(), version_of("bentoml")
+        ).set(1)
+        self._gauges["tabserve_settings_info"].labels(fingerprint(settings)).set(1)
+        with suppress(OSError):
+            started = self._gauges["process_start_time_seconds"]
+            started.labels(self._worker).set(process.find_start())
+        self._tally("tabserve_worker_requests", self._worker)
+        for kind in PROBLEMS:
+            self._tally("tabserve_problems", kind, ANONYMOUS)
+        for name, values in (
+            ("tabserve_requests_shed", get_args(ShedReason)),
+            ("tabserve_rows", ("scored", "rejected")),
+            ("tabserve_faults", get_args(FaultCode)),
+            ("tabserve_outcomes", get_args(OutcomeResult)),
+            ("tabserve_batches", get_args(Reason)),
+            ("tabserve_log_rows_dropped", get_args(DropReason)),
+        ):
+            for value in values:
+                self._tally(name, value)
+        self.flush()
+
+    def announce(
+        self,
+        name: str,
+        version: str,
+        contract: Contract,
+        engine: str,
+        golden_scores: Sequence[float] = (),
+    ) -> None:
+        """Start every series of a model at zero, so that a first event is seen as a rise.
+
+        `golden_scores`: what a regression said of known rows; they bound its scores' buckets.
+        """
+        self._version = version
+        about = self._gauges["tabserve_model_info"]
+        about.labels(name, version, contract.hash[:12], engine).set(1)
+        trained = self._gauges["tabserve_feature_training_missing_ratio"]
         for feature in contract.features:
-            self.missing.labels(feature.name)
-            if feature.profile is not None and feature.profile.minimum is not None:
-                self.out_of_range.labels(feature.name)
+            self._tally("tabserve_feature_missing", feature.name)
+            if feature.profile is not None:
+                trained.labels(feature.name).set(feature.profile.missing_rate)
+                if feature.profile.minimum is not None:
+                    self._tally("tabserve_feature_out_of_range", feature.name)
             if feature.categories is not None:
-                self.unknown_category.labels(feature.name)
+                self._tally("tabserve_feature_unknown_category", feature.name)
         for label in contract.classes or ():
-            self.labels.labels(name, version, str(label))
-        for outcome in ("scored", "rejected"):
-            self.rows.labels(outcome)
+            self._tally("tabserve_labels", name, version, str(label))
+        for route in self._routes:
+            for status in _FAILURES:
+                self._tally("tabserve_requests", route, status, version)
+        if contract.task == "regression":
+            self._bound_scores(golden_scores)
+        self._distribution("tabserve_score", name, version)
+
+    def _bound_scores(self, golden_scores: Sequence[float]) -> None:
+        # A value may lie anywhere: quantiles of known scores, else powers of ten both ways.
+        shares = np.linspace(0, 1, _SCORE_QUANTILES + 1)
+        known = np.quantile(golden_scores, shares).tolist() if golden_scores else []
+        # Six digits: a limit is a label, and reads better short.
+        bounds = sorted({float(f"{value:.6g}") for value in known})
+        if len(bounds) < 3:
+            powers = [10.0**power for power in range(-3, 10)]
+            bounds = [*(-power for power in reversed(powers)), 0.0, *powers]
+        labels, _, about = HISTOGRAMS["tabserve_score"]
+        self._registry.unregister(self._histograms["tabserve_score"])
+        self._histograms["tabserve_score"] = Histogram(
+            "tabserve_score", about, labels, buckets=bounds, registry=self._registry
+        )
+        self._bounds["tabserve_score"] = bounds
+
+    def set_ready(self, *, is_ready: bool) -> None:
+        """Say whether this worker serves."""
+        self._gauges["tabserve_ready"].labels(self._worker).set(is_ready)
+
+    # ---- requests
 
     def observe_batch(
-        self, max_rows: int, rows: int, waited_seconds: float, reason: Reason
+        self, most_rows: int, rows: int, waited_seconds: float, reason: Reason
     ) -> None:
         """Count one batch of `/v1/predict`, which might have had `most_rows`."""
-        self._batch_rows.observe(rows)
-        self._batch_fill.observe(rows / max_rows)
-        self._batch_wait.observe(waited_seconds)
-        self._tally(self.batches, reason).add()
+        self._distribution("tabserve_batch_rows").observe(rows)
+        self._distribution("tabserve_batch_fill_ratio").observe(rows / most_rows)
+        self._distribution("tabserve_batch_wait_seconds").observe(waited_seconds)
+        self._tally("tabserve_batches", reason).add()
 
     def observe_request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._tally(self.requests, route, str(status)).add()
-        duration = self._durations.get(route)
-        if duration is None:
-            child = self.duration.labels(route)
-            duration = self._durations[route] = Distribution(child, _SECONDS)
-        duration.observe(seconds)
+        self._tally("tabserve_requests", route, str(status), self._version).add()
+        self._tally("tabserve_worker_requests", self._worker).add()
+        name = "tabserve_request_duration_seconds"
+        self._distribution(name, route, self._version).observe(seconds)
+
+    def observe_problem(self, kind: str, client: str = ANONYMOUS) -> None:
+        """Count an answer that is no success. `client`: the name of a key, from a closed set."""
+        self._tally("tabserve_problems", kind, client).add()
 
     def observe_stages(self, decode: float, queue: float, predict: float, encode: float) -> None:
         """Count how long each stage of one scored request took, in seconds."""
@@ -329,111 +203,118 @@ class Metrics:
 
     def observe_shed(self, reason: ShedReason) -> None:
         """Count a request refused to protect the rest."""
-        self._tally(self.shed, reason).add()
+        self._tally("tabserve_requests_shed", reason).add()
+
+    # ---- rows
 
     def observe_rows(self, outcome: Literal["scored", "rejected"], count: int) -> None:
         """Count rows by what became of them."""
-        self._tally(self.rows, outcome).add(count)
+        self._tally("tabserve_rows", outcome).add(count)
+
+    def observe_scores(self, model: str, version: str, scored: Sequence[Scored]) -> None:
+        """Count scores: of several classes that of the likeliest."""
+        values = [max(one.scores) if one.scores else one.score for one in scored]
+        # A row that the model refused has none; one NaN would make the sum NaN for good.
+        finite = [value for value in values if value is not None and isfinite(value)]
+        self._distribution("tabserve_score", model, version).observe_all(finite)
 
     def observe_labels(self, model: str, version: str, labels: Mapping[str, int]) -> None:
         """Count decided labels."""
         for label, count in labels.items():
-            self._tally(self.labels, model, version, label).add(count)
-
-    def observe_log(self, state: State) -> None:
-        """Take over how this worker's prediction log stands; its counts are since its start."""
-        self._raise_to(self.log_enqueued, "enqueued", state.enqueued)
-        self._raise_to(self.log_written, "written", state.written)
-        for reason, count in state.dropped.items():
-            self._raise_to(self.log_dropped.labels(reason), reason, count)
-        self.log_depth.set(state.depth)
-        self.log_capacity.set(state.capacity)
-        self.log_age.set(state.oldest_age_seconds)
-        self.log_spool.set(state.spool_bytes)
-        for seconds in state.write_seconds:
-            self._log_write.observe(seconds)
-
-    def _raise_to(self, counter: Counter, name: str, count: int) -> None:
-        counter.inc(count - self._log_seen.get(name, 0))
-        self._log_seen[name] = count
-
-    def _tally(self, counter: Counter, *labels: str) -> Tally:
-        key = (id(counter), *labels)
-        tally = self._tallies.get(key)
-        if tally is None:
-            tally = self._tallies[key] = Tally(counter.labels(*labels))
-        return tally
-
-    def flush(self) -> None:
-        """Make all that was tallied visible."""
-        for tally in self._tallies.values():
-            tally.flush()
-        for distribution in (*self._durations.values(), *self._fixed):
-            distribution.flush()
-        self.in_flight.set(self.in_flight_now)
+            self._tally("tabserve_labels", model, version, label).add(count)
 
     def observe_screening(self, screening: Screening) -> None:
         """Count what a screen found."""
         for feature, count in screening.missing.items():
-            self._tally(self.missing, feature).add(count)
+            self._tally("tabserve_feature_missing", feature).add(count)
         for feature, count in screening.outside.items():
-            self._tally(self.out_of_range, feature).add(count)
+            self._tally("tabserve_feature_out_of_range", feature).add(count)
 
     def observe_unknown_category(self, feature: str) -> None:
         """Count a category scored as missing."""
-        self._tally(self.unknown_category, feature).add()
+        self._tally("tabserve_feature_unknown_category", feature).add()
 
     def observe_faults(self, faults: Iterable[Fault]) -> None:
         """Count faults by code."""
         for fault in faults:
-            self._tally(self.faults, fault.code).add()
+            self._tally("tabserve_faults", fault.code).add()
+
+    def observe_outcome(self, result: OutcomeResult) -> None:
+        """Count an outcome sent as feedback."""
+        self._tally("tabserve_outcomes", result).add()
+
+    # ---- the prediction log
+
+    def observe_log(self, state: State) -> None:
+        """Take over how this worker's prediction log stands; its counts are since its start."""
+        self._raise_to("tabserve_log_rows_enqueued", state.enqueued)
+        self._raise_to("tabserve_log_rows_written", state.written)
+        for reason, count in state.dropped.items():
+            self._raise_to("tabserve_log_rows_dropped", count, reason)
+        for name, value in (
+            ("tabserve_log_queue_rows", state.depth),
+            ("tabserve_log_queue_capacity_rows", state.capacity),
+            ("tabserve_log_oldest_age_seconds", state.oldest_age_seconds),
+            ("tabserve_log_spool_bytes", state.spool_bytes),
+        ):
+            self._gauges[name].set(value)
+        for seconds in state.write_seconds:
+            self._distribution("tabserve_log_write_duration_seconds").observe(seconds)
+
+    def _raise_to(self, name: str, count: int, *labels: str) -> None:
+        key = "/".join((name, *labels))
+        self._tally(name, *labels).add(count - self._log_seen.get(key, 0))
+        self._log_seen[key] = count
+
+    # ---- what makes it visible
+
+    def flush(self) -> None:
+        """Make all that was tallied visible, and show that the event loop has its turns."""
+        for tally in self._tallies.values():
+            tally.flush()
+        for distribution in self._distributions.values():
+            distribution.flush()
+        for name, value in (
+            ("tabserve_requests_in_flight", float(self.in_flight_now)),
+            ("tabserve_buffered_bytes", float(self.buffered_now)),
+            ("tabserve_worker_heartbeat_timestamp_seconds", time.time()),
+        ):
+            self._gauges[name].labels(self._worker).set(value)
+        if (now := time.monotonic()) >= self._measure_at:
+            self._measure_at = now + _MEASURE_SECONDS
+            with suppress(OSError):
+                self._show_usage(process.measure())
+
+    def _show_usage(self, usage: process.Usage) -> None:
+        cpu = self._counters["process_cpu_seconds"].labels(self._worker)
+        cpu.inc(max(0.0, usage.cpu_seconds - self._cpu_seen))
+        self._cpu_seen = usage.cpu_seconds
+        for name, value in (
+            ("process_resident_memory_bytes", usage.resident_bytes),
+            ("process_open_fds", usage.open_fds),
+            ("process_max_fds", usage.max_fds),
+        ):
+            self._gauges[name].labels(self._worker).set(value)
 
     def render(self) -> bytes:
         """All metrics of all workers in the Prometheus text format, as of the last flush."""
-        if _MULTIPROC_DIR not in os.environ:
-            return generate_latest(self._registry)
-        merged = CollectorRegistry()
-        MultiProcessCollector(merged)  # type: ignore[no-untyped-call]  # the library has no types
-        return generate_latest(merged)
+        return metrics_directory.render(self._registry)
 
+    def _tally(self, *key: str) -> Tally:
+        """The tally of a counter's series: the name and the label values."""
+        tally = self._tallies.get(key)
+        if tally is None:
+            counter = self._counters[key[0]]
+            tally = Tally(counter.labels(*key[1:]) if len(key) > 1 else counter)
+            self._tallies[key] = tally
+        return tally
 
-def start_directory() -> None:
-    """Make the folder that the workers of this server share, before they start.
-
-    BentoML's own folder is the same for every server of a machine, and each start empties
-    it: two servers side by side would wipe and mix each other's numbers.
-    """
-    folder = tempfile.mkdtemp(prefix="tabserve-metrics-")
-    os.environ[_WORKERS_DIR] = folder
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-
-
-def join_directory() -> None:
-    """Use the folder of `start_directory` in a worker that it started.
-
-    Takes the gauges of workers that were killed out of the sums: they could not do it.
-    """
-    if _WORKERS_DIR not in os.environ:
-        return
-    folder = os.environ[_MULTIPROC_DIR] = os.environ[_WORKERS_DIR]
-    for path in Path(folder).glob("gauge_live*_*.db"):
-        pid = int(path.stem.rpartition("_")[2])
-        if not _is_alive(pid):
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no types
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def leave_directory() -> None:
-    """Take this worker's gauges out of the sums: it stops."""
-    if _MULTIPROC_DIR in os.environ:
-        with suppress(OSError):
-            mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]  # the same
+    def _distribution(self, *key: str) -> Distribution:
+        """The distribution of a histogram's series: the name and the label values."""
+        distribution = self._distributions.get(key)
+        if distribution is None:
+            histogram = self._histograms[key[0]]
+            child = histogram.labels(*key[1:]) if len(key) > 1 else histogram
+            distribution = Distribution(child, self._bounds[key[0]])
+            self._distributions[key] = distribution
+        return distribution

@@ -6,11 +6,10 @@ import asyncio
 
 from bentos.errors import Problem
 from bentos.protocols.protocol import Reply
-from bentos.serving import metrics as exposition
 from bentos.serving import page
 from bentos.serving.exchange import Handler
 from bentos.serving.http import HTML, TEXT, Request
-from bentos.serving.metrics import Metrics
+from bentos.serving.metrics import CONTENT_TYPE, Metrics
 from bentos.serving.readiness import Readiness
 from bentos.serving.telemetry import Telemetry
 
@@ -44,7 +43,7 @@ class Operations:
         """`GET /metrics`: the metrics of all workers."""
         self._telemetry.flush()
         body = await asyncio.to_thread(self._metrics.render)
-        return Reply(body, exposition.CONTENT_TYPE.encode())
+        return Reply(body, CONTENT_TYPE.encode())
 
     async def docs(self, request: Request) -> Reply:
         """`GET /docs.json`: the OpenAPI document of the model that is served."""

@@ -54,7 +54,14 @@ class Readiness:
             return
         stored = loaded.stored
         engine = loaded.engine
-        self._metrics.announce(stored.name, stored.version, loaded.contract, engine.name)
+        golden = loaded.golden.scores if loaded.golden is not None else []
+        self._metrics.announce(
+            stored.name,
+            stored.version,
+            loaded.contract,
+            engine.name,
+            [score for scores in golden for score in scores],
+        )
         if engine.reason:
             LOGGER.warning(f"served by the {engine.name}: {engine.reason}")
         self.loaded = loaded
@@ -73,7 +80,7 @@ class Readiness:
             return
         garbage.settle()
         self._reason = ""
-        self._metrics.ready.set(1)
+        self._metrics.set_ready(is_ready=True)
         fields = {
             "model": f"{loaded.stored.name}:{loaded.stored.version}",
             "contract": loaded.contract.hash[:12],
@@ -90,11 +97,11 @@ class Readiness:
         else:
             self._reason = f"{unexpected}: {type(error).__name__}"
             LOGGER.error(f"not ready: {self._reason}", exc_info=error)
-        self._metrics.ready.set(0)
+        self._metrics.set_ready(is_ready=False)
 
     async def stop(self) -> None:
         """Cancel a running proof and end its process."""
         if self._proof is not None and not self._proof.done():
             self._proof.cancel()
             await asyncio.gather(self._proof, return_exceptions=True)
-        self._metrics.ready.set(0)
+        self._metrics.set_ready(is_ready=False)

@@ -8,6 +8,7 @@ from time import perf_counter
 
 from bentos.logs import AccessLog
 from bentos.records.writer.log import Log
+from bentos.serving.body import BodyBudget
 from bentos.serving.http import Request
 from bentos.serving.metrics import Metrics
 from bentos.settings import Settings
@@ -25,9 +26,10 @@ CLIENT_GONE = 499
 class Telemetry:
     """Counts and logs the requests of one worker. Only for the event loop's thread."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, log: Log) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, log: Log, budget: BodyBudget) -> None:
         self._metrics = metrics
         self._log = log
+        self._budget = budget
         self._access_log = AccessLog() if settings.access_log else None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -41,6 +43,8 @@ class Telemetry:
         timing, metrics = request.timing, self._metrics
         seconds = now - timing.started
         metrics.observe_request(route, status, seconds)
+        if request.problem is not None:
+            metrics.observe_problem(request.problem)
         if timing.scored:
             metrics.observe_stages(
                 timing.decoded - timing.started,
@@ -49,9 +53,13 @@ class Telemetry:
                 now - timing.scored,
             )
         if self._access_log is not None and route not in _UNLOGGED:
-            self._access_log.write(request.id, route, status, request.rows, seconds)
-        if self._timer is None:
-            self._flush_later()
+            self._access_log.write(
+                request.id, route, status, request.rows, seconds, request.problem
+            )
+
+    def start(self) -> None:
+        """Flush from now on, from the event loop: a worker that hangs is seen by its silence."""
+        self._flush_later()
 
     def leave(self, route: str, request: Request) -> None:
         """Count and log a request whose client disconnected."""
@@ -62,6 +70,7 @@ class Telemetry:
         recorder = self._log.recorder
         if recorder is not None:
             self._metrics.observe_log(recorder.look(datetime.now(UTC)))
+        self._metrics.buffered_now = self._budget.held_bytes
         self._metrics.flush()
         if self._access_log is not None:
             self._access_log.flush()
@@ -76,7 +85,7 @@ class Telemetry:
         self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush_again)
 
     def _flush_again(self) -> None:
-        # From the first request until the end: the state of the log changes without
-        # requests too, when its store goes down or comes back.
+        # Also without requests: the state of the log changes when its store goes down or
+        # comes back.
         self.flush()
         self._flush_later()

@@ -15,7 +15,7 @@ from bentos.protocols import openapi
 from bentos.protocols.protocol import Call, DocumentRoute, Limits, Protocol, Reply
 from bentos.protocols.registry import PROTOCOLS
 from bentos.records.writer.log import Log
-from bentos.serving import metrics as exposition
+from bentos.serving import metrics_directory
 from bentos.serving.admission import Admission
 from bentos.serving.body import BodyBudget, BodyReader
 from bentos.serving.exchange import Endpoint, Exchange, Handler
@@ -49,20 +49,18 @@ class Worker:
     ) -> None:
         self.settings = settings
         self.protocols = protocols
+        self._metrics = metrics
         self._log = log
         self.readiness = Readiness(settings, metrics)
-        self.telemetry = Telemetry(settings, metrics, log)
-        bodies = BodyReader(
-            settings.max_body_bytes,
-            settings.timeout_seconds,
-            BodyBudget(settings.max_buffered_bytes),
-        )
+        budget = BodyBudget(settings.max_buffered_bytes)
+        self.telemetry = Telemetry(settings, metrics, log, budget)
+        bodies = BodyReader(settings.max_body_bytes, settings.timeout_seconds, budget)
         inference = Inference(settings, metrics, self.readiness)
         admission = Admission(settings, metrics, inference)
         self.pipeline = Pipeline(
             settings, metrics, log, self.readiness, inference, admission, bodies
         )
-        self.feedback = FeedbackRoute(settings, log, admission, bodies)
+        self.feedback = FeedbackRoute(settings, metrics, log, admission, bodies)
         self.exchange = Exchange(metrics, bodies, self.telemetry)
         self._operations = Operations(metrics, self.readiness, self.telemetry)
         self.routes = self._make_routes()
@@ -91,8 +89,12 @@ class Worker:
         unready = None if self.readiness.is_ready else self.readiness.problem()
         return route.read(self.readiness.loaded, unready, call)
 
-    def load(self, open_model: Callable[[], StoredModel]) -> None:
-        """Load the model; any error keeps the worker not ready."""
+    def load(self, open_model: Callable[[], StoredModel], number: int = 1) -> None:
+        """Load the model; any error keeps the worker not ready.
+
+        `number`: which of the workers this is, from 1 on.
+        """
+        self._metrics.begin(self.settings, self.routes, number)
         self.readiness.load(open_model)
         loaded = self.readiness.loaded
         if loaded is None:
@@ -113,9 +115,14 @@ class Worker:
             openapi.document(stored.contract, stored.name, stored.version, limits, self.protocols)
         )
 
+    def start(self) -> None:
+        """Begin the proof that takes long, and to show how this worker is."""
+        self.readiness.start()
+        self.telemetry.start()
+
     async def stop(self) -> None:
         """Stop: end the proof, write all answers to the log, and flush counts and lines."""
         await self.readiness.stop()
         await asyncio.to_thread(self._log.stop, _LOG_STOP_SECONDS)
         self.telemetry.stop()
-        exposition.leave_directory()
+        metrics_directory.leave_directory()

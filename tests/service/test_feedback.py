@@ -17,7 +17,7 @@ import pytest
 from bentos.records.record import Outcome
 from bentos.records.sqlite.store import SqliteStore
 from bentos.serving import composition
-from tests.service.checks import assert_no_name_of_ours, assert_problem, series_of, value_of
+from tests.service.checks import assert_no_name_of_ours, assert_problem, series_of, total_of
 from tests.service.driver import Answer, App, serving
 from tests.service.process import Server
 
@@ -233,7 +233,7 @@ def test_counted(app: App, predicted: Iterator[str]) -> None:
         ("tabserve_requests_total", {"route": PATH, "status": "404"}),
         ("tabserve_faults_total", {"code": "unknown_id"}),
     ):
-        assert value_of(after, name, **labels) - value_of(before, name, **labels) == 1
+        assert total_of(after, name, **labels) - total_of(before, name, **labels) == 1
 
 
 def test_the_documented_example(app: App) -> None:

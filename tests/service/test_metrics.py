@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import signal
 import subprocess
+import time
 from typing import Any
 
 import pytest
 
 from tests.service.checks import require, series_of, total_of, value_of
 from tests.service.driver import App, serving
+from tests.service.process import Server
 
 
 def test_random_paths_make_no_series(app: App) -> None:
@@ -55,7 +63,7 @@ def test_labels_are_closed(app: App) -> None:
         "/schema.json",
         "other",
     }
-    assert all(name.startswith("tabserve_") for name, _ in series)
+    assert all(name.startswith(("tabserve_", "process_")) for name, _ in series)
 
 
 def test_promtool(app: App, row: dict[str, Any]) -> None:
@@ -120,9 +128,9 @@ def test_rows_labels_and_faults(quick: dict[str, str], rows: list[dict[str, Any]
     assert total_of(series, "tabserve_labels_total", model=name, version=version) == 200
     assert value_of(series, "tabserve_faults_total", code="wrong_type") == 1
     assert value_of(series, "tabserve_faults_total", code="missing") >= 2
-    assert value_of(series, "tabserve_ready") == 1
+    assert value_of(series, "tabserve_ready", worker="1") == 1
     assert total_of(series, "tabserve_model_info", model=name, version=version) == 1
-    assert value_of(series, "tabserve_requests_in_flight") == 0
+    assert value_of(series, "tabserve_requests_in_flight", worker="1") == 0
 
 
 @pytest.mark.parametrize("stage", ["decode", "queue", "predict", "encode"])
@@ -142,3 +150,93 @@ def test_latency_buckets(app: App) -> None:
     name = "tabserve_request_duration_seconds_bucket"
     bounds = [float(dict(labels)["le"]) for its, labels in series if its == name]
     assert min(bounds) == 0.0005
+
+
+def test_random_request_ids_make_no_series(app: App, row: dict[str, Any]) -> None:
+    """1,000 random request ids leave the number of series as it is."""
+    body = json.dumps(row).encode()
+
+    async def ask() -> None:
+        for _ in range(1_000):
+            headers = {"content-type": "application/json", "x-request-id": secrets.token_hex(16)}
+            await app.exchange("POST", "/v1/predict", body, headers=headers)
+
+    app.post("/v1/predict", row)
+    app.get("/metrics")
+    before = series_of(app.get("/metrics").body)
+    app.run(ask())
+    after = series_of(app.get("/metrics").body)
+    assert after.keys() == before.keys()
+    name = "tabserve_score_count"
+    assert total_of(after, name) - total_of(before, name) == 1_000
+
+
+def test_problems(app: App, row: dict[str, Any]) -> None:
+    """A refused row is a rejected row, a body that is no JSON a fault; both have their kind."""
+    before = series_of(app.get("/metrics").body)
+    assert app.post("/v1/predict", {**row, "count": "x"}).status == 422
+    assert app.request("POST", "/v1/predict", b"{").status == 400
+    assert app.request("POST", "/v1/predict/batch", b"\xff").status == 400
+    after = series_of(app.get("/metrics").body)
+
+    def rise(name: str, **labels: str) -> float:
+        return value_of(after, name, **labels) - value_of(before, name, **labels)
+
+    assert rise("tabserve_rows_total", outcome="rejected") == 1
+    assert rise("tabserve_faults_total", code="wrong_type") == 1
+    assert rise("tabserve_faults_total", code="malformed") == 2
+    anonymous = {"client": "anonymous"}
+    assert rise("tabserve_problems_total", kind="invalid-features", **anonymous) == 1
+    assert rise("tabserve_problems_total", kind="malformed", **anonymous) == 2
+
+
+def test_latency_by_version(app: App, row: dict[str, Any], quick: dict[str, str]) -> None:
+    """Requests and their durations carry the version that is served."""
+    app.post("/v1/predict", row)
+    series = series_of(app.get("/metrics").body)
+    labels = {"route": "/v1/predict", "version": quick["binary"].partition(":")[2]}
+    assert value_of(series, "tabserve_requests_total", status="200", **labels) >= 1
+    assert value_of(series, "tabserve_request_duration_seconds_count", **labels) >= 1
+
+
+def test_a_worker_shows_itself_without_requests(two_workers: Server) -> None:
+    """Each worker's heartbeat moves on while nobody asks; a worker that is stopped stays behind."""
+
+    def beats() -> dict[str, float]:
+        series = series_of(two_workers.request("GET", "/metrics").body)
+        return {
+            dict(labels)["worker"]: value
+            for (name, labels), value in series.items()
+            if name == "tabserve_worker_heartbeat_timestamp_seconds"
+        }
+
+    def ages() -> list[float]:
+        return [time.time() - beat for beat in beats().values()]
+
+    assert beats().keys() == {"1", "2"}
+    assert max(ages()) < 5
+    pid = two_workers.workers()[0]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # New connections of the stopped worker are never answered: ask until one is.
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                series = series_of(get_quickly(two_workers.port, "/metrics"))
+                name = "tabserve_worker_heartbeat_timestamp_seconds"
+                found = [value for (its, _), value in series.items() if its == name]
+                if max(time.time() - beat for beat in found) > 3:
+                    break
+            time.sleep(0.2)
+        else:
+            raise AssertionError("the stopped worker shows signs of life")
+        assert total_of(series, "tabserve_ready") == total_of(series, "tabserve_workers_expected")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def get_quickly(port: int, path: str) -> bytes:
+    """The body of a path. Raises TimeoutError after a second."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=1)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().read()

@@ -16,7 +16,7 @@ from bentos.model import golden, integrity, store
 from bentos.model.intake import importing
 from bentos.model.store import Provenance
 from tests import models
-from tests.service.checks import assert_problem, read_lines, series_of, value_of
+from tests.service.checks import assert_problem, read_lines, series_of, total_of
 from tests.service.driver import App, serving
 
 
@@ -63,7 +63,7 @@ def _assert_refuses(app: App, reason: str) -> None:
         assert reason in assert_problem(answer, 503, "not-ready")["detail"]
         assert answer.headers["retry-after"].isdigit()
     assert app.get("/livez").status == 200
-    assert value_of(series_of(app.get("/metrics").body), "tabserve_ready") == 0
+    assert total_of(series_of(app.get("/metrics").body), "tabserve_ready") == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import bentoml
 import pytest
 
-from tests.service.checks import UUID7, assert_problem, requests_in, series_of, value_of
+from tests.service.checks import UUID7, assert_problem, requests_in, series_of, total_of
 from tests.service.process import PATIENCE_SECONDS, Server
 
 MARK = "mArKeD7f3a"
@@ -44,7 +44,7 @@ def test_ready_says_compared(two_workers: Server, imported: dict[str, str]) -> N
         assert line["model"] == imported["binary"]
         assert (line["golden_rows"], line["compared_with_mlflow"]) == (64, True)
     series = series_of(two_workers.request("GET", "/metrics").body)
-    assert value_of(series, "tabserve_ready") == 2
+    assert total_of(series, "tabserve_ready") == 2
 
 
 def test_routes(two_workers: Server, row: dict[str, Any]) -> None:
@@ -92,7 +92,7 @@ def test_access_log(two_workers: Server, row: dict[str, Any], imported: dict[str
     for line in lines():
         assert line.keys() == {
             *("time", "level", "logger", "message", "request_id", "route", "status", "rows"),
-            *("milliseconds", "model", "version"),
+            *("problem", "milliseconds", "model", "version"),
         }
         assert (line["route"], line["status"], line["rows"]) == wanted[line["request_id"]]
         assert (line["model"], line["version"]) == (name, version)

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.service.checks import series_of, total_of, value_of
+from tests.service.checks import series_of, total_of
 from tests.service.process import PATIENCE_SECONDS, Server, is_alive, read_answer, server
 
 WAITING = 20
@@ -169,7 +169,7 @@ def test_killed_worker_then_stop(
             assert started.post("/v1/predict", row).status == 200
         started.wait_for(lambda: scored() == 60)
         series = series_of(started.request("GET", "/metrics").body)
-        assert value_of(series, "tabserve_ready") == 2
+        assert total_of(series, "tabserve_ready") == 2
         _stop_under_load(started, row)
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
+import math
+import re
+import time
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
-from bentos.errors import Fault
+import bentos
+from bentos.errors import PROBLEMS, Fault, FaultCode, ShedReason
 from bentos.model.contract import Contract, Feature, Profile
 from bentos.model.frame import Screen
-from bentos.serving import metrics as exposition
-from bentos.serving.metrics import Distribution, Metrics, Tally
+from bentos.model.scoring import REFUSED, Scored
+from bentos.serving.metrics import Metrics
+from bentos.settings import Settings, fingerprint
 
 CONTRACT = Contract(
     features=(
@@ -46,10 +50,17 @@ def metrics(registry: CollectorRegistry) -> Metrics:
     return Metrics(registry)
 
 
+@pytest.fixture
+def settings() -> Settings:
+    """Settings as they come."""
+    return Settings()  # type: ignore[call-arg]  # filled from the environment
+
+
 def test_names(metrics: Metrics) -> None:
     """Every metric has the prefix, a help text and, where it has a unit, a base unit."""
     for metric in metrics.describe():
-        assert metric.name.startswith("tabserve_")
+        # What is of any process has the names that every client library gives it.
+        assert metric.name.startswith(("tabserve_", "process_"))
         assert metric.documentation.endswith(".")
         assert not metric.name.endswith(("_ms", "_milliseconds", "_kb"))
 
@@ -69,8 +80,6 @@ def test_announce(metrics: Metrics, registry: CollectorRegistry) -> None:
     assert value("tabserve_feature_out_of_range_total", {"feature": "colour"}) is None
     assert value("tabserve_feature_unknown_category_total", {"feature": "colour"}) == 0
     assert value("tabserve_feature_unknown_category_total", {"feature": "age"}) is None
-    for outcome in ("scored", "rejected"):
-        assert value("tabserve_rows_total", {"outcome": outcome}) == 0
 
 
 def test_batches(metrics: Metrics, registry: CollectorRegistry) -> None:
@@ -92,6 +101,7 @@ def test_batches(metrics: Metrics, registry: CollectorRegistry) -> None:
 
 def test_requests(metrics: Metrics, registry: CollectorRegistry) -> None:
     """Requests are counted by route template and status, with their durations and stages."""
+    metrics.announce("risk", "7", CONTRACT, "booster")
     for status in (200, 200, 422):
         metrics.observe_request("/v1/predict", status, 0.0004)
     metrics.observe_stages(0.1, 0.2, 0.3, 0.4)
@@ -99,13 +109,14 @@ def test_requests(metrics: Metrics, registry: CollectorRegistry) -> None:
     metrics.flush()
     metrics.flush()
     value = registry.get_sample_value
-    route = {"route": "/v1/predict"}
+    route = {"route": "/v1/predict", "version": "7"}
     assert value("tabserve_requests_total", {**route, "status": "200"}) == 2
     assert value("tabserve_requests_total", {**route, "status": "422"}) == 1
     # The lowest bucket is 0.5 ms: a lone row is answered in less.
     assert value("tabserve_request_duration_seconds_bucket", {**route, "le": "0.0005"}) == 3
     assert value("tabserve_stage_duration_seconds_sum", {"stage": "queue"}) == 0.2
-    assert value("tabserve_requests_in_flight") == 3
+    assert value("tabserve_requests_in_flight", {"worker": "1"}) == 3
+    assert value("tabserve_worker_requests_total", {"worker": "1"}) == 3
 
 
 def test_rows_and_labels(metrics: Metrics, registry: CollectorRegistry) -> None:
@@ -142,46 +153,6 @@ def test_faults(metrics: Metrics, registry: CollectorRegistry) -> None:
     assert value("tabserve_feature_unknown_category_total", {"feature": "colour"}) == 1
 
 
-@given(
-    st.lists(st.floats(0, 20) | st.sampled_from([0.0005, 0.001, 0.0025, 10.0, 10.1]), max_size=20)
-)
-def test_distribution_is_a_histogram(values: list[float]) -> None:
-    """A distribution, flushed, is what `Histogram.observe` would have written."""
-    bounds = (0.0005, 0.001, 0.0025, 10.0)
-    registry = CollectorRegistry()
-    expected = Histogram("expected", "x", buckets=bounds, registry=registry)
-    got = Histogram("got", "x", buckets=bounds, registry=registry)
-    distribution = Distribution(got, bounds)
-    for number, value in enumerate(values):
-        expected.observe(value)
-        distribution.observe(value)
-        if number % 3 == 0:
-            distribution.flush()
-    distribution.flush()
-    samples = {
-        metric.name: {
-            (sample.name.removeprefix(metric.name), str(sample.labels)): sample.value
-            for sample in metric.samples
-            if not sample.name.endswith("_created")
-        }
-        for metric in registry.collect()
-    }
-    sums = [samples[name].pop(("_sum", "{}")) for name in ("expected", "got")]
-    assert sums[0] == pytest.approx(sums[1])
-    assert samples["expected"] == samples["got"]
-
-
-def test_tally(registry: CollectorRegistry) -> None:
-    """A tally adds up until it is flushed, and then starts again."""
-    counter = Counter("x", "x", registry=registry)
-    tally = Tally(counter)
-    tally.add()
-    tally.add(4)
-    tally.flush()
-    tally.flush()
-    assert registry.get_sample_value("x_total") == 5
-
-
 def test_render(metrics: Metrics) -> None:
     """The exposition is Prometheus' text format and holds every metric."""
     metrics.announce("risk", "7", CONTRACT, "booster")
@@ -190,87 +161,127 @@ def test_render(metrics: Metrics) -> None:
     assert {metric.name for metric in metrics.describe()} <= {family.name for family in families}
 
 
-# ---- several workers
+def test_begin(metrics: Metrics, registry: CollectorRegistry, settings: Settings) -> None:
+    """A worker says what it may hold, and every series that can be is there before any event."""
+    metrics.begin(settings, ["/v1/predict", "/metrics"], worker=2)
+    metrics.announce("risk", "7", CONTRACT, "booster")
+    metrics.flush()
+    value = registry.get_sample_value
+    worker = {"worker": "2"}
+    assert value("tabserve_workers_expected") == settings.workers
+    assert value("tabserve_ready", worker) == 0
+    assert value("tabserve_requests_in_flight_limit", worker) == settings.max_concurrency
+    assert value("tabserve_buffered_bytes_limit", worker) == settings.max_buffered_bytes
+    assert value("tabserve_log_spool_capacity_bytes") == settings.spool_max_bytes
+    for reason in get_args(ShedReason):
+        assert value("tabserve_requests_shed_total", {"reason": reason}) == 0
+    for outcome in ("scored", "rejected"):
+        assert value("tabserve_rows_total", {"outcome": outcome}) == 0
+    for code in get_args(FaultCode):
+        assert value("tabserve_faults_total", {"code": code}) == 0
+    for kind in PROBLEMS:
+        assert value("tabserve_problems_total", {"kind": kind, "client": "anonymous"}) == 0
+    for route in ("/v1/predict", "/metrics"):
+        for status in ("500", "503", "504"):
+            labels = {"route": route, "status": status, "version": "7"}
+            assert value("tabserve_requests_total", labels) == 0
+    metrics.set_ready(is_ready=True)
+    assert value("tabserve_ready", worker) == 1
 
 
-@pytest.fixture
-def _own_environment() -> Iterator[None]:
-    """Put the environment back: the directory's functions change it."""
-    kept = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(kept)
+def test_process(metrics: Metrics, registry: CollectorRegistry, settings: Settings) -> None:
+    """A worker shows its own CPU time, memory, descriptors, start and heartbeat."""
+    metrics.begin(settings, [], worker=1)
+    value = registry.get_sample_value
+    worker = {"worker": "1"}
+    now = time.time()
+    assert value("tabserve_worker_heartbeat_timestamp_seconds", worker) == pytest.approx(now, abs=5)
+    assert 0 < (value("process_start_time_seconds", worker) or 0) < now
+    assert value("process_cpu_seconds_total", worker) == pytest.approx(time.process_time(), abs=5)
+    assert (value("process_resident_memory_bytes", worker) or 0) > 10 * 2**20
+    assert 0 < (value("process_open_fds", worker) or 0) < (value("process_max_fds", worker) or 0)
 
 
-# One worker: counts what it is told to, and stays or leaves.
-_WORKER = """
-import sys
-from bentos.serving import metrics
-metrics.join_directory()
-made = metrics.Metrics()
-made.observe_rows("scored", int(sys.argv[1]))
-made.ready.set(1)
-made.flush()
-if sys.argv[2] == "leave":
-    metrics.leave_directory()
-elif sys.argv[2] == "show":
-    print(made.render().decode())
-"""
+def test_problems(metrics: Metrics, registry: CollectorRegistry) -> None:
+    """Answers that are no success are counted by kind and client: one 503 is not another."""
+    metrics.observe_problem("not-ready")
+    metrics.observe_problem("overloaded", client="shop")
+    metrics.flush()
+    value = registry.get_sample_value
+    anonymous = {"kind": "not-ready", "client": "anonymous"}
+    assert value("tabserve_problems_total", anonymous) == 1
+    assert value("tabserve_problems_total", {"kind": "overloaded", "client": "shop"}) == 1
 
 
-def run_worker(rows: int, then: str) -> dict[str, float]:
-    """Run a worker to its end and read what it showed."""
-    # A program of this file's own.
-    shown = subprocess.run(
-        [sys.executable, "-c", _WORKER, str(rows), then],
-        capture_output=True,
-        check=True,
-        text=True,
-        cwd=Path(exposition.__file__).parent.parent,
-        # BentoML sets it for its workers: prometheus_client looks when it is imported.
-        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": "."},
-    ).stdout
-    return {
-        sample.name + str(sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(shown)
-        for sample in family.samples
-    }
+@pytest.mark.parametrize("rows", [3, 300])
+def test_scores(metrics: Metrics, registry: CollectorRegistry, rows: int) -> None:
+    """Scores are counted in buckets, few or many at a time; what is no number is left out."""
+    metrics.announce("risk", "7", CONTRACT, "booster")
+    scores = np.linspace(0, 1, rows)
+    rows_scored = [Scored(score) for score in [*scores.tolist(), math.nan]]
+    metrics.observe_scores("risk", "7", [*rows_scored, REFUSED])
+    metrics.flush()
+    value = registry.get_sample_value
+    labels = {"model": "risk", "version": "7"}
+    assert value("tabserve_score_count", labels) == rows
+    assert value("tabserve_score_sum", labels) == pytest.approx(scores.sum())
+    expected = (scores <= 0.5).sum()
+    assert value("tabserve_score_bucket", {**labels, "le": "0.5"}) == expected
 
 
-@pytest.mark.usefixtures("_own_environment")
-def test_workers_are_one() -> None:
-    """Any worker answers for all; gauges of workers that stopped or were killed are left out."""
-    exposition.start_directory()
-    run_worker(3, "leave")
-    run_worker(4, "die")
-    shown = run_worker(5, "show")
-    assert shown["tabserve_rows_total['scored']"] == 12
-    assert shown["tabserve_ready[]"] == 1
+def test_scores_of_classes(metrics: Metrics, registry: CollectorRegistry) -> None:
+    """Of several classes the likeliest one's probability is counted."""
+    metrics.observe_scores("risk", "7", [Scored(scores=(0.2, 0.8)), Scored(scores=(0.6, 0.4))])
+    metrics.flush()
+    labels = {"model": "risk", "version": "7"}
+    assert registry.get_sample_value("tabserve_score_sum", labels) == pytest.approx(1.4)
 
 
-@pytest.mark.usefixtures("_own_environment")
-def test_directory_of_workers(metrics: Metrics) -> None:
-    """A worker takes the gauges of the dead out, and its own when it leaves; counters stay."""
-    exposition.start_directory()
-    run_worker(3, "die")
-    exposition.join_directory()
-    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    assert [path.name for path in folder.glob("gauge_live*")] == []
-    assert b'tabserve_rows_total{outcome="scored"} 3.0' in metrics.render()
-    ours = folder / f"gauge_livesum_{os.getpid()}.db"
-    foreign = folder / "gauge_livesum_1.db"
-    for path in (ours, foreign):
-        path.touch()
-    # Process 1 lives, whoever it belongs to.
-    exposition.join_directory()
-    assert foreign.exists()
-    exposition.leave_directory()
-    assert not ours.exists()
+@pytest.mark.parametrize(("golden", "least", "most"), [([], -1e9, 1e9), (range(200), 0, 199)])
+def test_scores_of_a_regression(
+    metrics: Metrics,
+    registry: CollectorRegistry,
+    golden: Sequence[float],
+    least: float,
+    most: float,
+) -> None:
+    """Values are counted between those of the golden rows, or of any size; buckets stay few."""
+    contract = msgspec.structs.replace(CONTRACT, task="regression", classes=None, threshold=None)
+    metrics.announce("price", "7", contract, "booster", [float(score) for score in golden])
+    metrics.observe_scores("price", "7", [Scored(50.0), Scored(120.0), Scored(1e12)])
+    metrics.flush()
+    families = {family.name: family for family in metrics.describe()}
+    limits = [
+        float(sample.labels["le"])
+        for sample in families["tabserve_score"].samples
+        if sample.name == "tabserve_score_bucket"
+    ]
+    assert len(limits) <= 30
+    assert (limits[0], limits[-2]) == (least, most)
+    labels = {"model": "price", "version": "7"}
+    assert registry.get_sample_value("tabserve_score_count", labels) == 3
 
 
-@pytest.mark.usefixtures("_own_environment")
-def test_without_directory() -> None:
-    """A process that no supervisor started has its numbers to itself."""
-    exposition.join_directory()
-    exposition.leave_directory()
-    assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
+def test_outcomes(metrics: Metrics, registry: CollectorRegistry) -> None:
+    """Outcomes are counted by what became of them."""
+    metrics.observe_outcome("recorded")
+    metrics.observe_outcome("not_yet")
+    metrics.flush()
+    assert registry.get_sample_value("tabserve_outcomes_total", {"result": "recorded"}) == 1
+    assert registry.get_sample_value("tabserve_outcomes_total", {"result": "not_yet"}) == 1
+
+
+def test_fingerprint(settings: Settings) -> None:
+    """Equal settings have equal digests, others another one; secrets do not show in it."""
+    same = settings.model_copy()
+    other = settings.model_copy(update={"max_rows": 5})
+    secret = settings.model_copy(update={"store_url": SecretStr("postgresql://a:b@c/d")})
+    assert fingerprint(settings) == fingerprint(same) == fingerprint(secret)
+    assert fingerprint(settings) != fingerprint(other)
+    assert re.fullmatch(r"[0-9a-f]{12}", fingerprint(settings))
+
+
+def test_version() -> None:
+    """The version that is exported is the project's."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["version"] == bentos.__version__

@@ -52,7 +52,7 @@ function(config)
           'How many outcomes come in?',
           'Outcomes recorded a second. Good: as many as there are decisions whose truth is known. Zero means that performance cannot be measured.',
           'ops',
-          [queries.range(b.orZero('sum(%s)' % b.rate('tabserve_outcomes_total', ['result=~"recorded|changed"'])))]
+          [queries.range(b.orZero('sum(%s)' % b.rate('tabserve_outcomes_total', ['result="recorded"'])))]
         ),
         panels.stat(
           'Is it worse than in training?',
