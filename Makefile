@@ -35,7 +35,7 @@ LOAD_ROWS := .tabserve/rows.jsonl
 .PHONY: help setup demo serve train test lint format lock clean
 .PHONY: bench loadtest loadtest-compare soak
 .PHONY: monitoring
-.PHONY: images test-images
+.PHONY: images test-images kind-up kind-down deploy
 .PHONY: drift drift-setup drift-test drift-lock drift-calibrate drift-cost
 
 help: ## List the targets.
@@ -141,6 +141,18 @@ images: setup ## Build the Bento and the images: tabserve, tabserve-drift, tabse
 	$(RUN) bentoml get -o tag tabserve:$(BENTO_VERSION) 2>/dev/null \
 		|| TABSERVE_MODEL=$(MODEL) $(RUN) bentoml build --version $(BENTO_VERSION) .
 	$(RUN) python -m k8s.images.build --bento tabserve:$(BENTO_VERSION) --base "$(BASE)"
+
+OVERLAY ?=
+
+kind-up: setup images ## A kind cluster with everything in it, tried out (needs docker, kind, kubectl).
+	$(RUN) python -m k8s.kind up
+	$(RUN) python -m k8s.smoke
+
+kind-down: setup ## Remove the kind cluster.
+	@$(RUN) python -m k8s.kind down
+
+deploy: setup ## Apply OVERLAY=kind, staging or production to the cluster of kubectl's context.
+	@$(RUN) python -m k8s.deploy "$(OVERLAY)"
 
 test-images: setup ## Look into the finished images and run them (after make images).
 	$(RUN) pytest tests/images --override-ini addopts="-ra --strict-markers"
