@@ -7,6 +7,9 @@ a bound. A difference of two shares has a confidence interval (Newcombe's hybrid
 "Interval estimation for the difference between independent proportions", Statistics in Medicine
 1998, method 10), and the interval is held against a tolerance:
 
+Rows of one request may be alike, so labels and scores count as much as the requests that brought
+them, and no more.
+
 - the whole interval is beyond the tolerance: worse;
 - the whole interval is within the tolerance: as good;
 - else: cannot tell, and more events are needed.
@@ -71,6 +74,12 @@ class Sample:
     def requests(self) -> float:
         """Answers of any status."""
         return sum(self.statuses.values())
+
+    @property
+    def weight(self) -> float:
+        """Requests for each row, at most 1: by how much rows count as events of their own."""
+        rows = sum(self.labels.values()) or self.scores.get(_INFINITE, 0.0)
+        return min(1.0, self.requests / rows) if rows else 1.0
 
     @property
     def errors(self) -> float:
@@ -156,11 +165,11 @@ def _above(sample: Sample, bound: float) -> tuple[float, float]:
 
 
 def _compare_label(label: str, stable: Sample, canary: Sample, limits: Limits, z: float) -> Measure:
-    sides = (
-        (stable.labels.get(label, 0.0), sum(stable.labels.values())),
-        (canary.labels.get(label, 0.0), sum(canary.labels.values())),
+    old, new = (
+        (side.labels.get(label, 0.0) * side.weight, sum(side.labels.values()) * side.weight)
+        for side in (stable, canary)
     )
-    return _compare(f"label {label}", *sides, limits.labels, limits, z, is_two_sided=True)
+    return _compare(f"label {label}", old, new, limits.labels, limits, z, is_two_sided=True)
 
 
 def _compare(
@@ -217,14 +226,14 @@ def _compare_scores(
 ) -> Measure:
     name = "scores"
     old, new = stable.scores.get(_INFINITE, 0.0), canary.scores.get(_INFINITE, 0.0)
-    for side, total in (("stable version", old), ("canary", new)):
+    for side, total in (("stable version", old * stable.weight), ("canary", new * canary.weight)):
         if total < limits.min_requests:
             return _unknown(name, f"{name}: {total:.0f} of {limits.min_requests} of the {side}")
     distance = max(
         abs(canary.scores.get(bound, 0.0) / new - stable.scores[bound] / old) for bound in bounds
     )
     # The Dvoretzky-Kiefer-Wolfowitz inequality with Massart's constant, half the level a side.
-    error = _massart(old, level / 2) + _massart(new, level / 2)
+    error = _massart(old * stable.weight, level / 2) + _massart(new * canary.weight, level / 2)
     low, high = max(0.0, distance - error), distance + error
     finding: Finding = "cannot tell"
     if low > limits.scores:

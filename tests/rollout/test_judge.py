@@ -128,6 +128,17 @@ def test_scores_are_judged_where_there_are_some() -> None:
     assert "scores" not in [each.name for each in verdict.measures]
 
 
+def test_rows_of_batches_are_not_events_of_their_own() -> None:
+    """A few batches of many rows each are too few requests to judge decisions by."""
+    one, other = (
+        Sample(each.statuses, each.durations, {key: 100 * n for key, n in each.labels.items()})
+        for each in (sample(requests=300, ones=0.2), sample(requests=300, ones=0.35))
+    )
+    decisions = judge(one, other, LIMITS).measures[2]
+    assert decisions.name == "label 1"
+    assert decisions.finding == "cannot tell"
+
+
 def test_what_no_client_feels_is_not_slow() -> None:
     """A canary that takes 5 ms where the stable version takes half of one is as good."""
     fast = Sample(
