@@ -10,9 +10,11 @@ synced to the disk: the rows outlive the process, not the machine.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -116,7 +118,7 @@ class Spool:
                 self._leave(folder)
                 continue
             try:
-                served = msgspec.json.decode((folder / _SERVED).read_bytes(), type=RecordSource)
+                served = msgspec.json.decode(read_regular(folder / _SERVED), type=RecordSource)
             except (OSError, ValueError) as error:
                 tell_unreadable(folder, error)
                 os.close(self._locks.pop(folder))
@@ -157,7 +159,7 @@ class Spool:
 
     def read(self, path: Path) -> list[Record]:
         """Read a segment back. Raises OSError, or ValueError for what is no segment."""
-        return decode_lines(path.read_bytes())
+        return decode_lines(read_regular(path))
 
     def remove(self, segment: Segment) -> None:
         """Forget a segment that the store has; its folder goes with the last one."""
@@ -228,12 +230,37 @@ def tell_unreadable(path: Path, error: Exception) -> None:
     LOGGER.error(f"a part of the spool cannot be read, it stays: {place}: {type(error).__name__}")
 
 
+class NotRegular(OSError):
+    """A pipe, a device, a folder or a link stands where a file of the log is expected."""
+
+
+def read_regular(path: Path) -> bytes:
+    """Read a file, and nothing that could block or never end. Raises OSError."""
+    with os.fdopen(_open_regular(path, os.O_RDONLY), "rb") as file:
+        return file.read()
+
+
+def _open_regular(path: Path, flags: int) -> int:
+    # Without O_NONBLOCK the open itself waits for a pipe's other end.
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise NotRegular(error.errno, error.strerror) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotRegular(errno.EINVAL, "not a regular file")
+    return descriptor
+
+
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    # Never into what somebody else put under the name: opening a pipe would wait for a reader.
+    return os.open(path, flags | os.O_EXCL, 0o600)
 
 
 def _orphan(path: Path, served: RecordSource) -> Segment:
-    data = path.read_bytes()
+    data = read_regular(path)
     lines = [line for line in data.splitlines() if line.strip()]
     first = msgspec.json.decode(lines[0], type=Record).id if lines else ""
     if first:
@@ -263,8 +290,8 @@ def blank(root: Path, tokens: Sequence[str]) -> int:
     count = 0
     for path, lines in _of_subject(root, tokens):
         try:
-            file = path.open("r+b")
-        except FileNotFoundError:
+            file = os.fdopen(_open_regular(path, os.O_RDWR), "r+b")
+        except (FileNotFoundError, NotRegular):
             # Delivered in the meantime.
             continue
         with file:
@@ -281,9 +308,12 @@ def _of_subject(root: Path, tokens: Sequence[str]) -> Iterator[tuple[Path, list[
     marks = [f'"subject":"{token}"'.encode() for token in tokens]
     for path in sorted(root.glob("*/*.jsonl")):
         try:
-            data = path.read_bytes()
+            data = read_regular(path)
         except FileNotFoundError:
             # Delivered in the meantime.
+            continue
+        except NotRegular:
+            # The log wrote no such file, and a pipe or a device has no rows.
             continue
         lines: list[tuple[int, int]] = []
         start = 0

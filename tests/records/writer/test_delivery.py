@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -393,6 +394,46 @@ def test_a_segment_that_went_bad_holds_nothing_up(tmp_path: Path) -> None:
     told = [line for line in messages(heard) if "spool" in line]
     assert len(told) == 2
     assert "a segment of the spool is gone: someone emptied it" in told
+
+
+def test_a_pipe_in_the_spool_holds_nothing_up(tmp_path: Path) -> None:
+    """Rows are delivered past a pipe that a dead worker's folder holds, and one line names it."""
+    dead = Spool(tmp_path / "spool", 2**30, SERVED)
+    path, _ = dead.write(minutes(2, NOON))
+    os.mkfifo(path.with_name("000000000000.jsonl"))
+    dead.close()
+    made = Delivering(tmp_path)
+    with listening() as heard:
+        made.delivery.start()
+        made.give_new(3)
+        wait_until(lambda: made.counts.written == 5)
+        made.delivery.stop(30)
+    assert len([line for line in messages(heard) if "cannot be read" in line]) == 1
+
+
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["moved", "deleted"])
+def test_a_log_that_was_taken_away_gets_a_new_file(tmp_path: Path, *, is_deleted: bool) -> None:
+    """Rows written after it are in a new file with their model, each once, and one line says so."""
+    made = Delivering(tmp_path)
+    with listening() as heard:
+        made.delivery.start()
+        made.give_new(3)
+        made.wait()
+        if is_deleted:
+            made.path.unlink()
+        else:
+            made.path.rename(tmp_path / "moved.db")
+        made.give_new(4)
+        made.wait()
+        made.delivery.stop(30)
+    assert ids_of(read_log(made.path)) == sorted(made.given[3:])
+    assert made.counts.written == 7
+    assert not any(made.counts.dropped.values())
+    with closing(SqliteStore(made.path)) as store:
+        registration = made.served.registration
+        assert store.registration(registration.model, registration.version) is not None
+    (line,) = [line for line in messages(heard) if "moved or deleted" in line]
+    assert line.startswith("the prediction log is down, rows are kept: its file records.db")
 
 
 def test_a_stop_delivers_what_is_left(tmp_path: Path) -> None:

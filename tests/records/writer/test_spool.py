@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -285,6 +287,53 @@ def test_an_unreadable_segment_stays_and_holds_nothing_up(tmp_path: Path, data: 
     taker.close()
     assert files(tmp_path, "*/*.jsonl") == [paths[1].name]
     assert paths[1].read_bytes() == data
+
+
+def make_socket(path: Path) -> None:
+    """Leave a socket behind, under a name that is short enough for one."""
+    with socket.socket(socket.AF_UNIX) as server, chdir(path.parent):
+        server.bind(path.name)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        os.mkfifo,
+        make_socket,
+        Path.mkdir,
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to("/etc/passwd"),
+    ],
+    ids=["pipe", "socket", "folder", "link to a device", "link to a file"],
+)
+def test_what_is_no_file_holds_nothing_up(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A pipe, a socket, a folder or a link among the segments is logged, never opened, and stays.
+
+    Neither a start nor the search of `forget` and `export` waits for it or reads it.
+    """
+    paths = put(tmp_path, minutes(1), minutes(2), minutes(3, subject=TOKEN))
+    paths[1].unlink()
+    make(paths[1])
+    assert spool.find(tmp_path, [TOKEN]) == 3
+    assert spool.blank(tmp_path, [TOKEN]) == 3
+    taker = Spool(tmp_path, PLENTY, SERVED)
+    with listening() as heard:
+        found = taker.adopt()
+    (message,) = messages(heard)
+    assert message.startswith("a part of the spool cannot be read, it stays: ")
+    assert [segment.rows for segment in found] == [1, 0]
+    taker.close()
+    assert os.path.lexists(paths[1])
+
+
+def test_a_pipe_in_place_of_a_model_holds_nothing_up(tmp_path: Path) -> None:
+    """A pipe instead of `served.json` is logged, and the rows of the folder stay."""
+    (path,) = put(tmp_path, minutes(2))
+    (path.parent / "served.json").unlink()
+    os.mkfifo(path.parent / "served.json")
+    with listening() as heard:
+        assert Spool(tmp_path, PLENTY, SERVED).adopt() == []
+    assert len(messages(heard)) == 1
 
 
 def test_rows_of_an_unreadable_model_stay(tmp_path: Path) -> None:
