@@ -29,6 +29,7 @@ from bentos.model import store  # noqa: E402 - the same
 from bentos.model.intake import importing  # noqa: E402 - the same
 from bentos.model.store import StoredModel  # noqa: E402 - the same
 from tests import models  # noqa: E402 - the same
+from tests.records.postgresql import Server  # noqa: E402 - the same
 
 # The same examples in every run: a failure is never a matter of luck, nor a pass.
 settings.register_profile(
@@ -100,6 +101,20 @@ def imported(folders: dict[str, Path]) -> dict[str, str]:
 def stored(imported: dict[str, str]) -> dict[str, StoredModel]:
     """The models of `imported`, opened."""
     return {kind: store.open_model(bentoml.models.get(tag)) for kind, tag in imported.items()}
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL that runs as long as the tests do; each test makes its own databases."""
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def database(server: Server) -> str:
+    """URL of an empty database, as its superuser."""
+    return server.make_database()
 
 
 @pytest.fixture(scope="session", autouse=True)

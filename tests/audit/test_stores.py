@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,19 +15,10 @@ from bentos.records.subject import read_keys
 from bentos.records.writer import environment
 from bentos.serving.registration import register
 from tests.audit.logged import KEYS, NOW, answer, run, succeed
-from tests.records.postgresql import Server
 
 Rows = list[dict[str, object]]
 
 SUBJECT = "somebody"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """A PostgreSQL of this module."""
-    server = Server()
-    yield server
-    server.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "parquet"])

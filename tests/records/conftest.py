@@ -1,4 +1,4 @@
-"""A server for the session, a database for each test, and a store of every kind."""
+"""A store of every kind."""
 
 from __future__ import annotations
 
@@ -18,20 +18,6 @@ KINDS = [
     "postgresql",
     *(["parquet"] if find_spec("bentos.records.parquet.store") else []),
 ]
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    """A PostgreSQL that runs as long as the tests do."""
-    server = Server()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def database(server: Server) -> str:
-    """URL of an empty database, as its superuser."""
-    return server.make_database()
 
 
 @pytest.fixture

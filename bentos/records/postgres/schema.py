@@ -18,7 +18,7 @@ from psycopg import errors
 
 from bentos.errors import StoreDown
 from bentos.logs import LOGGER
-from bentos.records.missing import no_log
+from bentos.records.missing import damaged_schema, no_log
 from bentos.records.postgres.session import Connection, limit
 
 # How many days ahead of today partitions are made at the start.
@@ -48,6 +48,36 @@ _CAN_MAKE = """
 SELECT has_function_privilege('tabserve.make_partitions(date[])', 'EXECUTE')
 AND NOT current_setting('transaction_read_only')::bool
 """
+# What this tabserve works with. A migration runs once, so what was dropped later stays away.
+_RELATIONS = (
+    "predictions",
+    "outcomes",
+    "registrations",
+    "environments",
+    "erasures",
+    "events",
+    "drift_predictions",
+    "drift_runs",
+    "drift_features",
+)
+_FUNCTIONS = (
+    "is_attached",
+    "make_partitions",
+    "find_predictions",
+    "add_outcomes",
+    "skip_erased",
+)
+_MISSING = """
+SELECT name FROM unnest(%(relations)s::text[]) AS name WHERE NOT EXISTS (
+    SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = 'tabserve' AND relname = name
+)
+UNION ALL
+SELECT name || '()' FROM unnest(%(functions)s::text[]) AS name WHERE NOT EXISTS (
+    SELECT FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
+    WHERE nspname = 'tabserve' AND proname = name
+)
+"""
 _TO_MIGRATE = "run `tabserve migrate` as the owner of the database"
 
 
@@ -67,6 +97,7 @@ def bring_up_to_date(connection: Connection) -> None:
     migrations = read_migrations()
     if _read_usable(connection, len(migrations)) < len(migrations):
         _migrate(connection, migrations)
+    _check_whole(connection)
 
 
 def check_schema(connection: Connection) -> None:
@@ -77,6 +108,7 @@ def check_schema(connection: Connection) -> None:
         raise no_log("in this database")
     if number < known:
         raise StoreDown(f"the log's schema is older than this tabserve: {_TO_MIGRATE}")
+    _check_whole(connection)
 
 
 def make_ahead(connection: Connection) -> None:
@@ -91,6 +123,15 @@ def make_ahead(connection: Connection) -> None:
 def make_partitions(connection: Connection, days: list[date]) -> None:
     """Make the partitions of some days where they are missing."""
     connection.execute("SELECT tabserve.make_partitions(%s::date[])", [days])
+
+
+def _check_whole(connection: Connection) -> None:
+    with limit(connection):
+        missing = connection.execute(
+            _MISSING.encode(), {"relations": list(_RELATIONS), "functions": list(_FUNCTIONS)}
+        ).fetchall()
+    if missing:
+        raise damaged_schema([f"tabserve.{name}" for (name,) in missing])
 
 
 def _read_usable(connection: Connection, known: int) -> int:
@@ -140,6 +181,8 @@ def _migrate(connection: Connection, migrations: list[tuple[str, str]]) -> None:
             f"the log's schema is missing or older than this tabserve, and this role may "
             f"not change it: {_TO_MIGRATE}"
         ) from None
+    except (errors.DuplicateTable, errors.DuplicateFunction):
+        raise damaged_schema(["the list of its migrations, tabserve.migrations"]) from None
     finally:
         connection.remove_notice_handler(_warn)
 

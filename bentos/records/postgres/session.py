@@ -173,7 +173,10 @@ def naming_errors() -> Iterator[None]:
             "PostgreSQL is read-only: a standby, or set so (ReadOnlySqlTransaction)"
         ) from None
     except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction):
-        raise StoreDown("the log has no schema in this database: run `tabserve migrate`") from None
+        raise StoreDown(
+            "a table or function of the log is missing in this database: run `tabserve migrate`, "
+            "which makes the schema or says what was dropped"
+        ) from None
     except UnicodeEncodeError:
         raise RowsRefused("PostgreSQL takes no text with half a surrogate pair") from None
     except psycopg.Error as error:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from bentos.errors import StoreDown
-from bentos.records.missing import no_log
+from bentos.records.missing import damaged_schema, no_log
 
 # Each entry brings the schema from its place in the list to the next; none is ever changed.
 # ANY keeps the eight bytes of a float; a REAL column keeps -0.0 as the integer 0.
@@ -45,6 +45,18 @@ MIGRATIONS = (
     """,
 )
 
+# What this tabserve works with. A migration runs once, so what was dropped later stays away.
+_RELATIONS = (
+    "sources",
+    "scored",
+    "predictions",
+    "outcomes",
+    "registrations",
+    "environments",
+    "erasures",
+    "events",
+)
+
 
 def check_schema(connection: sqlite3.Connection) -> None:
     """Raise StoreDown unless the file is a log of our schema."""
@@ -53,6 +65,7 @@ def check_schema(connection: sqlite3.Connection) -> None:
         raise no_log("in this file")
     if found < len(MIGRATIONS):
         raise StoreDown("the log's schema is older than this tabserve: run `tabserve migrate`")
+    _check_whole(connection)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -61,6 +74,13 @@ def migrate(connection: sqlite3.Connection) -> None:
     for statement in _statements("".join(MIGRATIONS[found:])):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    _check_whole(connection)
+
+
+def _check_whole(connection: sqlite3.Connection) -> None:
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if missing := [name for name in _RELATIONS if name not in there]:
+        raise damaged_schema(missing)
 
 
 def _read_version(connection: sqlite3.Connection) -> int:
