@@ -155,3 +155,21 @@ def test_commands(container: Container) -> None:
     same = subprocess.run([*run, "diff", tag, tag], check=True, capture_output=True, text=True)
     assert "no change" in same.stdout
     assert subprocess.run([*run, "migrate"], check=True, capture_output=True).returncode == 0
+
+
+def test_a_log_without_a_volume_is_warned_of(tool: str) -> None:
+    """Where no volume is mounted for the log, one line says that it goes with the container."""
+    name = "tabserve-test-no-volume"
+    command = [tool, "run", "--detach", "--name", name, "--network=host", *OPTIONS, SERVING]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command += ["bentoml", "serve", "/opt/bento", "--host", "127.0.0.1", "--port", str(port)]
+    subprocess.run(command, check=True, capture_output=True)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            wait_until_ready(client)
+        logs = subprocess.run([tool, "logs", name], check=True, capture_output=True, text=True)
+        assert (logs.stdout + logs.stderr).count("lies in the container's own layer") == 1
+    finally:
+        subprocess.run([tool, "rm", "--force", name], check=True, capture_output=True)

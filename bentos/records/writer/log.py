@@ -14,7 +14,7 @@ from bentos.records.opening import NONE, open_store
 from bentos.records.record import Registration
 from bentos.records.store import Store
 from bentos.records.subject import read_keys
-from bentos.records.writer import environment, spool
+from bentos.records.writer import environment, layer, spool
 from bentos.records.writer.outcomes import Feedback
 from bentos.records.writer.recorder import Recorder
 from bentos.records.writer.spool import RecordSource
@@ -52,6 +52,11 @@ class Log:
             LOGGER.warning(
                 "TABSERVE_STORE_BUFFER_ROWS is below TABSERVE_MAX_ROWS: requests with more rows "
                 "than the buffer holds are not logged, and counted as dropped"
+            )
+        if layer.goes_with_the_container(self._settings.data_dir):
+            LOGGER.warning(
+                "the prediction log's folder (TABSERVE_DATA_DIR) lies in the container's own layer "
+                "and is lost with it: mount a volume there"
             )
         self.feedback = Feedback(self._open)
         self.recorder = Recorder(
