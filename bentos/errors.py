@@ -63,6 +63,7 @@ FaultCode = Literal[
     "not_finite",
     "out_of_bounds",
     "unknown_category",
+    "not_scorable",
     "malformed",
     "too_deep",
     "too_many_rows",

@@ -39,12 +39,14 @@ REFUSED = Scored(is_refused=True)
 class Batch(msgspec.Struct):
     """The answers to the rows of one batch, in their order, and what to count of them.
 
-    `labels`: how many rows each label was decided for, by the label as text.
+    `labels`: how many rows each label was decided for, by the label as text. `refused`: how
+    many rows the model failed on.
     """
 
     scored: list[Scored]
     screening: Screening
     labels: dict[str, int]
+    refused: int = 0
 
 
 class Scorer:
@@ -74,14 +76,16 @@ class Scorer:
         """
         frame = self._framer.frame(rows)
         screening = self._screen.look(frame.matrix)
+        refused = 0
         try:
             scored, labels = self._decide(self._predict(frame))
         except Exception as error:
             scored, labels = self._score_apart(frame, error)
+            refused = sum(one.is_refused for one in scored)
         for row, warnings in screening.warnings.items():
             if not scored[row].is_refused:
                 scored[row] = msgspec.structs.replace(scored[row], warnings=tuple(warnings))
-        return Batch(scored, screening, labels)
+        return Batch(scored, screening, labels, refused)
 
     def _predict(self, frame: Frame) -> Scores:
         scores = self._predictor.predict(frame)

@@ -58,12 +58,18 @@ class Rows(msgspec.Struct, gc=False):
 
     `encoded`: None in the place of a row that has faults. `faults`: of each row; those of an
     encoded row are tolerated (unknown categories scored as missing) and become warnings.
-    `is_all_or_nothing`: one row with faults refuses the whole request.
+    `is_all_or_nothing`: one row with faults refuses the whole request. `pointer`: to the array
+    that the rows stand in, in the body; empty where the body is the row.
     """
 
     encoded: Sequence[EncodedRow | None]
     faults: Sequence[list[Fault]]
     is_all_or_nothing: bool = False
+    pointer: str = ""
+
+    def pointer_of(self, number: int) -> str:
+        """The place of a row in the body, for faults of the row as a whole."""
+        return f"{self.pointer}/{number}" if self.pointer else ""
 
 
 class Results(msgspec.Struct, gc=False):

@@ -64,7 +64,7 @@ def decode_row(model: LoadedModel, call: Call, max_rows: int) -> Rows:
 def decode_batch(model: LoadedModel, call: Call, max_rows: int) -> Rows:
     """Read `{"instances": [...]}`. Raises Problem where the envelope itself is wrong."""
     rows, faults = model.reader.read_instances(call.body, max_rows)
-    return Rows(rows, faults, call.query.get("on_error") == "reject")
+    return Rows(rows, faults, call.query.get("on_error") == "reject", "/instances")
 
 
 def encode_row(model: LoadedModel, call: Call, results: Results) -> Reply:

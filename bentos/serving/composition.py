@@ -42,7 +42,11 @@ async def score_values(worker: Worker, instances: list[Any]) -> dict[str, Any]:
         instances_of(JsonObject(instances=instances), worker.settings.max_rows)
     )
     encode = partial(v1.encode_batch, model, _CALL)
-    return _plain(await worker.pipeline.score(model, Rows(rows, faults), encode, new_id()))
+    return _plain(
+        await worker.pipeline.score(
+            model, Rows(rows, faults, pointer="/instances"), encode, new_id()
+        )
+    )
 
 
 async def record_values(worker: Worker, outcomes: list[Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from bentos.serving.metrics import Metrics
 from bentos.serving.readiness import Readiness
 from bentos.settings import Settings
 
-_UNENCODED = Problem("internal", "the results were not encoded")
+UNENCODED = Problem("internal", "the results were not encoded")
 
 
 class BatchResult(msgspec.Struct, gc=False):
@@ -44,7 +44,7 @@ class BatchResult(msgspec.Struct, gc=False):
     rejected: int = 0
     faults: Sequence[Fault] = ()
     unknown: Sequence[str] = ()
-    reply: Reply | Problem = _UNENCODED
+    reply: Reply | Problem = UNENCODED
 
 
 class Inference:
@@ -66,8 +66,12 @@ class Inference:
         """How long the oldest waiting row has waited for its batch; 0 where none waits."""
         return self._batcher.oldest_wait_seconds
 
-    async def score_row(self, row: EncodedRow, faults: list[Fault], timing: Timing) -> BatchResult:
+    async def score_row(
+        self, row: EncodedRow, faults: list[Fault], timing: Timing, pointer: str = ""
+    ) -> BatchResult:
         """Score one row together with those that wait at the same time.
+
+        `pointer`: its place in the body, for a row that the model itself cannot score.
 
         Raises TimeoutError where its turn did not come in time, Problem where the model
         may no longer be served.
@@ -75,6 +79,11 @@ class Inference:
         timing.decoded = perf_counter()
         scored, timing.dispatched, timing.scored = await self._batcher.submit(row)
         unknown: Sequence[str] = ()
+        if scored.is_refused:
+            fault = _not_scorable(pointer)
+            outcome = invalid([fault])
+            results = Results((new_id(),), (outcome,))
+            return BatchResult(results, 1, (), (), (), rejected=1, faults=(fault,))
         if faults:
             scored, unknown = _with_warnings(scored, faults)
         ids = (new_id(),)
@@ -97,13 +106,15 @@ class Inference:
             self._count_batch(model, result.batch)
         if result.rejected:
             self._metrics.observe_rows("rejected", result.rejected)
-            self._metrics.observe_faults(result.faults)
+            # Those of a problem are counted where it is answered.
+            if not isinstance(result.reply, Problem):
+                self._metrics.observe_faults(result.faults)
         for feature in result.unknown:
             self._metrics.observe_unknown_category(feature)
 
     def _count_batch(self, model: LoadedModel, batch: Batch) -> None:
         stored = model.stored
-        self._metrics.observe_rows("scored", len(batch.scored))
+        self._metrics.observe_rows("scored", len(batch.scored) - batch.refused)
         self._metrics.observe_screening(batch.screening)
         self._metrics.observe_labels(stored.name, stored.version, batch.labels)
         self._metrics.observe_scores(stored.name, stored.version, batch.scored)
@@ -119,6 +130,10 @@ def score_rows(model: LoadedModel, rows: Rows, timing: Timing) -> BatchResult:
     batch = model.scorer.score(good) if good else None
     timing.scored = perf_counter()
     scored = batch.scored if batch is not None else []
+    if batch is not None and batch.refused:
+        rows, good, scored = _without_refused(rows, scored)
+        if rows.is_all_or_nothing:
+            return refuse(rows, batch)
     unknown: list[str] = []
     if any(rows.faults):
         good_faults = [
@@ -157,11 +172,42 @@ def score_rows(model: LoadedModel, rows: Rows, timing: Timing) -> BatchResult:
     )
 
 
-def refuse(rows: Rows) -> BatchResult:
-    """Refuse all rows of one request, as one of them has faults."""
+def refuse(rows: Rows, batch: Batch | None = None) -> BatchResult:
+    """Refuse all rows of one request, as one of them has faults.
+
+    `batch`: where the rows were scored, and the model failed on some of them.
+    """
     total = len(rows.encoded)
     problem = invalid([fault for faults in rows.faults for fault in faults])
-    return BatchResult(Results((), ()), total, (), (), (), rejected=total, reply=problem)
+    rejected = total if batch is None else batch.refused
+    return BatchResult(Results((), ()), total, (), (), (), batch, rejected, reply=problem)
+
+
+def _without_refused(
+    rows: Rows, scored: Sequence[Scored]
+) -> tuple[Rows, list[EncodedRow], list[Scored]]:
+    """Make rows that the model failed on rows with faults. `scored`: of the encoded rows."""
+    encoded: list[EncodedRow | None] = []
+    faults: list[list[Fault]] = []
+    kept: list[Scored] = []
+    outcomes = iter(scored)
+    for number, (row, found) in enumerate(zip(rows.encoded, rows.faults, strict=True)):
+        outcome = None if row is None else next(outcomes)
+        if outcome is not None and outcome.is_refused:
+            encoded.append(None)
+            faults.append([_not_scorable(rows.pointer_of(number))])
+            continue
+        encoded.append(row)
+        faults.append(found)
+        if outcome is not None:
+            kept.append(outcome)
+    apart = msgspec.structs.replace(rows, encoded=encoded, faults=faults)
+    return apart, [row for row in encoded if row is not None], kept
+
+
+def _not_scorable(pointer: str) -> Fault:
+    detail = "is not a row that the model can score: one of its values is unknown to the model"
+    return Fault(pointer, "not_scorable", detail)
 
 
 def _in_place(rows: Rows, scored: Iterator[Scored]) -> Iterator[Scored | Problem]:

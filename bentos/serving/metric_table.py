@@ -41,6 +41,10 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "tabserve_requests_shed": (("reason",), "Requests refused to protect the rest, by reason."),
     "tabserve_rows": (("outcome",), "Rows received, by what became of them."),
+    "tabserve_slow_rows": (
+        (),
+        "Rows that had to be read the slow way, mostly because they have faults.",
+    ),
     "tabserve_faults": (("code",), "Faults found in rows and bodies, by code."),
     "tabserve_outcomes": (("result",), "Outcomes sent as feedback, by what became of them."),
     "tabserve_batches": (

@@ -245,6 +245,10 @@ class Metrics:
 
     # ---- the prediction log
 
+    def observe_reading(self, slow_rows: int) -> None:
+        """Take over how many rows this worker has read the slow way since its start."""
+        self._raise_to("tabserve_slow_rows", slow_rows)
+
     def observe_log(self, state: State) -> None:
         """Take over how this worker's prediction log stands; its counts are since its start."""
         self._raise_to("tabserve_log_rows_enqueued", state.enqueued)

@@ -19,7 +19,7 @@ from bentos.records.writer.recorder import ScoredRequest
 from bentos.serving.admission import LARGE_BODY, Admission
 from bentos.serving.body import BodyReader
 from bentos.serving.http import Request, Timing, read_query, read_subject
-from bentos.serving.inference import BatchResult, Inference, refuse, score_rows
+from bentos.serving.inference import UNENCODED, BatchResult, Inference, refuse, score_rows
 from bentos.serving.metrics import Metrics
 from bentos.serving.readiness import Readiness
 from bentos.settings import Settings
@@ -86,7 +86,7 @@ class Pipeline:
             return await self._admission.run_in_thread(_score, model, rows, encode, timing)
         if len(rows.encoded) > 1 or (row := rows.encoded[0]) is None:
             return _score(model, rows, encode, timing)
-        result = await self._inference.score_row(row, rows.faults[0], timing)
+        result = await self._inference.score_row(row, rows.faults[0], timing, rows.pointer_of(0))
         return _encode(encode, result)
 
     def _finish(
@@ -135,6 +135,9 @@ def _score(model: LoadedModel, rows: Rows, encode: Encode, timing: Timing) -> Ba
 
 
 def _encode(encode: Encode, result: BatchResult) -> BatchResult:
+    # The request may be refused as a whole by now.
+    if result.reply is not UNENCODED:
+        return result
     # An error is kept, not raised: the rows were scored, and are counted before it goes out.
     try:
         result.reply = encode(result.results)

@@ -11,6 +11,7 @@ from bentos.records.writer.log import Log
 from bentos.serving.body import BodyBudget
 from bentos.serving.http import Request
 from bentos.serving.metrics import Metrics
+from bentos.serving.readiness import Readiness
 from bentos.settings import Settings
 
 # How long counts and access log lines stay in memory. A scrape shows its own worker's at
@@ -26,8 +27,16 @@ CLIENT_GONE = 499
 class Telemetry:
     """Counts and logs the requests of one worker. Only for the event loop's thread."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, log: Log, budget: BodyBudget) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        log: Log,
+        budget: BodyBudget,
+        readiness: Readiness,
+    ) -> None:
         self._metrics = metrics
+        self._readiness = readiness
         self._log = log
         self._budget = budget
         self._access_log = AccessLog() if settings.access_log else None
@@ -71,6 +80,9 @@ class Telemetry:
         if recorder is not None:
             self._metrics.observe_log(recorder.look(datetime.now(UTC)))
         self._metrics.buffered_now = self._budget.held_bytes
+        loaded = self._readiness.loaded
+        if loaded is not None:
+            self._metrics.observe_reading(loaded.reader.slow_rows)
         self._metrics.flush()
         if self._access_log is not None:
             self._access_log.flush()

@@ -53,7 +53,7 @@ class Worker:
         self._log = log
         self.readiness = Readiness(settings, metrics)
         budget = BodyBudget(settings.max_buffered_bytes)
-        self.telemetry = Telemetry(settings, metrics, log, budget)
+        self.telemetry = Telemetry(settings, metrics, log, budget, self.readiness)
         bodies = BodyReader(settings.max_body_bytes, settings.timeout_seconds, budget)
         inference = Inference(settings, metrics, self.readiness)
         admission = Admission(settings, metrics, inference)

@@ -177,4 +177,4 @@ def test_ready_line(quick: dict[str, str], capsys: pytest.CaptureFixture[str]) -
     (ready,) = [line for line in lines if line["message"] == "ready"]
     assert ready["model"] == quick["binary"]
     assert (ready["golden_rows"], ready["compared_with_mlflow"]) == (300, False)
-    assert ready["engine"] in ("booster", "compiled")
+    assert ready["engine"] in ("accelerated", "booster")

@@ -36,7 +36,7 @@ def settings(folder: Path, **changes: object) -> Settings:
 
 def start(log: Log, contract: Contract = CONTRACT) -> None:
     """Start a log as a worker does."""
-    log.start(SERVED.registration, contract, "compiled")
+    log.start(SERVED.registration, contract, "accelerated")
 
 
 def test_by_default_it_is_in_the_data_directory(tmp_path: Path) -> None:
