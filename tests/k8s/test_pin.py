@@ -25,5 +25,5 @@ def test_by_digest() -> None:
 @pytest.mark.parametrize("image", ["tabserve", "tabserve:latest", "tabserve@sha256:12", ""])
 def test_what_is_not_fixed(image: str) -> None:
     """A tag that moves and a digest that is none are refused."""
-    with pytest.raises(SystemExit, match="^tabserve: an image is"):
+    with pytest.raises(SystemExit, match=r"^tabserve: an image is"):
         pin.pin(TEXT, {"tabserve": image})
