@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from bentos.errors import Problem
+from bentos.protocols import page
 from bentos.protocols.protocol import Reply
-from bentos.serving import page
 from bentos.serving.exchange import Handler
 from bentos.serving.http import HTML, TEXT, Request
 from bentos.serving.metrics import CONTENT_TYPE, Metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bentos.serving import page
+from bentos.protocols import page
 
 
 def test_nothing_comes_from_elsewhere() -> None:
