@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from bentos.errors import MAX_LISTED, Fault, Problem
 from bentos.model.validation import NOT_FINITE, EncodedRow, Encoder, Hints, JsonObject, row_type
@@ -20,6 +22,13 @@ from bentos.model.validation import NOT_FINITE, EncodedRow, Encoder, Hints, Json
 # A float64 is finite up to about 1.8e308: no finite number needs more digits.
 _MAX_DIGITS = 400
 _COLON = ord(":")
+_QUOTE = ord('"')
+_OPENING = np.frombuffer(b"{[", dtype=np.uint8)
+_CLOSING = np.frombuffer(b"}]", dtype=np.uint8)
+# No honest body is nested deeper; Python's reader gives up at about the same depth.
+_MAX_DEPTH = 900
+# A string of JSON, or one that never ends. Possessive, so that no body takes it long.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 # How \u003a and \u003A begin: a colon in a text that is no colon in the body.
 _COLON_ESCAPE = b"\\u003"
 # Below this many bytes numpy's overhead is more than the count.
@@ -30,6 +39,9 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 # A row is one object. Each object read slowly takes half a kilobyte and some microseconds,
 # so a body full of them would cost far more than its bytes; this many may be mistakes.
 _SPARE_OBJECTS = 1000
+
+# The same of members: names that are no feature, and keys that came twice.
+_SPARE_MEMBERS = 1000
 
 Faults = list[Fault]
 Decode = Callable[[bytes], Any]
@@ -65,7 +77,7 @@ class RowReader:
         if encoded is not None:
             return encoded, []
         self.slow_rows += 1
-        encoded, faults = self._encoder.validate(parse(body, _SPARE_OBJECTS))
+        encoded, faults = self._encoder.validate(parse(body, _SPARE_OBJECTS, self._max_members(1)))
         if encoded is None:
             raise invalid(faults, rows=1)
         return encoded, faults
@@ -95,7 +107,7 @@ class RowReader:
         read = self._read_apart(body, max_rows, most_objects)
         if read is not None:
             return read
-        instances = instances_of(parse(body, most_objects), max_rows)
+        instances = instances_of(parse(body, most_objects, self._max_members(max_rows)), max_rows)
         self.slow_rows += len(instances)
         return self.validate_instances(instances)
 
@@ -138,7 +150,7 @@ class RowReader:
             if row is None:
                 slow += 1
                 try:
-                    document = parse(raw, most_objects)
+                    document = parse(raw, most_objects, self._max_members(1))
                 except Problem:
                     return None
                 row, found = self._encoder.validate(document, f"/instances/{number}", hints)
@@ -160,6 +172,10 @@ class RowReader:
         if _COLON_ESCAPE in body:
             return False
         return colons == members + sum(map(self._encoder.count_colons, rows))
+
+    def _max_members(self, rows: int) -> int:
+        # Each row, and the object around them, may have as many members as there are features.
+        return (rows + 1) * len(self._encoder.contract.features) + _SPARE_MEMBERS
 
     def validate(self, row: object) -> tuple[EncodedRow | None, Faults]:
         """Check one row given as plain values."""
@@ -190,12 +206,42 @@ def _count_colons(body: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == _COLON))
 
 
-def parse(body: bytes, max_objects: int) -> object:
+def _outside_strings(body: bytes) -> NDArray[np.uint8]:
+    if b"\\" in body:
+        return np.frombuffer(_STRING.sub(b"", body), dtype=np.uint8)
+    data = np.frombuffer(body, dtype=np.uint8)
+    is_outside: NDArray[np.bool_] = (np.cumsum(data == _QUOTE, dtype=np.int32) & 1) == 0
+    return np.compress(is_outside, data)
+
+
+def _require_few_members(body: bytes, max_members: int) -> None:
+    # Before anything is decoded: a member of five bytes takes two hundred once it is read.
+    if _count_colons(body) <= max_members:
+        return
+    outside = _outside_strings(body)
+    if np.count_nonzero(outside == _COLON) <= max_members:
+        return
+    steps = np.isin(outside, _OPENING).astype(np.int8) - np.isin(outside, _CLOSING)
+    if np.cumsum(steps, dtype=np.int32).max() > _MAX_DEPTH:
+        raise _too_deep()
+    raise Problem("too-large", f"the body has more than {max_members} JSON members")
+
+
+def _too_deep() -> Problem:
+    return Problem(
+        "malformed",
+        "the body is nested too deeply",
+        faults=[Fault("", "too_deep", "is nested too deeply to be read")],
+    )
+
+
+def parse(body: bytes, max_objects: int, max_members: int) -> object:
     """Decode any JSON value, keeping note of duplicate keys and impossible numbers.
 
-    Raises Problem where the body is no JSON text, or has more than `max_objects` objects:
-    it never quotes the body.
+    Raises Problem where the body is no JSON text, or has more than `max_objects` objects or
+    `max_members` members in all of them: it never quotes the body.
     """
+    _require_few_members(body, max_members)
     count = 0
 
     def members(pairs: Iterable[tuple[str, object]]) -> JsonObject:
@@ -222,18 +268,15 @@ def parse(body: bytes, max_objects: int) -> object:
             "malformed", f"the body is not JSON at line {error.lineno}, column {error.colno}"
         ) from None
     except RecursionError:
-        raise Problem(
-            "malformed",
-            "the body is nested too deeply",
-            faults=[Fault("", "too_deep", "is nested too deeply to be read")],
-        ) from None
+        raise _too_deep() from None
 
 
 def _members(pairs: Iterable[tuple[str, object]]) -> JsonObject:
     members = JsonObject()
-    duplicates = []
+    duplicates: list[tuple[int, str]] = []
     for number, (name, value) in enumerate(pairs, start=1):
-        if name in members:
+        # No answer lists more of them.
+        if name in members and len(duplicates) < MAX_LISTED:
             duplicates.append((number, name))
         members[name] = value
     # Only where there are any: an attribute of its own doubles the size of an object.

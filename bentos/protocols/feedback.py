@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from bentos.errors import Fault, Problem
 from bentos.ids import check_id
 from bentos.model.contract import Category, Contract
-from bentos.model.validation import NOT_FINITE, JsonObject
+from bentos.model.validation import MAX_NAMES, NOT_FINITE, JsonObject
 from bentos.protocols.v1 import error_in_place
 
 _MEMBERS = ("id", "outcome")
@@ -103,11 +104,11 @@ def _read_one(item: object, pointer: str) -> SubmittedOutcome:
     if not isinstance(item, JsonObject):
         given.faults.append(Fault(pointer, "wrong_type", "must be an object with id and outcome"))
         return given
-    for number, name in enumerate(item, start=1):
-        if name not in _MEMBERS:
-            detail = f"member {number} is neither id nor outcome"
-            given.faults.append(Fault(pointer, "unknown_member", detail))
-    for number, _ in item.duplicates:
+    unknown = (number for number, name in enumerate(item, start=1) if name not in _MEMBERS)
+    for number in islice(unknown, MAX_NAMES):
+        detail = f"member {number} is neither id nor outcome"
+        given.faults.append(Fault(pointer, "unknown_member", detail))
+    for number, _ in item.duplicates[:MAX_NAMES]:
         detail = f"member {number} repeats an earlier key"
         given.faults.append(Fault(pointer, "duplicate_key", detail))
     for name in _MEMBERS:

@@ -76,13 +76,29 @@ class Admission:
         return _Admitted(self._metrics)
 
     async def run_in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run something long in a thread, few at a time. Raises TimeoutError."""
+        """Run something long in a thread, few at a time. Raises TimeoutError.
+
+        Work that took too long keeps its place until it ends: a thread cannot be stopped,
+        and more threads would only make each other later.
+        """
         self._large_now += 1
         try:
-            async with asyncio.timeout(self._timeout_seconds), self._slots:
-                return await asyncio.to_thread(work, *args, **kwargs)
-        finally:
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._slots.acquire()
+        except BaseException:
             self._large_now -= 1
+            raise
+        working = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+        working.add_done_callback(self._release)
+        async with asyncio.timeout(self._timeout_seconds):
+            return await asyncio.shield(working)
+
+    def _release(self, working: asyncio.Future[T]) -> None:
+        self._large_now -= 1
+        self._slots.release()
+        if not working.cancelled():
+            # Its caller may have left: an error that is never read would be logged.
+            working.exception()
 
 
 class _Admitted:

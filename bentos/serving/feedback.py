@@ -9,7 +9,7 @@ from http import HTTPStatus
 from math import ceil
 from typing import Any
 
-from bentos.errors import Fault, Problem, StoreDown
+from bentos.errors import MAX_LISTED, Fault, Problem, StoreDown
 from bentos.ids import time_of
 from bentos.model import json_rows
 from bentos.model.contract import Contract
@@ -38,6 +38,9 @@ from bentos.settings import Settings
 _FRESH = timedelta(seconds=10)
 _LOOKS = 4
 _LOOK_SECONDS = 0.25
+
+# Members of a document that may be mistakes: an answer lists no more faults.
+_SPARE_MEMBERS = MAX_LISTED
 
 
 # Problems that a client could not have avoided, apart from those that it could.
@@ -70,14 +73,14 @@ class FeedbackRoute:
         read_query(request, {})
         self._admission.require_room(is_large=request.announced_bytes > LARGE_BODY)
         body = await self._bodies.read(request, (JSON,))
-        # Two members each, so an array of the largest size has no more objects than this.
-        max_objects = self._max_items + 1
+        # Two members each, so an array of the largest size has no more than these.
+        limits = (self._max_items + 1, 2 * self._max_items + _SPARE_MEMBERS)
         with self._admission.admit():
             if len(body) > LARGE_BODY:
-                parsing = self._admission.run_in_thread(json_rows.parse, body, max_objects)
+                parsing = self._admission.run_in_thread(json_rows.parse, body, *limits)
                 document = await parsing
             else:
-                document = json_rows.parse(body, max_objects)
+                document = json_rows.parse(body, *limits)
             made = await self._record(document, request.id)
             return Reply(json_rows.encode(made), status=HTTPStatus.ACCEPTED)
 

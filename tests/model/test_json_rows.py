@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bentos.errors import Fault, Problem
+from bentos.errors import MAX_LISTED, Fault, Problem
 from bentos.model import json_rows
 from bentos.model.contract import Contract, Feature
 from bentos.model.json_rows import RowReader
@@ -42,7 +43,7 @@ def problem_of(data: bytes) -> Problem:
 
 def slow(contract: Contract, data: bytes) -> tuple[EncodedRow | None, list[Fault]]:
     """The slow way: the authority."""
-    return Encoder(contract).validate(json_rows.parse(data, 1000))
+    return Encoder(contract).validate(json_rows.parse(data, 1000, 100_000))
 
 
 # ---- one row
@@ -226,7 +227,7 @@ def test_hints_of_a_batch_are_few() -> None:
 
 def test_parse() -> None:
     """Objects remember keys that came twice; impossible numbers become a mark of their own."""
-    document = json_rows.parse(b'{"a": [1, 2.5, NaN, 1e999], "b": {"c": 1, "c": 2}}', 2)
+    document = json_rows.parse(b'{"a": [1, 2.5, NaN, 1e999], "b": {"c": 1, "c": 2}}', 2, 100_000)
     assert isinstance(document, JsonObject)
     assert document["a"] == [1, 2.5, NOT_FINITE, NOT_FINITE]
     inner = document["b"]
@@ -238,9 +239,9 @@ def test_parse() -> None:
 
 def test_too_many_objects() -> None:
     """Reading stops at so many objects: each costs far more than its bytes."""
-    assert json_rows.parse(b"[{}, {}]", 2) == [{}, {}]
+    assert json_rows.parse(b"[{}, {}]", 2, 100_000) == [{}, {}]
     with pytest.raises(Problem) as caught:
-        json_rows.parse(b"[{}, {}, {}]", 2)
+        json_rows.parse(b"[{}, {}, {}]", 2, 100_000)
     assert (caught.value.kind, int(caught.value.status)) == ("too-large", 413)
     junk = b'{"x": [' + b",".join([b"{}"] * 1_000_000) + b"]}"
     started = time.process_time()
@@ -321,7 +322,7 @@ def test_batches_agree_with_the_slow_way(contract: Contract, data: st.DataObject
     reader = READERS[id(contract)]
     try:
         expected = reader.validate_instances(
-            json_rows.instances_of(json_rows.parse(batch, 1000), 4)
+            json_rows.instances_of(json_rows.parse(batch, 1000, 100_000), 4)
         )
     except Problem as problem:
         with pytest.raises(Problem) as caught:
@@ -433,10 +434,10 @@ def test_one_bad_row_costs_little() -> None:
 
     fast = seconds(lambda: reader.read_instances(good, 1000))
     apart = seconds(lambda: reader.read_instances(mixed, 1000))
-    document = json_rows.parse(mixed, 2000)
+    document = json_rows.parse(mixed, 2000, 100_000)
     all_slow = seconds(
         lambda: reader.validate_instances(json_rows.instances_of(document, 1000))
-    ) + seconds(lambda: json_rows.parse(mixed, 2000))
+    ) + seconds(lambda: json_rows.parse(mixed, 2000, 100_000))
     assert apart < all_slow / 2
     assert fast < all_slow / 3
 
@@ -446,7 +447,7 @@ def read_anyhow(data: bytes) -> None:
     for read in (
         READER.read_row,
         lambda text: READER.read_instances(text, 3),
-        lambda text: json_rows.parse(text, 3),
+        lambda text: json_rows.parse(text, 3, 100_000),
     ):
         try:
             read(data)
@@ -481,3 +482,38 @@ def test_spoilt_rows(data: bytes, place: int, byte: int, length: int) -> None:
     except Problem:
         return
     assert bits(row) == bits(slow(PLAIN, spoilt)[0])
+
+
+@pytest.mark.parametrize(
+    ("body", "members"),
+    [
+        (b'{"a": 1, "b": {"c": 2}}', 3),
+        (b'["a:b", ":", {":": ":"}]', 1),
+        (rb'{"\"": 1, "\\": ":", "\\\"": "\":"}', 3),
+        (rb'{"a": "\\:\\\\", "b" : 2}', 2),
+    ],
+)
+def test_members_are_counted_outside_of_strings(body: bytes, members: int) -> None:
+    """The bound on members counts keys, and no colon of a text."""
+    assert json_rows.parse(body, 10, members) is not None
+    with pytest.raises(Problem, match=f"more than {members - 1} JSON members"):
+        json_rows.parse(body, 10, members - 1)
+
+
+def test_a_body_of_members_is_refused_unread() -> None:
+    """A small body that would become millions of members costs about as much as its bytes."""
+    body = b"{" + b",".join([b'"":1'] * 1_000_000) + b"}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(Problem, match="JSON members"):
+            json_rows.parse(body, 10, 1000)
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(body)
+    finally:
+        tracemalloc.stop()
+
+
+def test_repeated_keys_are_listed_up_to_a_bound() -> None:
+    """One object with very many repeated keys keeps no more of them than an answer lists."""
+    document = json_rows.parse(b"{" + b",".join([b'"a":1'] * 5000) + b"}", 1, 5000)
+    assert isinstance(document, JsonObject)
+    assert len(document.duplicates) == MAX_LISTED

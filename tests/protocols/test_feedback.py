@@ -26,7 +26,7 @@ def classes(*labels: Category) -> Contract:
 
 def read_text(text: str, max_items: int = 10) -> list[SubmittedOutcome]:
     """Read a body."""
-    return read(parse(text.encode(), max_items + 1), max_items)[0]
+    return read(parse(text.encode(), max_items + 1, 1000), max_items)[0]
 
 
 def read_one(value: str, name: str = f'"{ID}"') -> SubmittedOutcome:
