@@ -34,7 +34,7 @@ LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo serve train test lint format lock clean
 .PHONY: bench loadtest loadtest-compare soak
-.PHONY: monitoring
+.PHONY: monitoring monitoring-setup dashboards-preview
 .PHONY: images test-images kind-up kind-down deploy
 .PHONY: drift drift-setup drift-test drift-lock drift-calibrate drift-cost
 
@@ -74,6 +74,15 @@ monitoring: setup ## Render dashboards, alerts and rules into monitoring/out.
 	$(RUN) python -m monitoring.mixin.render
 	$(RUN) python -m k8s.rules
 
+# Grafana's own types, and the chart library of the preview, as package-lock.json pins them.
+MIXIN_NODE := monitoring/mixin/node
+
+$(MIXIN_NODE)/node_modules/.package-lock.json: $(MIXIN_NODE)/package-lock.json
+	cd $(MIXIN_NODE) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+monitoring-setup: $(MIXIN_NODE)/node_modules/.package-lock.json ## Install what checks and draws the dashboards (needs npm).
+
 lint: setup ## Check style, types and architecture.
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -84,7 +93,7 @@ lint: setup ## Check style, types and architecture.
 	@$(MAKE) --no-print-directory .requirements | cmp - bentos/requirements.txt \
 		|| { echo "bentos/requirements.txt is not that of uv.lock: run make lock" >&2; exit 1; }
 
-test: lint drift-test ## Everything that CI checks.
+test: lint drift-test monitoring-setup ## Everything that CI checks.
 	$(RUN) pytest --cov --cov-report=term:skip-covered
 
 # The drift job has an environment of its own: what it needs cannot share one with the service.

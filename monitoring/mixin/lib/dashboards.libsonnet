@@ -75,7 +75,6 @@ local queries = import 'queries.libsonnet';
     step: '60s',
     titleFormat: title,
     textFormat: text,
-    useValueForTime: false,
   },
 
   new(config, uid, title, description, rows, variables, annotations):: {

@@ -190,6 +190,7 @@ local queries = import 'queries.libsonnet';
       },
       options: {
         cellHeight: 'sm',
+        frameIndex: 0,
         showHeader: true,
         sortBy: [{ displayName: sort, desc: true }],
       },

@@ -26,7 +26,6 @@ local selectors = import 'selectors.libsonnet';
     label: name,
     datasource: queries.datasource,
     query: 'label_values(%s, %s)' % [selectors.of(metric, matchers), name],
-    definition: self.query,
     regex: '',
     // On every change of the time range.
     refresh: 2,
