@@ -14,13 +14,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadtests import environment, equality, measurement, processes, report, rows, store, wrk
-from loadtests.launch import US, launched
-from loadtests.measurement import Measurements, Start
+from loadtests.benchmark import equality, measurement, report
+from loadtests.benchmark.measurement import Measurements, Start
+from loadtests.benchmark.visit import TIMEOUT_SECONDS, Load, Visit
+from loadtests.machine import environment, processes, store
+from loadtests.machine.launch import US, launched
 from loadtests.peers import environments
 from loadtests.peers.catalogue import BY_NAME, Peer
 from loadtests.session import RESULTS, has_two_cores
-from loadtests.visit import TIMEOUT_SECONDS, Load, Visit
+from loadtests.traffic import rows, wrk
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,11 +11,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from loadtests import budget, session
-from loadtests.budget import Verdict
-from loadtests.recorder import Passage
-from loadtests.report import table
+from loadtests import session
+from loadtests.benchmark.report import table
+from loadtests.judging import budget
+from loadtests.judging.budget import Verdict
 from loadtests.session import Session
+from loadtests.traffic.recorder import Passage
 
 _METHOD = """\
 Server and generator (Locust, one process) each have a core of their own. Every body is

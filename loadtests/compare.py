@@ -15,13 +15,16 @@ from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
-from loadtests import chart, comparison, environment, equality, gains, processes, rows, store
-from loadtests.comparison import Comparison, Profile, Run
-from loadtests.launch import launched
+from loadtests.benchmark import equality
+from loadtests.judging import chart, comparison, gains
+from loadtests.judging.comparison import Comparison, Profile, Run
+from loadtests.machine import environment, processes, store
+from loadtests.machine.launch import launched
 from loadtests.peers.catalogue import BY_NAME
 from loadtests.peers.environments import CannotInstall
-from loadtests.plan import PLANS
 from loadtests.session import add_shared_options, drive, has_two_cores
+from loadtests.traffic import rows
+from loadtests.traffic.plan import PLANS
 
 # Enough to find a difference, few enough not to keep a slow profile busy for long.
 _COMPARED_ROWS = 1000

@@ -13,7 +13,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from loadtests import store
+from loadtests.machine import store
 
 SAMPLE = Path("extra_files") / "reference.parquet"
 _SCORE = "__score__"

@@ -23,12 +23,12 @@ import gevent
 from locust import LoadTestShape, User, events, task
 from locust.env import Environment
 
-from loadtests import answer, openloop, plan, rows
-from loadtests.client import Broken, Client
-from loadtests.pace import Pace
 from loadtests.peers.catalogue import BY_NAME
-from loadtests.recorder import Recorder
-from loadtests.rows import Sample
+from loadtests.traffic import answer, openloop, plan, rows
+from loadtests.traffic.client import Broken, Client
+from loadtests.traffic.pace import Pace
+from loadtests.traffic.recorder import Recorder
+from loadtests.traffic.rows import Sample
 
 _DRAWN_ROWS = 2000
 # How often a user looks for a schedule when there is none.

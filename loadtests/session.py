@@ -18,12 +18,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
-from loadtests import environment, processes, store
-from loadtests.launch import Launched, launched
+from loadtests.machine import environment, processes, store
+from loadtests.machine.launch import Launched, launched
 from loadtests.peers.catalogue import BY_NAME, ROOT
 from loadtests.peers.environments import CannotInstall
-from loadtests.plan import PLANS
-from loadtests.recorder import Passage, Tally
+from loadtests.traffic.plan import PLANS
+from loadtests.traffic.recorder import Passage, Tally
 
 RESULTS = Path(__file__).parent / "results"
 _LOCUSTFILE = Path(__file__).with_name("locustfile.py")

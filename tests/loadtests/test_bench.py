@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import bench, measurement, overload, report, targets, wrk
-from loadtests.measurement import Measurements, Overload
-from loadtests.openloop import Outcome
+from loadtests import bench
+from loadtests.benchmark import measurement, overload, report, targets
+from loadtests.benchmark.measurement import Measurements, Overload
 from loadtests.peers.catalogue import OWN, PEERS, REQUIREMENTS, ROOT
-from tests.loadtests.test_report import POINT
+from loadtests.traffic import wrk
+from loadtests.traffic.openloop import Outcome
+from tests.loadtests.benchmark.test_report import POINT
 
 # One row a millisecond at the peak; a third of the arrivals accepted, the rest told to wait.
 OUTCOME = Outcome(

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import budget, check, session
-from loadtests.plan import PLANS
-from loadtests.recorder import Passage, Tally
+from loadtests import check, session
+from loadtests.judging import budget
 from loadtests.session import Session
+from loadtests.traffic.plan import PLANS
+from loadtests.traffic.recorder import Passage, Tally
 
 TALLY = Tally(good=1000, p50=0.5, p95=1.0, p99=2.0, longest=3.0)
 

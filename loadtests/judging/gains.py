@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from loadtests import comparison
-from loadtests.comparison import BATCHING, Comparison, Profile, Value
-from loadtests.recorder import Passage
-from loadtests.report import table
+from loadtests.benchmark.report import table
+from loadtests.judging import comparison
+from loadtests.judging.comparison import BATCHING, Comparison, Profile, Value
+from loadtests.traffic.recorder import Passage
 
 # Near one core the generator is what was measured; it spins on its clock in open stages,
 # so there it is its lateness that tells.

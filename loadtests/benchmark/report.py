@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
-from loadtests import targets
-from loadtests.measurement import Measurements, Point
+from loadtests.benchmark import targets
+from loadtests.benchmark.measurement import Measurements, Point
 from loadtests.peers.catalogue import BY_NAME
 
 US, FASTAPI, STOCK = "tabserve", "fastapi", "bentoml-stock"

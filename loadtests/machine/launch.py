@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests import processes, store
+from loadtests.machine import processes, store
 from loadtests.peers import environments
 from loadtests.peers.catalogue import ROOT, Peer, Site
 

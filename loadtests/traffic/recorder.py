@@ -9,8 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from loadtests.openloop import percentile
-from loadtests.plan import Stage
+from loadtests.traffic.openloop import percentile
+from loadtests.traffic.plan import Stage
 
 # Users of a new stage start one by one: what began in the meantime is not counted.
 _SETTLE_SECONDS = 0.5

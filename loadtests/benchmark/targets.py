@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from loadtests.measurement import Measurements, Overload
+from loadtests.benchmark.measurement import Measurements, Overload
 
 Found = float | None
 

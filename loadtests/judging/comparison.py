@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from loadtests.peers.catalogue import BY_NAME
-from loadtests.recorder import Passage
 from loadtests.session import read_passages
+from loadtests.traffic.recorder import Passage
 
 FILE = Path(__file__).with_name("profiles.yaml")
 # The pairs that show what batching does: without, with.

@@ -11,7 +11,7 @@ import pytest
 from bentos.model.contract import Contract, Feature, Profile
 from bentos.model.json_rows import RowReader
 from bentos.model.validation import Encoder
-from loadtests import rows
+from loadtests.traffic import rows
 
 CONTRACT = Contract(
     features=(

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from loadtests.client import Broken, Client
+from loadtests.traffic.client import Broken, Client
 
 
 @contextmanager

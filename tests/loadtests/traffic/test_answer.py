@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from loadtests.answer import (
+from loadtests.traffic.answer import (
     Wrong,
     require_prediction,
     require_predictions,
     require_problem,
     require_scores,
 )
-from loadtests.client import Reply
-from loadtests.rows import Sample
+from loadtests.traffic.client import Reply
+from loadtests.traffic.rows import Sample
 
 MODEL = {"name": "m", "version": "1"}
 GOOD = {"id": "1", "model": MODEL, "score": 0.25, "label": 0}

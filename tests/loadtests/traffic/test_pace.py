@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Thread
 from time import perf_counter
 
-from loadtests.pace import Pace
+from loadtests.traffic.pace import Pace
 
 
 def test_without_a_schedule_requests_leave_at_once() -> None:

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from loadtests.client import Reply
-from loadtests.rows import Sample
+from loadtests.traffic.client import Reply
+from loadtests.traffic.rows import Sample
 
 Scores = Callable[[Any], list[float]]
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import uvloop
 
-from loadtests import openloop, wrk
-from loadtests.measurement import Overload
-from loadtests.openloop import Check, Outcome, percentile
+from loadtests.benchmark.measurement import Overload
 from loadtests.peers.catalogue import Peer
+from loadtests.traffic import openloop, wrk
+from loadtests.traffic.openloop import Check, Outcome, percentile
 
 # More than the service holds at once (TABSERVE_MAX_CONCURRENCY, 4,096 as it comes): else it
 # is the generator that holds the queue, and the service has nothing to refuse.

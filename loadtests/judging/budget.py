@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from loadtests.plan import PLANS
-from loadtests.recorder import Passage
 from loadtests.session import Session
+from loadtests.traffic.plan import PLANS
+from loadtests.traffic.recorder import Passage
 
 FILE = Path(__file__).with_name("budgets.yaml")
 ANY = "*"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from loadtests import measurement, report
-from loadtests.measurement import Measurements, Point, Start
+from loadtests.benchmark import measurement, report
+from loadtests.benchmark.measurement import Measurements, Point, Start
 
 POINT = Point(
     peer="tabserve",

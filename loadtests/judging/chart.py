@@ -11,8 +11,8 @@ matplotlib.use("agg")  # files only: no display is needed, none is looked for
 
 from matplotlib import pyplot  # after the choice above
 
-from loadtests import comparison
-from loadtests.comparison import Comparison, Value
+from loadtests.judging import comparison
+from loadtests.judging.comparison import Comparison, Value
 
 _INCHES = (11, 8)
 _MARKERS = "osD^vP*Xh<>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.plan import PLANS, Course, Stage
+from loadtests.traffic.plan import PLANS, Course, Stage
 
 
 def _walk(stages: tuple[Stage, ...], peak: float = 1000.0) -> list[Stage]:

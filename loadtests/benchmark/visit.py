@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-from loadtests import equality, overload, processes, wrk
-from loadtests.launch import Launched
-from loadtests.measurement import Measurements, Point
+from loadtests.benchmark import equality, overload
+from loadtests.benchmark.measurement import Measurements, Point
+from loadtests.machine import processes
+from loadtests.machine.launch import Launched
 from loadtests.peers.catalogue import Peer
-from loadtests.rows import Sample
+from loadtests.traffic import wrk
+from loadtests.traffic.rows import Sample
 
 # The service's own limit as it comes; set for the overload, so that the report is right.
 TIMEOUT_SECONDS = 10.0

@@ -8,9 +8,10 @@ import pytest
 
 from bentos import settings
 from bentos.settings import Settings
-from loadtests import chart, compare, comparison, gains
-from loadtests.comparison import BATCHING, Comparison, Profile, Run
-from loadtests.recorder import Passage, Tally
+from loadtests import compare
+from loadtests.judging import chart, comparison, gains
+from loadtests.judging.comparison import BATCHING, Comparison, Profile, Run
+from loadtests.traffic.recorder import Passage, Tally
 
 PROFILES = [
     Profile("plain", "tabserve", "off"),

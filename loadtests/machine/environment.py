@@ -9,7 +9,7 @@ import re
 import subprocess
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 # What the numbers depend on most.
 _PACKAGES = ("bentoml", "lightgbm", "msgspec", "numpy", "uvicorn", "uvloop", "httptools")
 

@@ -6,9 +6,9 @@ from time import perf_counter
 
 import pytest
 
-from loadtests.plan import Stage
-from loadtests.recorder import Recorder
 from loadtests.session import Sample, watch
+from loadtests.traffic.plan import Stage
+from loadtests.traffic.recorder import Recorder
 
 STAGE = Stage("rows", 5, users=8)
 

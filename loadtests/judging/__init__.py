@@ -1,0 +1,1 @@
+"""Recorded sessions held against budgets, and profiles against each other."""

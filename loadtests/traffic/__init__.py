@@ -1,0 +1,1 @@
+"""Rows, requests and their pace: what is sent, and a record of what came back."""
