@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def check_promtool(words: list[str]) -> None:
     assert words[:2] == ["query", "instant"]
 
 
-CHECKS = {
+CHECKS: dict[str, Callable[[list[str]], None]] = {
     "kubectl": check_kubectl,
     "uv": lambda words: check_tabserve(words[3:]),
     "curl": check_curl,
