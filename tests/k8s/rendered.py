@@ -30,6 +30,7 @@ COMBINATIONS = {
     "network-policy": ("network-policy",),
     "postgres": ("postgres",),
     "prometheus-operator": ("prometheus-operator",),
+    "retraining": ("retraining",),
     "registry-autoscaled": ("model-from-registry", "autoscaling", "gateway", "drift"),
 }
 NAMES = (*OVERLAYS, *COMBINATIONS)

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 import pytest
 
 from bentos.cli import main
 from bentos.settings import Settings, variable
 from monitoring.drift import settings as drift_settings
-from tests.k8s.rendered import NAMES, containers, pods, render
+from tests.k8s.rendered import NAMES, Object, containers, pods, render
+
+
+def _expand(name: str, container: Object) -> list[str]:
+    """The command with $(NAME) replaced from the ConfigMaps, as a pod gets it."""
+    maps = {
+        item["metadata"]["name"]: item["data"]
+        for item in render(name)
+        if item["kind"] == "ConfigMap"
+    }
+    values: dict[str, str] = {}
+    for source in container.get("envFrom", []):
+        values |= maps.get(source.get("configMapRef", {}).get("name"), {})
+    # The table is on a claim; here any file stands for it.
+    values |= {key: __file__ for key, value in values.items() if value.startswith("/data/")}
+    expanded = [
+        re.sub(r"\$\((\w+)\)", lambda found: values[found[1]], part)
+        for part in container["command"]
+    ]
+    assert not [part for part in expanded if "$(" in part]
+    return expanded
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -18,7 +40,7 @@ def test_commands_parse(name: str) -> None:
     for owner, template in pods(name):
         for container in containers(template):
             if container.get("command", [""])[0] == "tabserve":
-                _, command, *arguments = container["command"]
+                _, command, *arguments = _expand(name, container)
                 with click.Context(main) as context:
                     known = main.get_command(context, command)
                     assert known is not None, owner
