@@ -85,7 +85,7 @@ def _lightgbm(model: Any) -> Loaded:
     name = type(model).__name__
     if hasattr(model, "predict_proba"):
         return Loaded(model.predict_proba, name, model, classes_of(model), is_one_against_rest=True)
-    return Loaded(model.predict, name, model, is_regression=True)
+    return Loaded(model.predict, name, model, is_regression=True, is_one_against_rest=True)
 
 
 def _estimator(model: Any) -> Loaded:

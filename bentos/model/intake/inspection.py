@@ -24,7 +24,7 @@ from bentos.model.intake.derive import describe, features_from_signature
 from bentos.model.intake.evidence import Evidence
 from bentos.model.intake.generated import Row, generate, thresholds
 from bentos.model.intake.inner import restore_categories
-from bentos.model.intake.lightgbm_model import read_lightgbm
+from bentos.model.intake.lightgbm_model import own_prediction, read_lightgbm
 from bentos.model.intake.proof import Proof, check_logged, explain, prove_native, prove_pyfunc
 from bentos.model.intake.rows import SentRows, require_columns, send
 from bentos.model.intake.task import Answers, task_of
@@ -107,11 +107,10 @@ def _inspect_lightgbm(features: Sequence[Feature], evidence: Evidence, loaded: L
             edges = info.strip("[]").split(":")
             points[feature.name] = [*points.get(feature.name, ()), *map(float, edges)]
     drawn = send(made, generate(made, points, is_extreme=True), "the generated rows")
-    proof = prove_native(made, text, loaded, drawn)
+    proof = own_prediction(loaded.model) or prove_native(made, text, loaded, drawn)
     if isinstance(proof, str):
         warnings.append(
-            f"the model's own predict is not its booster's ({proof}): its class or its "
-            "prediction settings change the scores, so MLflow serves it, more slowly"
+            f"the model's own predict is not its booster's ({proof}): MLflow serves it, more slowly"
         )
         made = msgspec.structs.replace(made, engine="pyfunc")
         return _proved_by_mlflow(made, evidence, loaded, warnings)

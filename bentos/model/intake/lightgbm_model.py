@@ -31,6 +31,24 @@ def read_lightgbm(model: Any) -> tuple[Task, tuple[Category, ...] | None, lightg
     return *_by_objective(model), model
 
 
+def own_prediction(model: Any) -> str | None:
+    """Say what makes the model's own predict more than its booster's, if anything does.
+
+    Rows may not show it: an early stop, say, only tells on the surest of them.
+    """
+    if isinstance(model, lightgbm.Booster):
+        return None
+    if isinstance(model, lightgbm.LGBMClassifier):
+        name, base = "predict_proba", lightgbm.LGBMClassifier.predict_proba
+    else:
+        name, base = "predict", lightgbm.LGBMModel.predict
+    if getattr(type(model), name) is not base or name in vars(model):
+        return f"its class has a {name} of its own"
+    if model.get_params().get("pred_early_stop"):
+        return "pred_early_stop is set"
+    return None
+
+
 def objective_of(booster: lightgbm.Booster) -> str:
     """The name of the objective, as LightGBM writes it; "none" for one of the user's own."""
     for line in booster.model_to_string(num_iteration=1).splitlines():

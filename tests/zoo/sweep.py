@@ -1,0 +1,164 @@
+"""Hundreds of generated models through import and serving: `make test-models`.
+
+Column types times objectives times flavors, on several seeds. Each model is imported,
+served and held against itself. Prints a table and writes it, with date and versions;
+exits 1 if a model was served with a wrong score, or if the import failed in another way
+than by a refusal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import logging
+import sys
+import tempfile
+import traceback
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import lightgbm
+from sklearn.calibration import CalibratedClassifierCV
+
+from tests.zoo.catalogue import booster, estimator, lightgbm_model, parameters
+from tests.zoo.frames import DTYPES
+from tests.zoo.outcome import Brought, Outcome, bring
+
+Log = Callable[[Path], Brought]
+
+_CLASSIFIERS = ("binary", "cross_entropy", "multiclass", "multiclassova")
+_REGRESSORS = (
+    *("regression", "regression_l1", "huber", "fair", "poisson"),
+    *("quantile", "mape", "gamma", "tweedie"),
+)
+_RANKERS = ("lambdarank", "rank_xendcg")
+_BOOSTERS = ("binary", "cross_entropy", "cross_entropy_lambda", "regression", "poisson")
+_BOOSTING = (
+    {"boosting": "rf", "bagging_fraction": 0.7, "bagging_freq": 1},
+    {"boosting": "dart"},
+    {"data_sample_strategy": "goss"},
+    {"linear_tree": True},
+    {"reg_sqrt": True},
+)
+_SETTINGS: tuple[dict[str, object], ...] = (
+    {"pred_early_stop": True, "pred_early_stop_freq": 1, "pred_early_stop_margin": 0.1},
+    {"num_iteration_predict": 3},
+)
+
+
+def models(seed: int) -> Iterator[tuple[str, str, Log]]:
+    """Every model of one seed: its group, what it is, how it is logged."""
+    for dtypes in DTYPES:
+        for objective in _CLASSIFIERS:
+            made = lightgbm.LGBMClassifier(**parameters(objective=objective))
+            yield "lightgbm flavor, classifier", objective, lightgbm_model(made, dtypes, seed)
+        for objective in _REGRESSORS:
+            made = lightgbm.LGBMRegressor(**parameters(objective=objective))
+            yield "lightgbm flavor, regressor", objective, lightgbm_model(made, dtypes, seed)
+        for objective in _RANKERS:
+            made = lightgbm.LGBMRanker(**parameters(objective=objective))
+            yield "lightgbm flavor, ranker", objective, lightgbm_model(made, dtypes, seed)
+        for objective in _BOOSTERS:
+            yield "lightgbm flavor, booster", objective, booster(dtypes, seed, objective=objective)
+        for objective in ("multiclass", "multiclassova"):
+            log = booster(dtypes, seed, objective=objective, num_class=3)
+            yield "lightgbm flavor, booster", objective, log
+        for options in _BOOSTING:
+            log = booster(dtypes, seed, objective="regression", **options)
+            yield "lightgbm flavor, kinds of boosting", next(iter(options)), log
+         trees = parameters()
+        for made in (
+            lightgbm.LGBMClassifier(**trees),
+            lightgbm.LGBMRegressor(**trees),
+            CalibratedClassifierCV(lightgbm.LGBMClassifier(**trees), cv=2),
+        ):
+            log = estimator(made, dtypes, seed=seed)
+            yield "sklearn flavor around LightGBM", type(made).__name__, log
+
+
+def run(seeds: int) -> tuple[dict[str, Counter[str]], Counter[str], list[str]]:
+    """Bring every model; give the outcomes by group, the refusals by reason, what was wrong."""
+    groups: dict[str, Counter[str]] = defaultdict(Counter)
+    refusals: Counter[str] = Counter()
+    wrong: list[str] = []
+    for seed in range(seeds):
+        for group, what, log in models(seed):
+            with tempfile.TemporaryDirectory(prefix="tabserve-zoo-") as scratch:
+                outcome = _bring(Path(scratch) / "model", log)
+            groups[group][outcome.served] += 1
+            if outcome.served == "refused":
+                refusals[outcome.reason] += 1
+            if outcome.served == "WRONG":
+                wrong.append(f"seed {seed}, {group}, {what}: {outcome.reason}")
+                print(wrong[-1], file=sys.stderr)  # noqa: T201 - a command prints
+    return groups, refusals, wrong
+
+
+def _bring(folder: Path, log: Log) -> Outcome:
+    try:
+        # LightGBM prints on standard output, MLflow draws bars on standard error.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return bring(folder, log(folder))
+    except Exception:
+        last = traceback.format_exc().strip().splitlines()
+        return Outcome("WRONG", f"an error that is no refusal: {last[-1][:200]}")
+
+
+def report(
+    groups: dict[str, Counter[str]], refusals: Counter[str], wrong: list[str]
+) -> Iterator[str]:
+    """The result as Markdown."""
+    total = sum(sum(counts.values()) for counts in groups.values())
+    packages = ("lightgbm", "mlflow", "pandas", "scikit-learn", "numpy")
+    yield "# Generated models, imported and served"
+    yield ""
+    yield (
+        f"{total} models, {datetime.now(UTC):%Y-%m-%d}, `make test-models`: "
+        + ", ".join(f"{name} {version(name)}" for name in packages)
+        + ". Each row's score is that of the model itself, together with others and alone: to "
+        "the last bit where LightGBM's booster serves, within 1e-12 through MLflow."
+    )
+    yield ""
+    yield "Column types: " + ", ".join(DTYPES) + "."
+    yield ""
+    yield "| models | native | pyfunc | refused | wrong |"
+    yield "|---|---|---|---|---|"
+    for group, counts in groups.items():
+        cells = (counts[name] for name in ("native", "pyfunc", "refused", "WRONG"))
+        yield f"| {group} | " + " | ".join(map(str, cells)) + " |"
+    yield ""
+    yield "Refused, with the reason that `tabserve import` gives:"
+    yield ""
+    for reason, count in refusals.most_common():
+        yield f"- {count}: {reason}"
+    if not refusals:
+        yield "- none"
+    for line in wrong:
+        yield f"- WRONG: {line}"
+
+
+def main() -> None:
+    """Run the sweep and write its table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=2, help="how often the grid is run")
+    parser.add_argument("--output", type=Path, help="where the table is written, too")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    groups, refusals, wrong = run(arguments.seeds)
+    text = "\n".join(report(groups, refusals, wrong)) + "\n"
+    print(text)  # noqa: T201 - a command prints
+    if arguments.output:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(text)
+    if wrong:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
