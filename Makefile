@@ -33,6 +33,7 @@ BENTO_EXTRAS ?=
 LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo serve train test lint format lock clean
+.PHONY: test-models
 .PHONY: bench loadtest loadtest-compare soak
 .PHONY: monitoring monitoring-setup dashboards-preview
 .PHONY: images test-images kind-up kind-down deploy
@@ -165,6 +166,9 @@ deploy: setup ## Apply OVERLAY=kind, staging or production to the cluster of kub
 
 test-images: setup ## Look into the finished images and run them (after make images).
 	$(RUN) pytest tests/images --override-ini addopts="-ra --strict-markers"
+
+test-models: setup ## Hundreds of generated models imported, served and held against themselves.
+	$(RUN) python -m tests.zoo.sweep --output tests/zoo/results/$(shell date +%F)-sweep.md
 
 format: setup ## Rewrite the code in the project's style.
 	$(RUN) ruff check --fix .

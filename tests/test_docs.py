@@ -22,6 +22,7 @@ DOCUMENTS = (
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/metrics.md",
+    "docs/models.md",
     "docs/settings.md",
     "bentos/records/README.md",
     "monitoring/README.md",

@@ -65,7 +65,7 @@ def parameters(**more: Any) -> dict[str, Any]:
 def fit_lightgbm(model: Any, dtypes: str, seed: int = 3) -> tuple[Any, pd.DataFrame]:
     """Fit one of LightGBM's scikit-learn models on a frame of some column types."""
     frame = make_frame(dtypes, seed)
-    value = signal(frame, seed)
+    value: Any = signal(frame, seed)
     options: dict[str, Any] = {}
     if dtypes == "listed integers":
         options["categorical_feature"] = ["area", "colour"]
@@ -95,7 +95,7 @@ def booster(dtypes: str = "numbers", seed: int = 3, **options: Any) -> Callable[
 
     def log(path: Path) -> Brought:
         frame = make_frame(dtypes, seed)
-        value = signal(frame, seed)
+        value: Any = signal(frame, seed)
         objective = str(options.get("objective"))
         if "num_class" in options:
             value = np.digitize(value, np.quantile(value, [1 / 3, 2 / 3]))
@@ -151,12 +151,14 @@ def pipeline(*steps: Any) -> Any:
     return make_pipeline(columns, *steps)
 
 
-def boosted(flavor: Any, model: Any, *, classes: int = 0) -> Callable[[Path], Brought]:
+def boosted(
+    flavor: Any, model: Any, *, classes: int = 0, dtypes: str = "numbers", seed: int = 3
+) -> Callable[[Path], Brought]:
     """A model of XGBoost's or CatBoost's scikit-learn interface by its own flavor."""
 
     def log(path: Path) -> Brought:
-        frame = make_frame("numbers", 3)
-        value: Any = signal(frame, 3)
+        frame = make_frame(dtypes, seed)
+        value: Any = signal(frame, seed)
         if classes:
             value = np.digitize(value, np.quantile(value, np.arange(1, classes) / classes))
         fitted = model.fit(frame, value)
@@ -171,7 +173,7 @@ def xgboost_booster(objective: str, classes: int = 0) -> Callable[[Path], Brough
 
     def log(path: Path) -> Brought:
         frame = make_frame("numbers", 3)
-        value = signal(frame, 3)
+        value: Any = signal(frame, 3)
         made: dict[str, Any] = {"objective": objective, "nthread": 1}
         if classes:
             value = np.digitize(value, np.quantile(value, np.arange(1, classes) / classes))
@@ -222,7 +224,11 @@ def open_binding(*, golden: bool) -> Callable[[Path], Brought]:
         if golden:
             kept = path.parent / bundle.GOLDEN
             extra = [
-                str(bundle.write_scored_rows(kept, frame.head(40), fitted.predict(frame.head(40))))
+                str(
+                    bundle.write_scored_rows(
+                        kept, frame.head(40), np.asarray(fitted.predict(frame.head(40)))
+                    )
+                )
             ]
         save(mlflow.lightgbm, fitted, frame, path, extra_files=extra)
         return Brought(frame, fitted.predict)
@@ -250,11 +256,11 @@ def _push_apart(scores: Any, data: lightgbm.Dataset) -> tuple[Any, Any]:
     return scores - truth, np.ones_like(scores)
 
 
-class Doubled(lightgbm.LGBMClassifier):  # type: ignore[misc]  # LightGBM publishes no types
+class Doubled(lightgbm.LGBMClassifier):
     """A classifier that changes its probabilities after LightGBM."""
 
     def predict_proba(self, *given: Any, **options: Any) -> Any:
-        scores = super().predict_proba(*given, **options)
+        scores = np.asarray(super().predict_proba(*given, **options))
         return np.c_[1 - scores[:, 1] ** 2, scores[:, 1] ** 2]
 
 
@@ -266,8 +272,8 @@ def _regressor(**more: Any) -> Any:
     return lightgbm.LGBMRegressor(**parameters(**more))
 
 
-_XGBOOST = {"n_estimators": 8, "n_jobs": 1}
-_CATBOOST = {"iterations": 8, "verbose": 0, "thread_count": 1, "allow_writing_files": False}
+XGBOOST = {"n_estimators": 8, "n_jobs": 1}
+CATBOOST = {"iterations": 8, "verbose": 0, "thread_count": 1, "allow_writing_files": False}
 
 KINDS: dict[str, Kind] = {
     "LightGBM classifier, two classes": Kind("native", lightgbm_model(_classifier())),
@@ -359,17 +365,17 @@ KINDS: dict[str, Kind] = {
         "input_example",
     ),
     "XGBoost classifier": Kind(
-        "pyfunc", boosted(mlflow.xgboost, xgboost.XGBClassifier(**_XGBOOST), classes=2)
+        "pyfunc", boosted(mlflow.xgboost, xgboost.XGBClassifier(**XGBOOST), classes=2)
     ),
-    "XGBoost regressor": Kind("pyfunc", boosted(mlflow.xgboost, xgboost.XGBRegressor(**_XGBOOST))),
+    "XGBoost regressor": Kind("pyfunc", boosted(mlflow.xgboost, xgboost.XGBRegressor(**XGBOOST))),
     "XGBoost booster with probabilities": Kind("pyfunc", xgboost_booster("multi:softprob", 3)),
     "XGBoost booster with labels or log-odds": Kind(
         "refused", xgboost_booster("multi:softmax", 3), "gives labels and no probabilities"
     ),
     "CatBoost classifier": Kind(
-        "pyfunc", boosted(mlflow.catboost, catboost.CatBoostClassifier(**_CATBOOST), classes=3)
+        "pyfunc", boosted(mlflow.catboost, catboost.CatBoostClassifier(**CATBOOST), classes=3)
     ),
     "CatBoost regressor": Kind(
-        "pyfunc", boosted(mlflow.catboost, catboost.CatBoostRegressor(**_CATBOOST))
+        "pyfunc", boosted(mlflow.catboost, catboost.CatBoostRegressor(**CATBOOST))
     ),
 }

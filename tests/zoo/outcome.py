@@ -12,15 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bentos.errors import IntakeError
-from bentos.model import contract, engine
 from bentos.model.contract import Contract
-from bentos.model.intake import importing
+from bentos.model.engines import flavors
+from bentos.model.engines.predictor import BoosterPredictor, Predictor
+from bentos.model.engines.pyfunc import PyfuncPredictor
+from bentos.model.intake import inspection
 from bentos.model.intake.rows import members_of
 from bentos.model.json_rows import RowReader
 from bentos.model.scoring import Scored, Scorer
-from bentos.model.store import CONTRACT, FOLDER, Provenance, StoredModel
 from bentos.model.validation import Encoder
-from bentos.settings import Settings
 
 Served = Literal["native", "pyfunc", "refused", "WRONG"]
 
@@ -44,20 +44,21 @@ class Outcome(NamedTuple):
 
     served: Served
     reason: str = ""
-    engine: str = ""
-    task: str = ""
 
 
 def bring(folder: Path, brought: Brought) -> Outcome:
     """Import a model's folder, serve its rows together and alone, and compare each score."""
     try:
-        list(importing.prepare(folder))
+        inspected = inspection.inspect(folder)
     except IntakeError as error:
         return Outcome("refused", str(error))
-    made = contract.load((folder / FOLDER / CONTRACT).read_bytes())
-    stored = StoredModel("zoo", "1", "", folder, Provenance("", {}), made)
-    chosen = engine.choose(stored, Settings(), ())  # type: ignore[call-arg]  # filled from the environment
-    scorer = Scorer(made, chosen.predictor)
+    made = inspected.contract
+    predictor: Predictor
+    if inspected.booster is None:
+        predictor = PyfuncPredictor(made, flavors.load(folder).call)
+    else:
+        predictor = BoosterPredictor(inspected.booster)
+    scorer = Scorer(made, predictor)
     read_row = RowReader(Encoder(made)).read_row
     encoded = [read_row(msgspec.json.encode(row))[0] for row in members_of(brought.rows)]
     expected = _expected(made, brought)
@@ -71,10 +72,8 @@ def bring(folder: Path, brought: Brought) -> Outcome:
             return Outcome("WRONG", f"{name}: scores of shape {scores.shape}, not {want.shape}")
         off = ~np.isclose(scores, want, rtol=tolerance, atol=tolerance)
         if off.any():
-            return Outcome(
-                "WRONG", f"{name}: {int(off.any(axis=1).sum())} rows differ", chosen.name
-            )
-    return Outcome(served, "", chosen.name, made.task)
+            return Outcome("WRONG", f"{name}: {int(off.any(axis=1).sum())} rows differ")
+    return Outcome(served)
 
 
 def _expected(made: Contract, brought: Brought) -> NDArray[np.float64]:

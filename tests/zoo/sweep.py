@@ -22,10 +22,21 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import catboost
 import lightgbm
+import mlflow
+import xgboost
 from sklearn.calibration import CalibratedClassifierCV
 
-from tests.zoo.catalogue import booster, estimator, lightgbm_model, parameters
+from tests.zoo.catalogue import (
+    CATBOOST,
+    XGBOOST,
+    boosted,
+    booster,
+    estimator,
+    lightgbm_model,
+    parameters,
+)
 from tests.zoo.frames import DTYPES
 from tests.zoo.outcome import Brought, Outcome, bring
 
@@ -64,21 +75,34 @@ def models(seed: int) -> Iterator[tuple[str, str, Log]]:
             made = lightgbm.LGBMRanker(**parameters(objective=objective))
             yield "lightgbm flavor, ranker", objective, lightgbm_model(made, dtypes, seed)
         for objective in _BOOSTERS:
-            yield "lightgbm flavor, booster", objective, booster(dtypes, seed, objective=objective)
+            log = booster(dtypes, seed, objective=objective)
+            yield "lightgbm flavor, booster", objective, log
         for objective in ("multiclass", "multiclassova"):
             log = booster(dtypes, seed, objective=objective, num_class=3)
             yield "lightgbm flavor, booster", objective, log
         for options in _BOOSTING:
             log = booster(dtypes, seed, objective="regression", **options)
             yield "lightgbm flavor, kinds of boosting", next(iter(options)), log
-         trees = parameters()
+        for settings in _SETTINGS:
+            made = lightgbm.LGBMClassifier(**parameters(**settings))
+            log = lightgbm_model(made, dtypes, seed)
+            yield "lightgbm flavor, prediction settings", next(iter(settings)), log
         for made in (
-            lightgbm.LGBMClassifier(**trees),
-            lightgbm.LGBMRegressor(**trees),
-            CalibratedClassifierCV(lightgbm.LGBMClassifier(**trees), cv=2),
+            lightgbm.LGBMClassifier(**parameters()),
+            lightgbm.LGBMRegressor(**parameters()),
+            CalibratedClassifierCV(lightgbm.LGBMClassifier(**parameters()), cv=2),
         ):
             log = estimator(made, dtypes, seed=seed)
             yield "sklearn flavor around LightGBM", type(made).__name__, log
+    for dtypes in ("numbers", "small numbers", "nullable"):
+        for name, flavor, made, classes in (
+            ("XGBClassifier", mlflow.xgboost, xgboost.XGBClassifier(**XGBOOST), 3),
+            ("XGBRegressor", mlflow.xgboost, xgboost.XGBRegressor(**XGBOOST), 0),
+            ("CatBoostClassifier", mlflow.catboost, catboost.CatBoostClassifier(**CATBOOST), 2),
+            ("CatBoostRegressor", mlflow.catboost, catboost.CatBoostRegressor(**CATBOOST), 0),
+        ):
+            log = boosted(flavor, made, classes=classes, dtypes=dtypes, seed=seed)
+            yield "xgboost and catboost flavors", name, log
 
 
 def run(seeds: int) -> tuple[dict[str, Counter[str]], Counter[str], list[str]]:
@@ -114,7 +138,7 @@ def report(
 ) -> Iterator[str]:
     """The result as Markdown."""
     total = sum(sum(counts.values()) for counts in groups.values())
-    packages = ("lightgbm", "mlflow", "pandas", "scikit-learn", "numpy")
+    packages = ("lightgbm", "xgboost-cpu", "catboost", "mlflow", "pandas", "scikit-learn", "numpy")
     yield "# Generated models, imported and served"
     yield ""
     yield (

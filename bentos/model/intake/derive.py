@@ -31,14 +31,15 @@ def features_from_signature(columns: Sequence[Mapping[str, object]]) -> list[Fea
         name, dtype = column.get("name"), column.get("type")
         if isinstance(name, int):
             raise IntakeError(
-                f"input {number} of the signature has a number for its name: rename the columns of "
-                "the training frame to text (X.columns = X.columns.astype(str)), train and log again"
+                f"input {number} of the signature has a number for its name: rename the columns "
+                "of the training frame to text (X.columns = X.columns.astype(str)), train and log "
+                "again"
             )
         if dtype == "any" and not name:
             raise IntakeError(
-                "MLflow could not tell the column types of the frame that the signature was inferred "
-                "from: it knows neither uint64 nor sparse columns nor mixed types; convert them "
-                "(int64, float64, X.sparse.to_dense()) and infer the signature again"
+                "MLflow could not tell the column types of the frame that the signature was "
+                "inferred from: it knows neither uint64 nor sparse columns nor mixed types; "
+                "convert them (int64, float64, X.sparse.to_dense()) and infer the signature again"
             )
         if dtype == "any":
             raise IntakeError(

@@ -96,7 +96,9 @@ def prepare(model_dir: Path) -> Iterator[str]:
     proof = inspected.proof
     (served / golden.FILE).write_bytes(
         msgspec.json.encode(
-            golden.Golden(proof.documents, proof.scores.tolist(), inspected.is_generated)
+            golden.Golden(
+                proof.documents, proof.scores.tolist(), inspected.is_generated, proof.tolerance
+            )
         )
     )
     if booster is not None and (reason := why_not(model_dir)) is not None:

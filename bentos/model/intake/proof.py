@@ -29,11 +29,16 @@ _ALONE_TOLERANCE_FLOAT32 = 1e-4
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """Rows that were scored, as JSON, and their scores: float64 of shape (rows, scores)."""
+    """Rows that were scored, as JSON, and their scores: float64 of shape (rows, scores).
+
+    `kept`: positions of the rows among those that were to be proved. `tolerance`: of a
+    row's score alone and with others.
+    """
 
     documents: list[msgspec.Raw]
     scores: Scores
     kept: list[int]
+    tolerance: float = golden.TOLERANCE
 
 
 def prove_native(
@@ -110,7 +115,10 @@ def prove_pyfunc(contract: Contract, loaded: Loaded, rows: SentRows) -> Proof:
     )
     is_single = all(dtype.kind == "f" and dtype.itemsize <= 4 for dtype in raw)
     tolerance = _ALONE_TOLERANCE_FLOAT32 if is_single else _ALONE_TOLERANCE
-    close = np.isclose(alone, together[chosen], rtol=tolerance, atol=tolerance, equal_nan=True)
+    present = np.isfinite(together[chosen])
+    if golden.are_close(alone, together[chosen])[present].all():
+        tolerance = golden.TOLERANCE
+    close = golden.are_close(alone, together[chosen], tolerance) | ~present
     if not close.all():
         off = int((~close.reshape(len(chosen), -1).all(axis=1)).sum())
         raise IntakeError(
@@ -122,7 +130,7 @@ def prove_pyfunc(contract: Contract, loaded: Loaded, rows: SentRows) -> Proof:
         [rows.encoded[place] for place in places],
         [rows.kept[place] for place in places],
     )
-    return _finite(kept, together)
+    return msgspec.structs.replace(_finite(kept, together), tolerance=tolerance)
 
 
 def check_logged(proof: Proof, expected: Scores, rows: SentRows) -> None:
@@ -138,7 +146,7 @@ def check_logged(proof: Proof, expected: Scores, rows: SentRows) -> None:
         number
         for number in rows.kept
         if known[number].shape != expected[number].shape
-        or not golden.are_close(known[number], expected[number]).all()
+        or not golden.are_close(known[number], expected[number], proof.tolerance).all()
     ]
     if differing:
         raise IntakeError(
