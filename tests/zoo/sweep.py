@@ -46,6 +46,8 @@ from tests.zoo.frames import DTYPES
 from tests.zoo.outcome import Brought, Outcome, bring
 
 Log = Callable[[Path], Brought]
+# Its group, what it is, how it is logged.
+Model = tuple[str, str, Log]
 
 _CLASSIFIERS = ("binary", "cross_entropy", "multiclass", "multiclassova")
 _REGRESSORS = (
@@ -67,8 +69,13 @@ _SETTINGS: tuple[dict[str, object], ...] = (
 )
 
 
-def models(seed: int) -> Iterator[tuple[str, str, Log]]:
-    """Every model of one seed: its group, what it is, how it is logged."""
+def models(seed: int) -> Iterator[Model]:
+    """Every model of one seed."""
+    yield from _of_lightgbm(seed)
+    yield from _of_others(seed)
+
+
+def _of_lightgbm(seed: int) -> Iterator[Model]:
     for dtypes in DTYPES:
         for objective in _CLASSIFIERS:
             made = lightgbm.LGBMClassifier(**parameters(objective=objective))
@@ -99,6 +106,9 @@ def models(seed: int) -> Iterator[tuple[str, str, Log]]:
         ):
             log = estimator(made, dtypes, seed=seed)
             yield "sklearn flavor around LightGBM", type(made).__name__, log
+
+
+def _of_others(seed: int) -> Iterator[Model]:
     # CatBoost cannot be trained on pandas' nullable columns.
     for dtypes in ("numbers", "small numbers"):
         for made, classes in (
@@ -163,7 +173,8 @@ def report(
         f"{total} models, {datetime.now(UTC):%Y-%m-%d}, `make test-models`: "
         + ", ".join(f"{name} {version(name)}" for name in packages)
         + ". Each row's score is that of the model itself, together with others and alone: to "
-        "the last bit where LightGBM's booster serves, within 1e-12 through MLflow (1e-5 for XGBoost and CatBoost)."
+        "the last bit where LightGBM's booster serves, within 1e-12 through MLflow (1e-5 for "
+        "XGBoost and CatBoost)."
     )
     yield ""
     yield "Column types: " + ", ".join(DTYPES) + "."
