@@ -128,7 +128,9 @@ def _of_others(seed: int) -> Iterator[Model]:
         pipeline(RandomForestClassifier(5, random_state=1)),
         pipeline(RandomForestRegressor(5, random_state=1)),
         pipeline(SimpleImputer(), LogisticRegression(max_iter=500)),
-        pipeline(SimpleImputer(), MLPRegressor((4,), max_iter=50, random_state=1)),
+        pipeline(
+            SimpleImputer(), MLPRegressor(hidden_layer_sizes=(4,), max_iter=50, random_state=1)
+        ),
     ):
         yield "sklearn flavor, pipelines on text", str(made[-1]), estimator(made, "text", seed=seed)
 
