@@ -15,6 +15,7 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 CheckName = Literal[
     "ks",
     "chi_square",
+    "level_share",
     "missing_rate",
     "unseen_categories",
     "out_of_range",
@@ -39,7 +40,8 @@ class Check(msgspec.Struct, frozen=True):
     of this test alone. `adjusted`: the p-value after false-discovery control, to be compared
     with the level of the run. `threshold`: the effect that sampling alone reaches with the
     probability of that level, where a formula gives it. `of`: the class, where a check is
-    made for each. `note`: why there is no statistic.
+    made for each, or the level of a category that moved the most. `note`: why there is no
+    statistic.
     """
 
     name: CheckName
@@ -54,12 +56,33 @@ class Check(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class Level(msgspec.Struct, frozen=True):
+    """One level of a category: its shares, in [0, 1], and the residual of their difference.
+
+    `residual`: standardized, so about standard normal for a level that did not move.
+    """
+
+    name: str
+    reference: float
+    window: float
+    residual: float
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A feature, and the share of the joint discrepancy that goes without it, in [0, 1]."""
+
+    feature: str
+    share: float
+
+
 class FeatureFinding(msgspec.Struct, frozen=True, kw_only=True):
     """One feature.
 
     `test`, `statistic`, `p_value`, `effect` are of the comparison of its distribution;
     `drifted` and `reasons` are of all its checks. `importance`: its share of the model's
-    gain, in [0, 1]. Rates are shares of rows, in [0, 1].
+    gain, in [0, 1]; `carries`: whether that is enough for its drift to be drift of the version.
+    `is_ignored`: the settings leave it out. Rates are shares of rows, in [0, 1]. `levels`: of a
+    category, those that moved beyond chance, the largest residual first.
     """
 
     name: str
@@ -76,11 +99,17 @@ class FeatureFinding(msgspec.Struct, frozen=True, kw_only=True):
     outside_share: float | None
     note: str
     checks: list[Check]
+    levels: list[Level] = []
+    carries: bool = True
+    is_ignored: bool = False
 
 
 def count_uncompared(features: Sequence[FeatureFinding]) -> int:
-    """Features whose distribution was not compared: not recorded, or too few values present."""
-    return sum(feature.statistic is None for feature in features)
+    """Features whose distribution was not compared: not recorded, or too few values present.
+
+    Those that the settings leave out are not among them.
+    """
+    return sum(feature.statistic is None and not feature.is_ignored for feature in features)
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -128,16 +157,16 @@ class Retraining(msgspec.Struct, frozen=True):
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `detect.compare` says of one sample against one reference.
+    """What `detect.compare` found of one sample against one reference.
 
-    `distinct`: rows of the window that differ in their recorded features or scores.
+    `parts`: where the joint test found drift, the features that it leans on, the most first.
     """
 
     outcome: Outcome
     reason: str
-    distinct: int = 0
     features: list[FeatureFinding] = []
     joint: Check | None = None
+    parts: list[Part] = []
     score: ScoreFinding | None = None
     performance: Performance | None = None
 
@@ -146,8 +175,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One model version in one run: an entry of the JSON report.
 
     `rows`: predictions in the window; `sampled`: how many of them were read, picked with
-    `seed`; `distinct`: how many of these differ in their recorded features or scores. `alpha`:
-    the level of this version, its part of the run's. `model` and `version` are None where the
+    `seed`; `distinct`: how many of these differ in their recorded features or scores; `tested`:
+    how many were compared, without those that a client sent again. `reference`: what they were
+    compared with. `alpha`: the level of this version, its part of the run's. `warnings`: what a
+    reader of the verdict should know, one line each. `model` and `version` are None where the
     window, or the run, had none to name.
     """
 
@@ -158,6 +189,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     sampled: int
     distinct: int
+    tested: int
+    reference: str
     reference_rows: int
     window: Span
     run: str
@@ -165,7 +198,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float
     score: ScoreFinding | None = None
     joint: Check | None = None
+    parts: list[Part] = []
     performance: Performance | None = None
+    warnings: list[str] = []
     retraining: Retraining = Retraining()
     features: list[FeatureFinding] = []
 

@@ -1,4 +1,4 @@
-"""All features at once: the maximum mean discrepancy, which sees what no single column shows.
+"""All features at once: the maximum mean discrepancy, which shows what no single column does.
 
 Alibi Detect gives the kernel and the statistic. The permutations are ours: as columns of a
 0/1 matrix they cost one product with the kernel matrix instead of a copy of it each (a
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 from scipy.stats import norm
 
-from monitoring.drift.findings import Check
+from monitoring.drift.findings import Check, Part
 from monitoring.drift.limits import Limits
 
 # Rows whose distances set the kernel's width: their median hardly moves with more of them.
@@ -29,6 +29,9 @@ _WIDTH_ROWS = 1000
 # Statistics nearer than this are equal: they are differences of means of kernel values up to
 # 1, which float32 gives to 2**-24, and exact ties must not fall to either side by rounding.
 _SAME = 4 * 2.0**-24
+
+# Cells of the kernel matrices that an attribution computes: about two seconds.
+_ATTRIBUTION_CELLS = 1e8
 
 # Permutations multiplied at once, which bounds the memory that they take.
 _AT_ONCE = 256
@@ -40,7 +43,8 @@ def compare(
     """Compare two encoded samples, float32 of shape (rows, columns), by MMD.
 
     Takes at most `joint_rows` rows of each side. The statistic is the unbiased estimate of
-    the squared discrepancy (Gretton and others 2012, `JMLR` 13:723), which may be negative.
+    the squared discrepancy (Gretton and others 2012, `JMLR` 13:723), which may be negative; the
+    effect is the same, and 0 where it is.
     """
     random = np.random.default_rng(seed)
     before = _choose(reference, limits.joint_rows, random)
@@ -51,15 +55,53 @@ def compare(
     )
     with torch.no_grad():
         kernel = detector.kernel_matrix(torch.from_numpy(before), torch.from_numpy(after))
-        kernel.fill_diagonal_(0.0)
-        # In double precision: the statistic is a small difference of large sums.
-        statistic = float(
-            mmd2_from_kernel_matrix(kernel.double(), len(after), permute=False, zero_diag=False)
-        )
+        statistic = _measure(kernel, len(after))
         permuted = _permute(kernel, len(after), limits.permutations, random)
     at_least = int(np.sum(permuted >= statistic - _SAME))
     p_value = (at_least + 1) / (limits.permutations + 1)
-    return Check("mmd", statistic, p_value, abs(statistic))
+    return Check("mmd", statistic, p_value, max(0.0, statistic), limits.min_mmd)
+
+
+def attribute(
+    reference: NDArray[np.float32],
+    window: NDArray[np.float32],
+    owners: Sequence[str],
+    limits: Limits,
+    seed: int,
+) -> list[Part]:
+    """How much of the discrepancy goes when a feature is left out, the most first.
+
+    `owners`: the feature of each column. The kernel keeps its width, so leaving a feature out
+    is dividing the kernel by that feature's part of it. Two features that moved apart from each
+    other each take most of the discrepancy with them: the shares do not add up to 1.
+    Empty where the rows looked at show no discrepancy.
+    """
+    names = list(dict.fromkeys(owners))
+    most = min(limits.joint_rows, int(np.sqrt(_ATTRIBUTION_CELLS / len(names)) / 2))
+    random = np.random.default_rng(seed)
+    before, after = _choose(reference, most, random), _choose(window, most, random)
+    rows = torch.from_numpy(np.concatenate([before, after])).double()
+    width = _kernel_width(before)
+    squares = torch.cdist(rows, rows) ** 2
+    whole = _measure(torch.exp(squares / (-2.0 * width**2)), len(after))
+    if whole <= 0.0:
+        return []
+    parts = []
+    for name in names:
+        columns = [place for place, owner in enumerate(owners) if owner == name]
+        mine = torch.cdist(rows[:, columns], rows[:, columns]) ** 2
+        without = _measure(torch.exp((squares - mine) / (-2.0 * width**2)), len(after))
+        parts.append(Part(name, min(1.0, max(0.0, 1.0 - without / whole))))
+    return sorted(parts, key=lambda part: -part.share)
+
+
+def _measure(kernel: torch.Tensor, window_rows: int) -> float:
+    """The unbiased squared discrepancy; sets the diagonal of the kernel matrix to 0."""
+    kernel.fill_diagonal_(0.0)
+    # In double precision: the statistic is a small difference of large sums.
+    return float(
+        mmd2_from_kernel_matrix(kernel.double(), window_rows, permute=False, zero_diag=False)
+    )
 
 
 def _permute(
@@ -95,14 +137,16 @@ def encode(
     reference: pd.DataFrame,
     window: pd.DataFrame,
     categories: Mapping[str, Sequence[str]],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32], list[str]]:
     """Encode both sides by the reference: float32, shapes (m, columns) and (n, columns).
 
     Numbers become normal scores of their rank in the reference: money has tails that a
     standard deviation cannot scale. Categories of `categories` become one column each, and
     one more for what is not among them. Missing is the reference's middle, and a column.
+    Gives also the feature of each column.
     """
-    pairs = []
+    pairs: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+    owners: list[str] = []
     for name in reference.columns:
         before, after = reference[name], window[name]
         if name in categories:
@@ -112,9 +156,11 @@ def encode(
         missing = before.isna().to_numpy(), after.isna().to_numpy()
         if missing[0].any() or missing[1].any():
             pairs.append((missing[0].astype(np.float64), missing[1].astype(np.float64)))
+        owners += [name] * (len(pairs) - len(owners))
     return (
         np.column_stack([pair[0] for pair in pairs]).astype(np.float32),
         np.column_stack([pair[1] for pair in pairs]).astype(np.float32),
+        owners,
     )
 
 

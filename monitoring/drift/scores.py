@@ -11,7 +11,9 @@ from scipy.stats import chi2
 
 from monitoring.drift.findings import Check
 from monitoring.drift.limits import MIN_EXPECTED, SHARES, Limits
-from monitoring.drift.marginal import compare_counts, compare_distributions, compare_rates
+from monitoring.drift.categories import compare_counts
+from monitoring.drift.numbers import compare_distributions
+from monitoring.drift.rates import compare_rates
 
 
 def compare(
