@@ -116,11 +116,15 @@ drift-test: drift-setup
 	.venv-drift/bin/mypy -p monitoring.drift -p tests.monitoring
 	$(DRIFT) -m pytest tests/monitoring
 
-drift-calibrate: drift-setup ## False alarms and power of the drift tests, measured anew.
-	$(DRIFT) -m monitoring.drift.calibration --reference "$$(ls -t .tabserve/mlartifacts/models/*/artifacts/extra_files/reference.parquet | head -1)"
+# MODEL=NAME[:VERSION] measures with a model of the Bento store, into .tabserve/drift; without
+# it the reference model is measured, and traffic of other kinds, into the project's results.
+RUNS ?= 200
+drift-calibrate: drift-setup setup ## False alarms and power of the drift tests, on your own reference (MODEL=name).
+	folder=$$($(RUN) bentoml models get $(MODEL) -o path) && $(DRIFT) -m monitoring.drift.calibration \
+		--model "$$folder" --runs $(RUNS) $(if $(filter command line environment,$(origin MODEL)),--output .tabserve/drift/$(subst :,-,$(MODEL))-calibration.md,--populations)
 
 drift-cost: drift-setup ## Seconds and memory of one drift run over a million predictions, measured anew.
-	$(DRIFT) -m monitoring.drift.cost
+	$(DRIFT) -m monitoring.drift.calibration.cost
 
 # Real rows with the model's own scores: load without them would be load without a check.
 .PHONY: .rows

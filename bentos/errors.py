@@ -45,6 +45,10 @@ class StoreDown(TabserveError):
     """
 
 
+class StoreReadOnly(StoreDown):
+    """The prediction log can be read and not be written: its role, file or mount is read-only."""
+
+
 class RowsRefused(TabserveError):
     """The prediction log can never take at least one of the records of a write."""
 

@@ -39,8 +39,10 @@ class DriftResult(msgspec.Struct, frozen=True):
 
     `run`: id of the run. `job`: name of the job that ran, as several may look at one log, each
     with a window of its own. `since`, `until`: the window. `rows`: predictions in it, `sampled`:
-    how many were compared, picked with `seed`. `signal`: whether this run asked for
-    retraining; `retraining`: why the rule for it held, empty where it did not.
+    how many were read, picked with `seed`, `distinct`: how many of these differ. `signal`:
+    whether this run asked for retraining; `retraining`: why the rule for it held, empty where it
+    did not. `reference`: what the window was compared with. `accepted`: whether a person took
+    the window for normal, whatever was found.
     """
 
     run: str
@@ -57,23 +59,40 @@ class DriftResult(msgspec.Struct, frozen=True):
     seed: int
     signal: bool
     retraining: str
+    reference: str = "training"
+    distinct: int = 0
+    accepted: bool = False
     features: tuple[FeatureResult, ...] = ()
 
 
 class DriftLog(Protocol):
-    """Where results go. Every method raises StoreDown where the store cannot work."""
+    """Where results go. Every method raises StoreDown where the store cannot work.
+
+    Results are ordered by window and not by run: an old window that is run again stays where it
+    is. The window that ends last comes first, and of one window the run that was last.
+    """
 
     def prepare(self) -> None:
-        """Connect; make the tables where they are missing."""
+        """Connect; make or update the tables. Raises StoreReadOnly where no result can be kept."""
+
+    def check(self) -> None:
+        """Connect, and change nothing; a log without any result is as good as one with some."""
 
     def write(self, result: DriftResult) -> None:
         """Store one result; one that is stored already, by run and version, stays as it is."""
 
-    def last(self, job: str, model: str, version: str, count: int) -> list[DriftResult]:
-        """A job's last results of a version, the latest first, with their features."""
+    def last(
+        self, job: str, model: str, version: str, count: int, until: datetime | None = None
+    ) -> list[DriftResult]:
+        """A job's last results of a version, with their features.
 
-    def conclusive(self, job: str, model: str, version: str) -> Iterator[DriftResult]:
-        """A job's results that found drift or none, latest first, without features.
+        `until`: only of windows that end at this time or before.
+        """
+
+    def conclusive(
+        self, job: str, model: str, version: str, until: datetime | None = None
+    ) -> Iterator[DriftResult]:
+        """A job's results of a version that found drift or none, without features.
 
         It may be left early, as it is read as it goes: a job may have run for years.
         """

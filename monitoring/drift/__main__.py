@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from time import perf_counter
 from uuid import uuid4
 
-from monitoring.drift.failure import describe
-from monitoring.drift.settings import Settings, SettingsError, read
+from monitoring.drift.options import SettingsError
+from monitoring.drift.publishing.failure import describe
+from monitoring.drift.settings import Settings, read
 
 LOGGER = logging.getLogger("tabserve.drift")
 
@@ -31,11 +32,12 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         # Ten seconds of imports: a wrong setting is said before.
-        from monitoring.drift import job, publish
+        from monitoring.drift import job
+        from monitoring.drift.publishing import publish
 
         now, name = datetime.now(UTC), str(uuid4())
         done = job.work(settings, now, name)
-        publish.tell(done, settings, perf_counter() - started)
+        publish.publish(done, settings, perf_counter() - started)
     except Exception as error:
         # One line, as a traceback ends with a message that may hold a value.
         LOGGER.error("the run broke: %s", describe(error))
@@ -52,7 +54,7 @@ def _tell_break(settings: Settings, duration_seconds: float) -> None:
     if not settings.pushgateway:
         return
     try:
-        from monitoring.drift import push
+        from monitoring.drift.publishing import push
 
         state = push.Run("failed", (), datetime.now(UTC).timestamp(), duration_seconds)
         push.push_run(settings.pushgateway, settings.job_name, state, settings.timeout_seconds)

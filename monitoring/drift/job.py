@@ -1,7 +1,7 @@
 """One run: a window of the log, version by version, each against its own reference.
 
-This module reads the log and writes down what was found; what happened is decided in
-`detect`, and who hears of it in `__main__`.
+This module walks through the versions and writes down what was found; `comparison` compares one
+of them, and `publishing` passes the results on.
 """
 
 from __future__ import annotations
@@ -10,43 +10,28 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
 
 import msgspec
 
-from bentos.errors import StoreDown, TabserveError
-from bentos.model import contract as contracts
+from bentos.errors import StoreDown, StoreReadOnly, TabserveError
 from bentos.model.contract import Contract
 from bentos.records.drift import DriftLog, DriftResult, FeatureResult
 from bentos.records.opening import open_drift_log, open_store
-from bentos.records.record import Outcome, Record, Registration, Version, Window
-from monitoring.drift import detect, retraining
-from monitoring.drift.decide import StatisticError
-from monitoring.drift.findings import Entry, Findings, Retraining, Span
-from monitoring.drift.sample import Sample, SampleError, read_records, read_reference
+from bentos.records.record import Version, Window
+from monitoring.drift.comparison import Found, Log, compare_version
+from monitoring.drift.decision import retraining
+from monitoring.drift.decision.findings import Entry, Findings, Retraining, Span
+from monitoring.drift.decision.sample import Sample
 from monitoring.drift.settings import Settings
 
 LOGGER = logging.getLogger("tabserve.drift")
-
-
-class Log(Protocol):
-    """What a run needs of the prediction log (`bentos.records.store`)."""
-
-    def versions(self, window: Window) -> list[Version]: ...
-
-    def sample(self, window: Window, rows: int, seed: int) -> list[Record]: ...
-
-    def registration(self, model: str, version: str) -> Registration | None: ...
-
-    def outcomes(self, window: Window) -> Iterator[Outcome]: ...
 
 
 @dataclass(frozen=True)
 class Compared:
     """One version of a run: what was found, and the rows that the report draws.
 
-    `previous`: the outcome of the run before, None where there was none. `importance`:
-    gain by feature.
+    `previous`: the outcome of this window or the one before it, None where there was none.
     """
 
     entry: Entry
@@ -56,18 +41,10 @@ class Compared:
     window: Sample | None = None
 
 
-class CannotCompare(Exception):
-    """What was stored of a version contradicts itself; the message says how."""
-
-
-class NotComparable(Exception):
-    """There is nothing to compare a version with; the message says what to do."""
-
-
 def work(settings: Settings, now: datetime, name: str) -> list[Compared]:
     """Do one run. A log that cannot be used is an outcome, `failed`, and not an exception.
 
-    Where the log breaks in the middle, what was compared before is kept beside that outcome.
+    Where the log breaks in the middle, the result has what was compared before, too.
     """
     done: list[Compared] = []
     try:
@@ -75,7 +52,7 @@ def work(settings: Settings, now: datetime, name: str) -> list[Compared]:
         results = open_drift_log(settings.store, settings.data_dir)
         try:
             log.check()
-            results.prepare()
+            _open(results, settings)
             for item in run(log, results, settings, now, name):
                 done.append(item)
         finally:
@@ -84,10 +61,21 @@ def work(settings: Settings, now: datetime, name: str) -> list[Compared]:
     except TabserveError as error:
         done.append(fail(settings, now, name, str(error)))
     except Exception as error:
-        # Whatever it is, somebody must hear of it: not only whoever reads the log.
+        # Whatever it is, it must be an outcome that is published, and not only a line in a log.
         LOGGER.exception("the run broke")
         done.append(fail(settings, now, name, f"the run broke: {type(error).__name__}"))
     return done
+
+
+def _open(results: DriftLog, settings: Settings) -> None:
+    if settings.no_write:
+        results.check()
+        return
+    try:
+        results.prepare()
+    except StoreReadOnly as error:
+        # Said before anything is compared: a run over many versions takes minutes.
+        raise StoreReadOnly(f"{error}: --no-write compares without keeping the results") from None
 
 
 def run(
@@ -101,7 +89,6 @@ def run(
     until = settings.until or now
     window = Window(until - settings.window, until, settings.model or None)
     span = Span(window.since, window.until)
-    is_empty = True
     groups = _group(log.versions(window))
     # Versions of too few rows are not tested, and take nothing of the level.
     tested = sum(
@@ -110,91 +97,38 @@ def run(
     settings = replace(settings, limits=settings.limits.share_out(tested))
     for (model, version), parts in groups.items():
         mine = msgspec.structs.replace(window, model=model, version=version)
-        last = results.last(settings.job_name, model, version, 1)
-        found = _compare_version(log, mine, parts, settings)
+        last = results.last(settings.job_name, model, version, 1, until)
+        found = compare_version(log, results, mine, parts, settings)
         ruling = retraining.judge(
             found.findings,
             span,
-            results.conclusive(settings.job_name, model, version),
+            results.conclusive(settings.job_name, model, version, until),
             importance=settings.retraining_importance,
             runs=settings.retraining_runs,
         )
         entry = _describe(found, parts, ruling, span, settings, name)
         previous = last[0].outcome if last else None
-        is_empty = False
         yield Compared(entry, previous, found.contract, found.reference, found.window)
+        if settings.no_write:
+            continue
         try:
-            results.write(_to_result(entry, settings.job_name, now))
+            results.write(_to_result(entry, settings, now))
         except TabserveError as error:
             raise StoreDown(
                 f"the result of {model} {version} could not be stored: {error}"
             ) from error
-    if is_empty:
+    if not groups:
         nothing = Findings(outcome="insufficient_data", reason="no predictions in the window")
-        entry = _describe(_Found(nothing), [], Retraining(), span, settings, name)
+        entry = _describe(Found(nothing), [], Retraining(), span, settings, name)
         yield Compared(entry)
 
 
 def fail(settings: Settings, now: datetime, name: str, reason: str) -> Compared:
     """What a run comes to that the log did not let finish."""
     until = settings.until or now
-    found = _Found(Findings(outcome="failed", reason=reason))
+    found = Found(Findings(outcome="failed", reason=reason))
     span = Span(until - settings.window, until)
     return Compared(_describe(found, [], Retraining(), span, settings, name))
-
-
-@dataclass(frozen=True)
-class _Found:
-    findings: Findings
-    contract: Contract | None = None
-    reference: Sample | None = None
-    window: Sample | None = None
-
-
-def _compare_version(
-    log: Log, window: Window, parts: Sequence[Version], settings: Settings
-) -> _Found:
-    try:
-        return _compare(log, window, parts, settings)
-    except NotComparable as error:
-        return _Found(Findings(outcome="not_comparable", reason=str(error)))
-    except (CannotCompare, SampleError, StatisticError) as error:
-        return _Found(Findings(outcome="failed", reason=str(error)))
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        # A mistake of ours with one version must not keep the others from being compared.
-        LOGGER.exception("%s %s: the comparison broke", window.model, window.version)
-        return _Found(
-            Findings(outcome="failed", reason=f"the comparison broke: {type(error).__name__}")
-        )
-
-
-def _compare(log: Log, window: Window, parts: Sequence[Version], settings: Settings) -> _Found:
-    registration = log.registration(str(window.model), str(window.version))
-    if registration is None:
-        raise NotComparable("the version is not registered in the log: serve it once with this log")
-    if any(part.contract != registration.contract for part in parts):
-        raise CannotCompare("predictions were made under another contract than the registered one")
-    if registration.reference is None:
-        raise NotComparable("the version has no reference: log the model with a reference.parquet")
-    try:
-        contract = contracts.load(bytes(registration.document))
-    except ValueError as error:
-        raise CannotCompare(str(error)) from None
-    reference = read_reference(registration.reference, contract)
-    records = log.sample(window, settings.sample_rows, settings.seed)
-    sample = read_records(records, contract)
-    ids = set(sample.ids)
-    findings = detect.compare(
-        reference,
-        sample,
-        contract,
-        limits=settings.limits,
-        seed=settings.seed,
-        importance=registration.importance,
-        outcomes={item.id: item.outcome for item in log.outcomes(window) if item.id in ids},
-        training=registration.metrics,
-    )
-    return _Found(findings, contract, reference, sample)
 
 
 def _group(versions: Sequence[Version]) -> dict[tuple[str, str], list[Version]]:
@@ -205,7 +139,7 @@ def _group(versions: Sequence[Version]) -> dict[tuple[str, str], list[Version]]:
 
 
 def _describe(
-    found: _Found,
+    found: Found,
     parts: Sequence[Version],
     ruling: Retraining,
     span: Span,
@@ -219,8 +153,10 @@ def _describe(
         outcome=findings.outcome,
         reason=findings.reason,
         rows=sum(part.rows for part in parts),
-        sampled=0 if found.window is None else len(found.window),
-        distinct=findings.distinct,
+        sampled=found.sampled,
+        distinct=found.distinct,
+        tested=0 if found.window is None else len(found.window),
+        reference=found.about or settings.reference,
         reference_rows=0 if found.reference is None else len(found.reference),
         window=span,
         run=name,
@@ -228,17 +164,19 @@ def _describe(
         alpha=settings.limits.alpha,
         score=findings.score,
         joint=findings.joint,
+        parts=findings.parts,
         performance=findings.performance,
+        warnings=[found.warning] if found.warning else [],
         retraining=ruling,
         features=findings.features,
     )
 
 
-def _to_result(entry: Entry, job: str, now: datetime) -> DriftResult:
+def _to_result(entry: Entry, settings: Settings, now: datetime) -> DriftResult:
     return DriftResult(
         run=entry.run,
         time=now,
-        job=job,
+        job=settings.job_name,
         model=str(entry.model),
         version=str(entry.version),
         outcome=entry.outcome,
@@ -250,6 +188,9 @@ def _to_result(entry: Entry, job: str, now: datetime) -> DriftResult:
         seed=entry.seed,
         signal=entry.retraining.signal,
         retraining=entry.retraining.reason if entry.retraining.needed else "",
+        reference=entry.reference,
+        distinct=entry.distinct,
+        accepted=settings.accept,
         features=tuple(
             FeatureResult(
                 item.name,

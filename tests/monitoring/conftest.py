@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from bentos.model.contract import Contract, Feature
 from bentos.records.opening import open_store
 from bentos.records.record import Environment, Record, RecordedWarning, Registration
 from bentos.records.store import Store
-from monitoring.drift.limits import Limits
-from monitoring.drift.sample import Sample, read_reference
+from monitoring.drift.decision.limits import Limits
+from monitoring.drift.decision.sample import Sample
+from monitoring.drift.reading import read_reference
 
 for _name in [name for name in os.environ if name.startswith("TABSERVE_")]:
     del os.environ[_name]
@@ -96,11 +97,11 @@ def change(sample: Sample, **columns: Any) -> Sample:
     return replace(sample, features=sample.features.assign(**columns))
 
 
-def make_id(time: datetime) -> str:
-    """A prediction id of that time: UUIDv7, its random part random."""
+def make_id(time: datetime, row: bytes) -> str:
+    """A prediction id of that time: UUIDv7. Its random part is the row's: tests repeat alike."""
     start = floor_id(time)
-    tail = secrets.token_hex(9)
-    return f"{start[:14]}7{tail[:3]}-8{tail[3:6]}-{tail[6:]}"
+    tail = sha256(row + time.isoformat().encode()).hexdigest()
+    return f"{start[:14]}7{tail[:3]}-8{tail[3:6]}-{tail[6:18]}"
 
 
 def to_records(
@@ -127,7 +128,7 @@ def to_records(
             warnings = (RecordedWarning(f"/instances/{place}/region", "unknown_category"),)
         records.append(
             Record(
-                make_id(time),
+                make_id(time, version.encode() + msgspec.json.encode(named)),
                 "request",
                 "credit",
                 version,

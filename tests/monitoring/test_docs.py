@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from monitoring.drift import push
-from monitoring.drift.calibration import FOLDER
-from monitoring.drift.findings import OUTCOMES
+from monitoring.drift.calibration.__main__ import FOLDER
+from monitoring.drift.decision.findings import OUTCOMES
+from monitoring.drift.publishing import push
 from monitoring.drift.settings import list_options
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def rows(heading: str) -> list[list[str]]:
 
 
 def show(value: object) -> str:
-    if value is None or value == "":
+    if value in (None, "", ()):
         return ""
     if isinstance(value, timedelta):
         return f"`{int(value.total_seconds() // 3600)}h`"

@@ -16,7 +16,7 @@ import pytest
 from bentos.model.contract import Contract, Feature
 from bentos.records.opening import open_drift_log
 from monitoring.drift import job
-from monitoring.drift.findings import Entry
+from monitoring.drift.decision.findings import Entry
 from monitoring.drift.job import Compared
 from monitoring.drift.settings import Settings
 from tests.monitoring.conftest import NOW, QUICK, Written, make_frame, to_parquet, write_log

@@ -8,14 +8,8 @@ import pandas as pd
 import pytest
 
 from bentos.model.contract import Contract, Feature
-from monitoring.drift.sample import (
-    UNSEEN,
-    SampleError,
-    read_records,
-    read_reference,
-    share_out,
-    write_category,
-)
+from monitoring.drift.decision.sample import UNSEEN, share_out, write_category
+from monitoring.drift.reading import SampleError, read_records, read_reference
 from tests.monitoring.conftest import make_frame, to_parquet, to_records
 
 

@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.drift.limits import SHARES, Limits
+from monitoring.drift.decision.limits import SHARES, Limits
 from monitoring.drift.settings import Settings, SettingsError, list_options, read
 
 DURATION = "must be a whole number and one of m, h, d, w, for example 24h, up to 2600w"
+NAMES = 'must be names with commas between them, or a JSON array as ["a", "b"]'
+LIMITS = 'must be a JSON object of features, for example {"age": {"min_ks": 0.1}}'
+REFERENCE = (
+    "must be training, accepted, weeks:N with N from 1 to 60, or two times with a zone and a "
+    "slash between them"
+)
 URL = "must be an http or https URL, for example http://host:9091"
 
 
@@ -28,16 +34,18 @@ def test_every_setting_has_a_variable() -> None:
     samples = {
         "str": ("text", "text"), "int": ("300", 300), "float": ("0.5", 0.5), "bool": ("yes", True),
         "timedelta": ("2w", timedelta(weeks=2)), "Path": ("a/b", Path("a/b")),
-        "Path | None": ("a/b", Path("a/b")),
+        "Path | None": ("a/b", Path("a/b")), "tuple[str, ...]": ("a, b", ("a", "b")),
+        "Mapping[str, Mapping[str, float]]": ('{"a": {"min_ks": 0.2}}', {"a": {"min_ks": 0.2}}),
         "datetime | None": ("2026-11-21T12:00:00+02:00", datetime(2026, 11, 21, 10, tzinfo=UTC)),
     }  # fmt: skip
     own: dict[str, tuple[str, object]] = {
         "psi_bins": ("20", 20),
         "store": ("sqlite:///a", "sqlite:///a"),
+        "reference": ("weeks:4", "weeks:4"),
     }
     for option in list_options():
         text, value = own.get(option.name, samples[option.type])
-        if "url" in option.metadata:
+        if option.metadata["url"]:
             text = value = "https://host/path"
         settings = read([], {option.variable: text})
         owner = settings.limits if hasattr(Limits, option.name) else settings
@@ -74,6 +82,27 @@ def test_every_setting_has_a_variable() -> None:
         ("UNTIL", "0001-01-01T01:00:00Z", "the window must begin after 1970"),
         ("STORE", "none", "none keeps no predictions to compare"),
         ("PERMUTATIONS", "10", "must be at least 199 and at most 100000"),
+        ("IGNORE", '["a", 1]', NAMES),
+        ("IGNORE", "[", NAMES),
+        ("FEATURE_LIMITS", "age=1", LIMITS),
+        ("FEATURE_LIMITS", '{"age": {"min_ks": "x"}}', LIMITS),
+        ("FEATURE_LIMITS", '{"age": {"min_ks": 2}}', "min_ks: must be at least 0 and at most 1"),
+        (
+            "FEATURE_LIMITS",
+            '{"age": {"alpha": 0.1}}',
+            "a feature's limits are min_ks, min_cramers_v, min_rate_change, min_outside_share",
+        ),
+        ("REFERENCE", "yesterday", REFERENCE),
+        ("REFERENCE", "weeks:0", REFERENCE),
+        ("REFERENCE", "weeks:61", REFERENCE),
+        ("REFERENCE", "2026-11-01/2026-11-02", REFERENCE),
+        ("REFERENCE", "2026-11-01T00:00:00Z/", REFERENCE),
+        (
+            "REFERENCE",
+            "2026-11-02T00:00:00Z/2026-11-01T00:00:00Z",
+            "the second time must be after the first one",
+        ),
+        ("REFERENCE", "", "must not be empty"),
     ],
 )
 def test_a_malformed_setting_is_one_clear_line(name: str, text: str, message: str) -> None:
@@ -176,3 +205,22 @@ def test_what_kubernetes_adds_is_no_setting() -> None:
     assert read([], service) == read([], {})
     with pytest.raises(SettingsError, match="TABSERVE_DRIFT_PORT"):
         read([], {"TABSERVE_DRIFT_PORT": "tcp://10.96.0.7:80"})
+
+
+def test_names_may_hold_commas() -> None:
+    """As a JSON array; elsewhere a comma ends a name."""
+    assert read(["--ignore", '["a, b", "c"]'], {}).limits.ignore == ("a, b", "c")
+    assert read(["--ignore", " a,b, "], {}).limits.ignore == ("a", "b")
+
+
+def test_a_feature_has_its_own_limits() -> None:
+    """Only those that are given; another feature has those of all."""
+    limits = read(["--feature-limits", '{"age": {"min_ks": 0.2}}'], {}).limits
+    assert (limits.of("age").min_ks, limits.of("age").min_rate_change) == (0.2, 0.02)
+    assert limits.of("income") == limits
+
+
+def test_a_window_that_is_not_written_cannot_be_accepted() -> None:
+    """The two options contradict each other."""
+    with pytest.raises(SettingsError, match=r"^--accept: "):
+        read(["--accept", "--no-write"], {})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bentos.errors import StoreDown
+from bentos.errors import StoreDown, StoreReadOnly
 from bentos.ids import from_milliseconds, milliseconds
 from bentos.records.drift import CONCLUSIVE, DriftResult, FeatureResult
 from bentos.records.sqlite.file import connect, name_error
@@ -30,16 +31,26 @@ CREATE TABLE IF NOT EXISTS drift_features (
     PRIMARY KEY (model, version, run, place)
 ) STRICT, WITHOUT ROWID;
 """
-_INSERT_RUN = f"INSERT INTO drift_runs VALUES ({', '.join('?' * 14)}) ON CONFLICT DO NOTHING"  # noqa: S608 - only question marks
+# Columns that came later, with what the rows of before have in them.
+_ADDED = {
+    "reference": ("TEXT NOT NULL DEFAULT 'training'", "'training'"),
+    "distinct_rows": ("INTEGER NOT NULL DEFAULT 0", "0"),
+    "accepted": ("INTEGER NOT NULL DEFAULT 0", "0"),
+}
+_COLUMNS = (
+    "run", "time_ms", "job", "model", "version", "outcome", "reason", "since_ms", "until_ms",
+    "row_count", "sampled", "seed", "signal", "retraining",
+)  # fmt: skip
+_INSERT_RUN = (
+    f"INSERT INTO drift_runs ({', '.join((*_COLUMNS, *_ADDED))}) "  # noqa: S608 - our own names
+    f"VALUES ({', '.join('?' * (len(_COLUMNS) + len(_ADDED)))}) ON CONFLICT DO NOTHING"
+)
 _INSERT_FEATURE = f"INSERT INTO drift_features VALUES ({', '.join('?' * 12)})"  # noqa: S608 - the same
-_LAST = """
-SELECT * FROM drift_runs WHERE job = ? AND model = ? AND version = ?
-ORDER BY time_ms DESC, run DESC LIMIT ?
+_OF_WINDOWS = """
+FROM drift_runs WHERE job = ? AND model = ? AND version = ? AND until_ms <= ?
 """
-_CONCLUSIVE = f"""
-SELECT * FROM drift_runs WHERE job = ? AND model = ? AND version = ?
-AND outcome IN ({", ".join("?" * len(CONCLUSIVE))}) ORDER BY time_ms DESC, run DESC
-"""  # noqa: S608 - only question marks
+_LATEST_FIRST = "ORDER BY until_ms DESC, time_ms DESC, run DESC"
+_CONCLUSIVE = f"AND outcome IN ({', '.join('?' * len(CONCLUSIVE))})"
 _FEATURES = """
 SELECT feature, kind, test, statistic, p_value, effect, drifted, missing_rate
 FROM drift_features WHERE model = ? AND version = ? AND run = ? ORDER BY place
@@ -53,12 +64,34 @@ class SqliteDriftLog:
         self._path = path
 
     def prepare(self) -> None:
-        """Make the tables where they are missing. Raises StoreDown where there is no log."""
+        """Make or update the tables. Raises StoreDown where there is no log."""
+        self._check_there()
+        with self._working() as connection:
+            try:
+                # The lock shows whether the file can be written at all.
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if getattr(error, "sqlite_errorname", "").startswith("SQLITE_READONLY"):
+                    raise StoreReadOnly(f"{self._path.name} is read-only") from None
+                raise
+            for statement in _TABLES.split(";"):
+                connection.execute(statement)
+            there = _list_columns(connection)
+            for name, (kind, _) in _ADDED.items():
+                if name not in there:
+                    connection.execute(f"ALTER TABLE drift_runs ADD COLUMN {name} {kind}")
+            connection.execute("COMMIT")
+
+    def check(self) -> None:
+        """Raises StoreDown where there is no log, or it cannot be read."""
+        self._check_there()
+        with self._working() as connection:
+            _list_columns(connection)
+
+    def _check_there(self) -> None:
         if not self._path.is_file():
             # An empty file of ours would hide that the job looks in the wrong place.
             raise StoreDown(f"there is no log at {self._path.name}: did the service write one?")
-        with self._working() as connection:
-            connection.executescript(_TABLES)
 
     def write(self, result: DriftResult) -> None:
         """Store one result; one that is stored already stays as it is."""
@@ -78,6 +111,9 @@ class SqliteDriftLog:
             result.seed,
             result.signal,
             result.retraining,
+            result.reference,
+            result.distinct,
+            result.accepted,
         )
         features = [
             (
@@ -100,19 +136,32 @@ class SqliteDriftLog:
                 connection.executemany(_INSERT_FEATURE, features)
             connection.execute("COMMIT")
 
-    def last(self, job: str, model: str, version: str, count: int) -> list[DriftResult]:
-        """A job's last results of a version, the latest first, with their features."""
+    def last(
+        self, job: str, model: str, version: str, count: int, until: datetime | None = None
+    ) -> list[DriftResult]:
+        """A job's last results of a version, with their features."""
         with self._working() as connection:
-            rows = connection.execute(_LAST, (job, model, version, count)).fetchall()
+            if not (select := _select(connection)):
+                return []
+            rows = connection.execute(
+                f"{select} {_LATEST_FIRST} LIMIT ?", (job, model, version, _end(until), count)
+            ).fetchall()
             return [
                 _to_result(row, connection.execute(_FEATURES, (model, version, row[0])).fetchall())
                 for row in rows
             ]
 
-    def conclusive(self, job: str, model: str, version: str) -> Iterator[DriftResult]:
-        """A job's results that found drift or none, latest first, without features."""
+    def conclusive(
+        self, job: str, model: str, version: str, until: datetime | None = None
+    ) -> Iterator[DriftResult]:
+        """A job's results of a version that found drift or none, without features."""
         with self._working() as connection:
-            for row in connection.execute(_CONCLUSIVE, (job, model, version, *CONCLUSIVE)):
+            if not (select := _select(connection)):
+                return
+            for row in connection.execute(
+                f"{select} {_CONCLUSIVE} {_LATEST_FIRST}",
+                (job, model, version, _end(until), *CONCLUSIVE),
+            ):
                 yield _to_result(row, [])
 
     def close(self) -> None:
@@ -127,9 +176,27 @@ class SqliteDriftLog:
             raise StoreDown(name_error(self._path, error)) from None
 
 
+def _list_columns(connection: sqlite3.Connection) -> set[str]:
+    return {row[1] for row in connection.execute("PRAGMA table_info(drift_runs)")}
+
+
+def _select(connection: sqlite3.Connection) -> str:
+    """What reads results; empty where there is no table of them, as in a log only ever read."""
+    there = _list_columns(connection)
+    if not there:
+        return ""
+    added = (name if name in there else empty for name, (_, empty) in _ADDED.items())
+    return f"SELECT {', '.join((*_COLUMNS, *added))} {_OF_WINDOWS}"
+
+
+def _end(until: datetime | None) -> int:
+    # Without an end: the largest integer of SQLite, later than any time.
+    return 2**63 - 1 if until is None else milliseconds(until)
+
+
 def _to_result(row: tuple[Any, ...], features: list[tuple[Any, ...]]) -> DriftResult:
     run, time, job, model, version, outcome, reason, since, until, *rest = row
-    rows, sampled, seed, signal, retraining = rest
+    rows, sampled, seed, signal, retraining, reference, distinct, accepted = rest
     return DriftResult(
         run,
         from_milliseconds(time),
@@ -145,6 +212,9 @@ def _to_result(row: tuple[Any, ...], features: list[tuple[Any, ...]]) -> DriftRe
         seed,
         bool(signal),
         retraining,
+        reference,
+        distinct,
+        bool(accepted),
         tuple(_to_feature(*item) for item in features),
     )
 

@@ -1,0 +1,1 @@
+"""How often the job is wrong, and what it costs, measured: commands that write dated tables."""
