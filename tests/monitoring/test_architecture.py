@@ -41,7 +41,13 @@ def imports(path: Path, *, at_work: bool = False) -> set[str]:
 def test_only_the_log_and_the_contract_are_taken_from_the_service(path: Path) -> None:
     """Of `bentos`: `records`, `contract`, `errors`, and nothing that needs its environment."""
     packages = ("bentos", "bentos.model")
-    allowed = ("bentos.errors", "bentos.ids", "bentos.model.contract", "bentos.records")
+    allowed = (
+        "bentos.errors",
+        "bentos.ids",
+        "bentos.model.contract",
+        "bentos.records",
+        "bentos.service_links",
+    )
     for name in imports(path):
         if name.startswith("bentos") and name not in packages:
             assert name in allowed or name.startswith(tuple(f"{item}." for item in allowed))
