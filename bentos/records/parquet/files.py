@@ -90,6 +90,7 @@ class Files:
     def read(self, path: str, last_bytes: int | None = None) -> bytes | None:
         """A file's content, or the end of it; None where there is no such file."""
         with self.working() as system:
+            self._check_regular(path)
             try:
                 start = last_bytes and max(0, system.size(self._at(path)) - last_bytes)
                 content: bytes = system.cat_file(self._at(path), start=start)
@@ -106,6 +107,7 @@ class Files:
         write's file is some megabytes, and one request cannot see half of a replacement.
         """
         with self.working():
+            self._check_regular(path)
             if self._is_local:
                 try:
                     file = pa.OSFile(self._at(path))
@@ -190,6 +192,13 @@ class Files:
         self._is_local = isinstance(system, LocalFileSystem)
         self._is_whole = bool(protocols & _WHOLE_PUTS)
         self._system = system
+
+    def _check_regular(self, path: str) -> None:
+        # Opening a pipe would wait for a writer, and a device may never end.
+        if self._is_local:
+            place = Path(self._at(path))
+            if place.exists() and not place.is_file():
+                raise StoreDown(f"there is no regular file at {path} in the log")
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root

@@ -8,17 +8,17 @@ for members of `tabserve_service`, who write and cannot read, and for members of
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
-from datetime import date, datetime, timedelta
-from typing import Any
+from contextlib import suppress
+from datetime import datetime
 
 import msgspec
 from psycopg import errors
 
 from bentos.errors import RowsRefused, StoreDown
-from bentos.ids import from_milliseconds, start_of_day, time_of
-from bentos.records.postgres import erasure, schema, session
+from bentos.ids import EPOCH, from_milliseconds, start_of_day, time_of
+from bentos.records.postgres import erasure, schema, writing
 from bentos.records.postgres import rows as row_codec
+from bentos.records.postgres.access import Access
 from bentos.records.postgres.session import Connection
 from bentos.records.record import (
     MOST_REVISIONS,
@@ -32,17 +32,6 @@ from bentos.records.record import (
     Window,
     encode,
     to_outcome,
-)
-
-_FIRST_DAY = date(1970, 1, 1)
-
-_COPY = f"COPY {{}} ({row_codec.COLUMNS}) FROM STDIN (FORMAT BINARY)"
-_MAKE_INCOMING = (
-    f"CREATE TEMP TABLE IF NOT EXISTS incoming ({row_codec.DEFINITIONS}) ON COMMIT DELETE ROWS"
-)
-_TAKE_INCOMING = (
-    f"INSERT INTO tabserve.predictions ({row_codec.COLUMNS}) "  # noqa: S608 - our own column names
-    f"SELECT {row_codec.COLUMNS} FROM pg_temp.incoming ON CONFLICT DO NOTHING"
 )
 
 _MS = "(extract(epoch FROM {}) * 1000)::int8"
@@ -61,26 +50,23 @@ class PostgresStore:
 
     def __init__(self, url: str) -> None:
         """Raises ConfigurationError for what is no URL of PostgreSQL."""
-        self._parameters = session.read_url(url)
-        self._connection: Connection | None = None
-        # Days whose partitions are known to be there, counted from 1970.
-        self._days: set[int] = set()
+        self._access = Access(url)
         self._sees_all: bool | None = None
 
     def prepare(self) -> None:
         """Connect, migrate the schema where it is old, and make the coming partitions."""
-        with self._working(is_patient=True) as connection:
+        with self._access.working(is_patient=True) as connection:
             schema.bring_up_to_date(connection)
             schema.make_ahead(connection)
 
     def check(self) -> None:
         """Connect and look at the schema."""
-        with self._working(is_patient=True) as connection:
+        with self._access.working(is_patient=True) as connection:
             schema.check_schema(connection)
 
     def register(self, registration: Registration, environment: Environment) -> None:
         """Write down a model version and an environment, unless they are known."""
-        with self._working() as connection, connection.transaction():
+        with self._access.working() as connection, connection.transaction():
             connection.execute(
                 "INSERT INTO tabserve.registrations VALUES (%s, %s, %s, %b) ON CONFLICT DO NOTHING",
                 (
@@ -106,31 +92,31 @@ class PostgresStore:
             rows, days = row_codec.to_rows(records)
         except (TypeError, ValueError) as error:
             raise RowsRefused(f"a record cannot be encoded: {type(error).__name__}") from None
-        with self._working() as connection:
-            self._make_days(connection, days)
+        with self._access.working() as connection:
+            self._access.make_days(connection, days)
             try:
-                (_merge if is_retry else _append)(connection, rows)
+                (writing.merge if is_retry else writing.append)(connection, rows)
             except errors.UniqueViolation:
-                _merge(connection, rows)
+                writing.merge(connection, rows)
             except errors.CheckViolation:
                 # Our tables have no checks: somebody dropped a partition that we knew.
-                self._days.clear()
-                self._make_days(connection, days)
-                _merge(connection, rows)
+                self._access.forget_days()
+                self._access.make_days(connection, days)
+                writing.merge(connection, rows)
 
     def read(self, window: Window) -> Iterator[Record]:
         """The records of a window by id, streaming, as they were when it began."""
         condition, parameters = row_codec.where(window)
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             statement = self._select(connection, condition)
-        return map(row_codec.to_record, self._rows(statement, parameters))
+        return map(row_codec.to_record, self._access.stream(statement, parameters))
 
     def get(self, prediction_id: str) -> Record | None:
         """One record by its id."""
         key = _key(prediction_id)
         if key is None:
             return None
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             statement = self._select(connection, "time = %s AND id = %s")
             row = connection.execute(statement, key, binary=True).fetchone()
         return None if row is None else row_codec.to_record(row)
@@ -138,7 +124,7 @@ class PostgresStore:
     def versions(self, window: Window) -> list[Version]:
         """Which model versions made predictions in a window, and how many."""
         condition, parameters = row_codec.where(window)
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             rows = connection.execute(
                 f"SELECT model, version, contract, count(*) FROM {self._source(connection)} "  # noqa: S608 - our own text
                 f"WHERE {condition} GROUP BY 1, 2, 3 "
@@ -151,7 +137,7 @@ class PostgresStore:
         """At most so many records of a window, picked by the random end of their ids."""
         condition, parameters = row_codec.where(window)
         start = (seed % 2**32).to_bytes(4, "big")
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             picked = (
                 f"SELECT time, id FROM {self._source(connection)} WHERE {condition} "  # noqa: S608 - our own text
                 f"ORDER BY {_TAIL} < %s, {_TAIL}, id LIMIT %s"
@@ -165,7 +151,7 @@ class PostgresStore:
 
     def registration(self, model: str, version: str) -> Registration | None:
         """What was registered of a model version."""
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             row = connection.execute(
                 "SELECT document::text, reference FROM tabserve.registrations "
                 "WHERE model = %s AND version = %s",
@@ -179,7 +165,7 @@ class PostgresStore:
 
     def environment(self, environment_id: str) -> Environment | None:
         """What was registered under an environment's id."""
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             row = connection.execute(
                 "SELECT document::text FROM tabserve.environments WHERE id = %s",
                 (environment_id,),
@@ -192,7 +178,7 @@ class PostgresStore:
         if not keys:
             return {}
         times, known = zip(*keys, strict=True)
-        with self._working() as connection:
+        with self._access.working() as connection:
             rows = connection.execute(
                 "SELECT id::text, model, version "
                 "FROM tabserve.find_predictions(%s::timestamptz[], %s::uuid[])",
@@ -209,8 +195,8 @@ class PostgresStore:
             times = [time_of(prediction_id) for prediction_id in ids]
         except ValueError:
             raise RowsRefused("an outcome has an id that is no UUIDv7") from None
-        with self._working() as connection:
-            self._make_days(connection, {(time.date() - _FIRST_DAY).days for time in times})
+        with self._access.working() as connection:
+            self._access.make_days(connection, {(time - EPOCH).days for time in times})
             row = connection.execute(
                 "SELECT tabserve.add_outcomes("
                 "%s::timestamptz[], %s::uuid[], %s::text[], %s::text[], %s)",
@@ -221,12 +207,12 @@ class PostgresStore:
     def outcomes(self, window: Window) -> Iterator[Outcome]:
         """The last revision of each outcome of a window's predictions, by id, streaming."""
         condition, parameters = row_codec.where(window)
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             source = self._source(connection)
         # The request of an outcome and that of its prediction have one name: only the
         # table of the outcomes is asked for it.
         request = "outcome.request_id" if self._sees_all else "''"
-        rows = self._rows(
+        rows = self._access.stream(
             f"SELECT DISTINCT ON (time, id) {_OUTCOME}, {request} "  # noqa: S608 - our own text
             f"FROM tabserve.outcomes AS outcome JOIN {source} AS prediction USING (time, id) "
             f"WHERE {condition} ORDER BY time, id, revision DESC".encode(),
@@ -239,7 +225,7 @@ class PostgresStore:
         key = _key(prediction_id)
         if key is None:
             return []
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             self._source(connection)
             request = "request_id" if self._sees_all else "''"
             rows = connection.execute(
@@ -255,7 +241,7 @@ class PostgresStore:
         Those in a partition that a retention detached and did not drop, too; one that is at
         work is waited for.
         """
-        with self._alone() as connection:
+        with self._access.alone() as connection:
             connection.execute("SET statement_timeout = 0")
             yield from erasure.read_subject(connection, tokens)
 
@@ -265,11 +251,11 @@ class PostgresStore:
         No query finds them afterwards. Their bytes stay in the files until the server writes
         over them: in the free space of their pages, and in its write-ahead log.
         """
-        with self._working(is_patient=True) as connection:
+        with self._access.working(is_patient=True) as connection:
             erasure.bar(connection, tokens, now)
             erased, parts = erasure.erase(connection, tokens)
         # Where this fails, or an old reader still sees a row, the server's own does it later.
-        with suppress(StoreDown), self._alone() as connection:
+        with suppress(StoreDown), self._access.alone() as connection:
             erasure.vacuum(connection, parts)
         return erased
 
@@ -282,14 +268,14 @@ class PostgresStore:
         Neither writers nor readers wait for it; it waits for readers of the log.
         """
         # On a connection of its own, which takes its lock and its settings with it.
-        with self._alone() as connection:
+        with self._access.alone() as connection:
             dropped = erasure.drop_days(connection, start_of_day(time))
-        self._days.clear()
+        self._access.forget_days()
         return dropped
 
     def note(self, event: Event) -> None:
         """Write down something that was done to the log."""
-        with self._working() as connection:
+        with self._access.working() as connection:
             connection.execute(
                 "INSERT INTO tabserve.events (time, action, details) VALUES (%s, %s, %s)",
                 (event.time, event.action, encode(event.details).decode()),
@@ -297,7 +283,7 @@ class PostgresStore:
 
     def events(self) -> list[Event]:
         """What was done to the log, the first one first."""
-        with self._reading() as connection:
+        with self._access.reading() as connection:
             rows = connection.execute(
                 f"SELECT {_MS.format('time')}, action, details::text FROM tabserve.events "  # noqa: S608 - our own text
                 "ORDER BY number".encode()
@@ -305,17 +291,8 @@ class PostgresStore:
         return [Event(from_milliseconds(t), a, msgspec.json.decode(d)) for t, a, d in rows]
 
     def close(self) -> None:
-        """Let go of the connection."""
-        connection, self._connection = self._connection, None
-        self._days.clear()
-        if connection is not None:
-            connection.close()
-
-    def _make_days(self, connection: Connection, days: set[int]) -> None:
-        if missing := days - self._days:
-            dates = [_FIRST_DAY + timedelta(day) for day in missing]
-            schema.make_partitions(connection, dates)
-            self._days |= missing
+        """Close the connection."""
+        self._access.close()
 
     def _source(self, connection: Connection) -> str:
         # Read through the view that hides subjects, unless this role may see them.
@@ -330,67 +307,6 @@ class PostgresStore:
         source = self._source(connection)
         columns = row_codec.selected(sees_all=bool(self._sees_all))
         return f"SELECT {columns} FROM {source} WHERE {condition} ORDER BY time, id".encode()  # noqa: S608 - our own text
-
-    def _rows(self, statement: bytes, parameters: Sequence[object]) -> Iterator[tuple[Any, ...]]:
-        # On a connection of its own: what is written meanwhile is committed at once.
-        with self._alone() as connection:
-            connection.execute("SET statement_timeout = 0")
-            with connection.transaction():
-                yield from session.stream(connection, statement, parameters)
-
-    @contextmanager
-    def _alone(self) -> Iterator[Connection]:
-        with (
-            session.naming_errors(),
-            closing(session.connect(self._parameters)) as connection,
-        ):
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._working(is_patient=True) as connection, connection.transaction():
-            connection.execute("SET LOCAL statement_timeout = 0")
-            yield connection
-
-    @contextmanager
-    def _working(self, *, is_patient: bool = False) -> Iterator[Connection]:
-        try:
-            with session.naming_errors():
-                connection = self._connection
-                if connection is None or not session.is_usable(connection):
-                    self.close()
-                    connection = session.connect(self._parameters)
-                    self._connection = connection
-                with nullcontext() if is_patient else session.limit(connection):
-                    yield connection
-        except RowsRefused:
-            # The server has said no and waits for the next statement.
-            raise
-        except BaseException:
-            self.close()
-            raise
-
-
-def _append(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    _copy(connection, "tabserve.predictions", rows)
-
-
-def _merge(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    with connection.transaction():
-        connection.execute(_MAKE_INCOMING.encode())
-        _copy(connection, "pg_temp.incoming", rows)
-        connection.execute(_TAKE_INCOMING.encode())
-
-
-def _copy(connection: Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
-    with connection.cursor() as cursor, cursor.copy(_COPY.format(table).encode()) as copy:
-        copy.set_types(row_codec.COPY_TYPES)
-        write_row = copy.write_row
-        try:
-            for row in rows:
-                write_row(row)
-        except (OverflowError, TypeError, ValueError) as error:
-            raise RowsRefused(f"a record cannot be encoded: {type(error).__name__}") from None
 
 
 def _key(prediction_id: str) -> tuple[datetime, str] | None:

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -234,6 +234,70 @@ def test_duckdb_reads_the_log(local: ParquetStore, folder: Path) -> None:
         bare = f"SELECT count(*) FROM '{predictions}'"  # noqa: S608 - as a user types it
         assert connection.execute(bare).fetchone() == (5,)
     assert joined == (1, "1")
+
+
+def test_duckdb_alone_reads_what_we_read(local: ParquetStore, folder: Path) -> None:
+    """One query of DuckDB gives each prediction once with its last outcome, as our reader does.
+
+    The files hold a row that two writes stored, an outcome that was revised, and rows of a
+    subject that was erased; nothing but the files and DuckDB is needed to read them right.
+    """
+    rows = minutes(4)
+    local.write(rows[:3], is_retry=False)
+    local.write(rows[1:], is_retry=False)
+    local.write([record(NOON + DAY, subject="erased")], is_retry=False)
+    local.write_outcomes([(rows[0].id, "0", "first"), (rows[1].id, "1", "first")])
+    local.write_outcomes([(rows[0].id, "1", "second")])
+    local.forget(["erased"], NOON + 2 * DAY)
+    query = """
+        SELECT prediction.id, score, last.outcome
+        FROM (SELECT DISTINCT ON (id) * FROM read_parquet($predictions) ORDER BY id) AS prediction
+        LEFT JOIN (
+            SELECT DISTINCT ON (id) * FROM read_parquet($outcomes)
+            ORDER BY id, revision DESC, received DESC
+        ) AS last USING (id)
+        ORDER BY prediction.id
+    """
+    places = {kind: f"{folder}/{kind}/*/*.parquet" for kind in ("predictions", "outcomes")}
+    with duckdb.connect() as connection:
+        found = connection.execute(query, places).fetchall()
+    outcomes = {one.id: one.outcome for one in local.outcomes(Window())}
+    assert found == [(one.id, one.score, outcomes.get(one.id)) for one in local.read(Window())]
+    assert [row[2] for row in found] == ["1", "1", None, None]
+
+
+@pytest.mark.parametrize("kind", ["predictions", "events", "registrations"])
+def test_a_pipe_among_the_files_is_named_and_not_waited_for(
+    local: ParquetStore, folder: Path, kind: str
+) -> None:
+    """A pipe in place of a file of the log is an error of one line, at once."""
+    registration = Registration("m", "1", "c", msgspec.Raw(b"{}"), "d")
+    local.write([record()], is_retry=False)
+    local.note(Event(NOON, "retention", {}))
+    local.register(registration, Environment("e", msgspec.Raw(b"{}")))
+    path = next(path for path in (folder / kind).rglob("*.*") if path.is_file())
+    path.unlink()
+    os.mkfifo(path)
+    reads: dict[str, Callable[[], object]] = {
+        "predictions": lambda: list(local.read(Window())),
+        "events": local.events,
+        "registrations": lambda: local.registration("m", "1"),
+    }
+    with pytest.raises(StoreDown, match="no regular file"):
+        reads[kind]()
+
+
+def test_a_folder_that_is_moved_gets_a_new_log(local: ParquetStore, folder: Path) -> None:
+    """A write after the move fails; prepared anew, the log has the rows of the retry."""
+    local.write(minutes(2), is_retry=False)
+    folder.rename(folder.with_name("elsewhere"))
+    late = record()
+    with pytest.raises(StoreDown):
+        local.write([late], is_retry=False)
+    local.prepare()
+    local.write([late], is_retry=True)
+    assert list(local.read(Window())) == [late]
+    assert len(list(ParquetStore(str(folder.with_name("elsewhere"))).read(Window()))) == 2
 
 
 def test_a_retry_stores_only_what_is_missing(local: ParquetStore, folder: Path) -> None:
