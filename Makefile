@@ -142,6 +142,9 @@ soak: ## Five minutes at 70 % of the peak: no error, flat memory.
 loadtest-compare: .rows ## The same load on each profile, before and after: report and charts.
 	$(RUN) python -m loadtests.compare --model $(MODEL) --rows $(LOAD_ROWS) $(QUICK)
 
+zoo: setup ## Train and import the zoo of models for `make bench MODEL=zoo-NAME:latest`.
+	$(RUN) python -m loadtests.zoo .tabserve/zoo
+
 bench: .rows ## tabserve beside its peers, each in its own environment (needs wrk).
 	$(RUN) python -m loadtests.bench --model $(MODEL) --rows $(LOAD_ROWS) $(QUICK)
 
