@@ -34,7 +34,7 @@ LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo serve train test lint format lock clean
 .PHONY: test-models
-.PHONY: bench loadtest loadtest-compare soak
+.PHONY: bench loadtest loadtest-compare soak zoo
 .PHONY: monitoring monitoring-setup dashboards-preview
 .PHONY: images test-images kind-up kind-down deploy
 .PHONY: drift drift-setup drift-test drift-lock drift-calibrate drift-cost

@@ -152,7 +152,13 @@ def _mlserver(site: Site, _: int) -> list[str]:
 
 
 def _predictions(answer: Any) -> list[float]:
-    return [prediction["score"] for prediction in answer["predictions"]]
+    return [_score(prediction) for prediction in answer["predictions"]]
+
+
+def _score(prediction: Mapping[str, Any]) -> Any:
+    # Of several classes the last, as in the exported rows.
+    scores = prediction.get("scores")
+    return prediction["score"] if scores is None else list(scores.values())[-1]
 
 
 _QUIET = {"TABSERVE_ACCESS_LOG": "false", "TABSERVE_LOG_LEVEL": "warning"}
@@ -166,7 +172,7 @@ _OURS = Peer(
     ready="/readyz",
     path="/v1/predict",
     body=_one,
-    scores=lambda answer: [answer["score"]],
+    scores=lambda answer: [_score(answer)],
     batch_path="/v1/predict/batch",
     batch_body=_instances,
     batch_scores=_predictions,
@@ -176,6 +182,13 @@ _OURS = Peer(
 
 PEERS: tuple[Peer, ...] = (
     _OURS,
+    replace(
+        _OURS,
+        name="tabserve-defaults",
+        title="tabserve as it comes: prediction log (SQLite) and access log on",
+        note="what a user gets on the first day; both logs are written on the same core",
+        variables={},
+    ),
     replace(
         _OURS,
         name="tabserve-log",
