@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 NAMESPACE = "tabserve"
 ROWS = 600
@@ -122,7 +123,7 @@ def check_service() -> None:
 
 def check_drift() -> None:
     """The drift job runs, now and not at its hour."""
-    name = f"smoke-{int(time.time())}"
+    name = f"smoke-{uuid4().hex[:8]}"
     kubectl("create", "job", name, "--from=cronjob/tabserve-drift")
     until = time.monotonic() + _JOB_SECONDS
     while time.monotonic() < until:

@@ -16,7 +16,7 @@ import pytest
 
 from k8s.images.bento import project_version
 
-SERVING = f"tabserve:{project_version()}"
+SERVING = f"docker.io/library/tabserve:{project_version()}"
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,10 @@ function(config)
       'TabserveWorkerStalled',
       'page',
       'stalled',
-      'time() - max by (%s) (%s) > %g' % [
+      // The age at the scrape, not now: seconds since the scrape are no sign of a worker that hangs.
+      'min by (%s) (timestamp(%s) - %s) > %g' % [
         s.groupAnd([config.instanceLabel, 'worker']),
+        s.service('tabserve_worker_heartbeat_timestamp_seconds'),
         s.service('tabserve_worker_heartbeat_timestamp_seconds'),
         config.heartbeatSeconds,
       ],

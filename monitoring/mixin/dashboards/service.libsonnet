@@ -165,9 +165,9 @@ function(config)
         ),
         panels.timeseries(
           'Does one worker hang?',
-          'Time since each worker last showed a sign of life. Good: below a scrape interval or two. A line that climbs is a worker that hangs: requests that reach it wait. Restart its pod.',
+          'Time from the last sign of life of each worker to the scrape. Good: below a second. A line that climbs is a worker that hangs: requests that reach it wait. Restart its pod.',
           's',
-          [queries.range('topk(%d, time() - max by (%s, worker) (%s))' % [config.topSeries, config.instanceLabel, b.of('tabserve_worker_heartbeat_timestamp_seconds')], '{{%s}} worker {{worker}}' % config.instanceLabel)],
+          [queries.range('topk(%d, min by (%s, worker) (timestamp(%s) - %s))' % [config.topSeries, config.instanceLabel, b.of('tabserve_worker_heartbeat_timestamp_seconds'), b.of('tabserve_worker_heartbeat_timestamp_seconds')], '{{%s}} worker {{worker}}' % config.instanceLabel)],
           none='no worker',
           limit=config.heartbeatSeconds
         ),
