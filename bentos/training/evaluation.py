@@ -18,16 +18,13 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from bentos.audit.quality.measures import calibration_error
 from bentos.training.settings import ThresholdMethod
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bentos.training.settings import ThresholdSettings
-
-# Ten groups of equal size are the usual reading of calibration; each holds 600 test rows of the
-# reference data, a standard error of at most 0.02.
-CALIBRATION_BINS = 10
 
 METHODS = {
     ThresholdMethod.youden: (
@@ -75,22 +72,6 @@ def explain_threshold(settings: ThresholdSettings, rows: int) -> str:
     return f"{method} on {rows:,} validation rows that did not train the model."
 
 
-def group_calibration(
-    outcomes: NDArray[np.int64], scores: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Mean score, observed rate and number of rows in ten groups of equal size by score.
-
-    Each of shape (groups,), by ascending score; fewer groups where there are fewer rows.
-    """
-    order = np.argsort(scores, kind="stable")
-    groups = [part for part in np.array_split(order, CALIBRATION_BINS) if len(part)]
-    return (
-        np.array([scores[part].mean() for part in groups]),
-        np.array([outcomes[part].mean() for part in groups]),
-        np.array([len(part) for part in groups], dtype=np.int64),
-    )
-
-
 def measure(
     outcomes: NDArray[np.int64], scores: NDArray[np.float64], threshold: float
 ) -> dict[str, float]:
@@ -108,7 +89,6 @@ def measure(
     precision, recall, f1, _ = precision_recall_fscore_support(
         outcomes, flagged, average="binary", zero_division=0.0
     )
-    expected, observed, rows = group_calibration(outcomes, scores)
     return {
         "roc_auc": auc,
         "pr_auc": float(average_precision_score(outcomes, scores)),
@@ -121,7 +101,7 @@ def measure(
         "f1": float(f1),
         "accuracy": float(np.mean(flagged == outcomes)),
         "flagged_rate": float(flagged.mean()),
-        "calibration_error": float(np.average(np.abs(expected - observed), weights=rows)),
+        "calibration_error": calibration_error(scores, outcomes.astype(np.float64)),
         "calibration_gap": float(scores.mean() - outcomes.mean()),
     }
 

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from bentos.training.evaluation import count_confusion, group_calibration
+from bentos.audit.quality.measures import group_calibration
+from bentos.training.evaluation import count_confusion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +101,7 @@ def draw_calibration(
 ) -> Figure:
     """Observed rate over mean score in ten groups of equal size, with 95 % intervals."""
     figure, axes = _canvas(f"Calibration: error {metrics['calibration_error']:.4f}")
-    expected, observed, rows = group_calibration(outcomes, scores)
+    expected, observed, rows = group_calibration(scores, outcomes.astype(np.float64))
     # 1.96 standard errors of a share: the normal approximation, enough for a picture.
     spread = 1.96 * np.sqrt(observed * (1 - observed) / rows)
     top = float(max(expected.max(), (observed + spread).max())) * 1.05

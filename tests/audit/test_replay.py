@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 
-from bentos.audit.quality.shift import distance
 from bentos.model import store
 from bentos.model.intake import importing
 from bentos.model.loading import LoadedModel
@@ -372,11 +371,3 @@ def test_wrong_use(recorded: list[Record], arguments: tuple[str, ...], code: int
     result = run("replay", *arguments)
     assert result.exit_code == code
     assert result.stdout == ""
-
-
-def test_distance() -> None:
-    """The statistic is SciPy's, ties included."""
-    random = np.random.default_rng(1)
-    for size in (1, 7, 300):
-        one, other = random.integers(0, 9, size) / 9.0, random.integers(2, 12, 40) / 9.0
-        assert distance(one, other) == pytest.approx(ks_2samp(one, other).statistic, abs=1e-12)

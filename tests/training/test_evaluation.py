@@ -7,7 +7,6 @@ from bentos.training.evaluation import (
     choose_threshold,
     count_confusion,
     explain_threshold,
-    group_calibration,
     measure,
 )
 from bentos.training.settings import ThresholdMethod, ThresholdSettings
@@ -77,17 +76,6 @@ def test_threshold_is_explained(method: ThresholdMethod) -> None:
     assert ("costs 5" in said) == (method is ThresholdMethod.cost)
 
 
-def test_calibration_groups_have_equal_size() -> None:
-    """Ten groups by score; their rows add up, their means ascend."""
-    generator = np.random.default_rng(1)
-    scores = generator.random(1005)
-    outcomes = (generator.random(1005) < scores).astype(np.int64)
-    expected, observed, rows = group_calibration(outcomes, scores)
-    assert (rows.min(), rows.max(), rows.sum()) == (100, 101, 1005)
-    assert (np.diff(expected) > 0).all()
-    assert np.abs(expected - observed).max() < 0.2
-
-
 def test_calibration_error_sees_a_shift() -> None:
     """Scores that are all 0.2 too high have a calibration error of 0.2."""
     generator = np.random.default_rng(1)
@@ -97,8 +85,3 @@ def test_calibration_error_sees_a_shift() -> None:
     assert measure(outcomes, true_rate + 0.2, 0.5)["calibration_error"] == pytest.approx(
         0.2, abs=0.02
     )
-
-
-def test_few_rows_make_few_groups() -> None:
-    """Fewer rows than groups leave no empty group behind."""
-    assert group_calibration(OUTCOMES, SCORES)[2].tolist() == [1] * 8

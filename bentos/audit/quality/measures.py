@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Groups of equal size, as in training (bentos.training.evaluation).
+# Ten groups of equal size are the usual reading of calibration; training reports them too. Each
+# holds 600 test rows of the reference data, a standard error of at most 0.02.
 GROUPS = 10
 
 # The 95 % point of Kolmogorov's distribution.
@@ -42,6 +43,12 @@ def kolmogorov_smirnov(scores: Floats, positive: Floats, negative: Floats) -> fl
     return float(np.max(np.abs(distances)))
 
 
+def kolmogorov_smirnov_between(one: Floats, other: Floats) -> float:
+    """The two-sample statistic: 0 for equal distributions, at most 1."""
+    is_one = np.repeat([1.0, 0.0], [len(one), len(other)])
+    return kolmogorov_smirnov(np.concatenate([one, other]), is_one, 1.0 - is_one)
+
+
 def kolmogorov_smirnov_interval(scores: Floats, outcomes: Floats) -> tuple[float, float]:
     """A 95 % interval of the KS distance: how far both distributions may be off, at once.
 
@@ -66,7 +73,10 @@ def _by_score(scores: Floats, positive: Floats, negative: Floats) -> tuple[Float
 
 
 def group_calibration(scores: Floats, outcomes: Floats) -> tuple[Floats, Floats, Ints]:
-    """Mean score, observed rate and rows of ten groups of equal size, by ascending score."""
+    """Mean score, observed rate and rows of ten groups of equal size, by ascending score.
+
+    Each of shape (groups,); fewer groups where there are fewer rows.
+    """
     order = np.argsort(scores, kind="stable")
     groups = [part for part in np.array_split(order, GROUPS) if len(part)]
     return (

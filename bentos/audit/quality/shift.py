@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bentos.audit.quality.measures import kolmogorov_smirnov_between
 from bentos.model.contract import Feature
 from bentos.records.record import Value
 
@@ -82,7 +83,7 @@ class Scores:
         flipped = np.array(self._flipped, dtype=np.int8)[rows]
         return Shift(
             rows=len(rows),
-            ks=distance(old, new),
+            ks=kolmogorov_smirnov_between(old, new),
             mean_old=float(old.mean()),
             mean_new=float(new.mean()),
             mean_change=float(np.mean(new - old)),
@@ -99,14 +100,6 @@ class Scores:
             yield names[code], codes == code
         if len(names) > MOST_SEGMENTS:
             yield _REST, ~np.isin(codes, order)
-
-
-def distance(one: Floats, other: Floats) -> float:
-    """The two-sample Kolmogorov-Smirnov statistic: 0 for equal distributions, at most 1."""
-    first, second = np.sort(one), np.sort(other)
-    every = np.concatenate([first, second])
-    below = np.searchsorted(first, every, side="right") / len(first)
-    return float(np.max(np.abs(below - np.searchsorted(second, every, side="right") / len(second))))
 
 
 def _quartiles(values: Floats) -> Iterator[tuple[str, NDArray[np.bool_]]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 from sklearn import metrics
 
 from bentos.audit.quality import measures
-from bentos.training import evaluation
 
 Floats = NDArray[np.float64]
 
@@ -63,19 +63,41 @@ def test_ks_interval_covers(rows: int, distance: float) -> None:
     assert held / 400 >= 0.917
 
 
+def test_calibration_groups_have_equal_size() -> None:
+    """Ten groups by score; their rows add up, their means ascend, their rates are those of rows."""
+    scores, outcomes = sample(1005, 1, ties=False)
+    expected, observed, rows = measures.group_calibration(scores, outcomes)
+    assert (rows.min(), rows.max(), rows.sum()) == (100, 101, 1005)
+    assert (np.diff(expected) > 0).all()
+    assert np.abs(expected - observed).max() < 0.2
+    assert float(observed @ rows) == pytest.approx(outcomes.sum())
+
+
+def test_few_rows_make_few_groups() -> None:
+    """Fewer rows than groups leave no empty group behind."""
+    scores, outcomes = sample(8, 1, ties=False)
+    assert measures.group_calibration(scores, outcomes)[2].tolist() == [1] * 8
+
+
 @pytest.mark.parametrize("ties", [False, True])
-def test_calibration(ties: bool) -> None:
-    """Groups and calibration error are those that training reports."""
-    scores, outcomes = sample(1003, 4, ties=ties)
-    classes = outcomes.astype(np.int64)
-    for mine, theirs in zip(
-        measures.group_calibration(scores, outcomes),
-        evaluation.group_calibration(classes, scores),
-        strict=True,
-    ):
-        assert np.array_equal(mine, theirs)
-    expected = evaluation.measure(classes, scores, 0.5)["calibration_error"]
+def test_calibration_error(ties: bool) -> None:
+    """The error is the mean distance over pandas' quantile bins, weighted by rows."""
+    scores, outcomes = sample(1000, 4, ties=ties)
+    place = np.empty(1000, dtype=np.int64)
+    place[np.argsort(scores, kind="stable")] = np.arange(1000) // 100
+    groups = pd.DataFrame({"score": scores, "outcome": outcomes}).groupby(place).mean()
+    expected = (groups["score"] - groups["outcome"]).abs().mean()
     assert measures.calibration_error(scores, outcomes) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (30, 500), (400, 400)])
+def test_ks_between_samples(sizes: tuple[int, int]) -> None:
+    """The distance between two samples is scipy's, with ties and without."""
+    random = np.random.default_rng(7)
+    one, other = random.random(sizes[0]), random.random(sizes[1]) ** 2
+    for left, right in ((one, other), (np.round(one, 1), np.round(other, 1)), (one, one)):
+        found = measures.kolmogorov_smirnov_between(left, right)
+        assert found == pytest.approx(ks_2samp(left, right).statistic, abs=1e-12)
 
 
 def test_what_cannot_be_said() -> None:
