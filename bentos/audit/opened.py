@@ -11,7 +11,7 @@ import click
 
 from bentos import settings
 from bentos.errors import ConfigurationError, StoreDown, TabserveError
-from bentos.model import contract
+from bentos.model import contract, naming
 from bentos.model.contract import Contract
 from bentos.records.opening import NONE, open_store
 from bentos.records.record import Environment, Outcome, Record, Registration, Window
@@ -65,6 +65,21 @@ class OpenedLog:
     def environment(self, environment_id: str) -> Environment | None:
         """What was registered under an environment's id."""
         return self._second.environment(environment_id)
+
+    def find_version(self, window: Window) -> Window:
+        """The window with its version's full name, where people named it `v3` or by digits.
+
+        A version that the log does not have stays as it was named. Raises ConfigurationError
+        where several fit.
+        """
+        if window.version is None:
+            return window
+        everything = Window(model=window.model)
+        known = sorted({one.version for one in self.store.versions(everything)})
+        if not naming.match(known, window.version):
+            return window
+        full = naming.pick(known, window.version, "the log")
+        return Window(window.since, window.until, model=window.model, version=full)
 
     def close(self) -> None:
         """End what still streams, then let go of the log."""

@@ -52,7 +52,7 @@ def performance(
     from bentos.audit.records import make_window
 
     with open_log(url) as log:
-        window = make_window(since, until, model, version)
+        window = log.find_version(make_window(since, until, model, version))
         found, unknown = collecting.collect(log, streams.read_labelled(log, window))
         judged = [judging.judge(*key, found[key], resamples) for key in sorted(found)]
     if is_json:

@@ -58,6 +58,7 @@ def records(
         raise click.UsageError("--id stands alone: it says which prediction")
     window = make_window(since, until, model, version)
     with open_log(url) as log, open_output(output) as file:
+        window = log.find_version(window)
         if prediction_id is not None:
             record = _get(log, prediction_id)
             own = time_of(record.id)

@@ -56,17 +56,19 @@ def replay(
 
     from bentos.audit import comparing, verifying
     from bentos.audit.records import make_window
+    from bentos.model import naming
 
     model, _, version = (recorded or "").partition(":")
     window = make_window(since, until, model or None, version or None)
     with open_log(url) as log:
+        window = log.find_version(window)
         found: Comparison | list[Verdict]
         if tag is None:
             found = verifying.verify(log, window)
             is_good = bool(found) and all(verdict.is_same for verdict in found)
             lines = _verdicts(found)
         else:
-            found = comparing.compare(log, window, tag, segment)
+            found = comparing.compare(log, window, naming.resolve(tag), segment)
             is_good = found.scored > 0 and (
                 max_flipped is None or found.changed_share <= max_flipped
             )
@@ -76,7 +78,20 @@ def replay(
     else:
         click.echo("\n".join(lines))
     if not is_good:
+        click.echo(f"exit 1: {_explain(found, max_flipped)}", err=True)
         raise click.exceptions.Exit(1)
+
+
+def _explain(found: Comparison | list[Verdict], max_flipped: float | None) -> str:
+    """Why a replay is no success."""
+    if isinstance(found, list):
+        return "nothing was replayed" if not found else "not every answer is the recorded one"
+    if not found.scored:
+        return "no row could be scored"
+    return (
+        f"{found.changed_share:.2%} of the rows get another label or are refused, more than the "
+        f"{max_flipped or 0.0:.2%} of --max-flipped"
+    )
 
 
 def _verdicts(verdicts: list[Verdict]) -> Iterator[str]:
