@@ -9,7 +9,7 @@ import bentoml
 
 from bentos import logs, settings
 from bentos.errors import ConfigurationError
-from bentos.model import naming, store
+from bentos.model import dependencies, naming, store
 from bentos.records.writer.log import Log
 from bentos.serving import metrics_directory
 from bentos.serving.composition import (
@@ -24,7 +24,9 @@ from bentos.serving.worker import Worker
 
 try:
     SETTINGS = settings.read()
-    TAG = naming.resolve(store.find_tag(SETTINGS, Path(__file__).resolve().parent))
+    PROJECT = Path(__file__).resolve().parent
+    TAG = naming.resolve(store.find_tag(SETTINGS, PROJECT))
+    dependencies.require(TAG, PROJECT / "bentos" / "requirements.txt")
     LOG = Log(SETTINGS)
 except ConfigurationError as error:
     raise SystemExit(f"tabserve: {error}") from None

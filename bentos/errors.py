@@ -76,7 +76,7 @@ FaultCode = Literal[
 
 
 # Faults that one answer lists. Ten thousand rows may have a hundred thousand of them, and
-# nobody reads that far; their number is said all the same.
+# no reader gets that far; the total is still reported.
 MAX_LISTED = 1000
 
 

@@ -70,8 +70,8 @@ class Settings(BaseSettings):
         0.0,
         ge=0,
         le=1000,
-        description="How long a lone row waits for company, in milliseconds. 0 takes what arrived "
-        "in the same turn of the event loop, and never waits.",
+        description="How long a lone row waits for more rows, in milliseconds. 0 takes what "
+        "arrived in the same turn of the event loop, and never waits.",
     )
     predict_threads: int = Field(
         1, ge=1, description="OpenMP threads of one call of the model. Workers scale better."

@@ -114,7 +114,7 @@ class Terminal:
 
     def _serve(self, arguments: list[str]) -> str:
         command = [sys.executable, "-m", "bentos.cli", "serve", *arguments]
-        log = self._open.enter_context(Path("serve.log").open("w"))
+        log = self._open.enter_context(Path("serve.log").open("w"))  # noqa: SIM115 - it stays open
         self._server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self._server.stdout is not None
         for line in self._server.stdout:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import importlib.util
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -53,11 +55,13 @@ class LoadedModel:
     async def prove_with_mlflow(self) -> bool:
         """Score the golden rows with MLflow's own loader, in a process of its own.
 
-        Gives False where there is nothing to compare: no golden rows of training, or no
-        mlflow here. Rows drawn at import were scored by that loader then.
-        Raises IntegrityError.
+        Gives False where there is nothing new to learn: no golden rows of training, no mlflow
+        here, or the packages of the import, which scored them with that loader. Half of a start
+        is spared where nothing changed. Raises IntegrityError.
         """
         if self.golden is None or self.golden.is_generated:
+            return False
+        if _are_installed(self.stored.provenance.packages):
             return False
         if importlib.util.find_spec("mlflow") is None:
             return False
@@ -66,12 +70,22 @@ class LoadedModel:
         return True
 
 
+def _are_installed(packages: Mapping[str, str]) -> bool:
+    """Whether exactly these versions are installed here; False for none."""
+    try:
+        return bool(packages) and all(
+            importlib.metadata.version(name) == version for name, version in packages.items()
+        )
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
 async def _rescore(folder: Path) -> Scores:
     # This process must not write to the worker's metrics directory.
     environment = {
         name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"
     }
-    search = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path[1:]])
+    search = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[1:]])
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

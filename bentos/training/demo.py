@@ -73,7 +73,7 @@ def is_imported() -> bool:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
+    """A loopback port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -153,7 +153,7 @@ def talk(client: httpx.Client, rows: Sequence[dict[str, object]]) -> None:
     show(client, "a good row", "/v1/predict", good, 200)
     show(
         client,
-        "an income nobody knows, a value missing",
+        "a limit outside the training range, a value missing",
         "/v1/predict",
         {
             **good,

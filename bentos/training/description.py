@@ -1,7 +1,7 @@
 """What is known of a data set besides its rows: meaning, origin, licence, limits.
 
 The reference data comes with a description; any other file gets an empty one, and the model
-card then says what nobody has told.
+card then says what is not stated.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def choose_threshold(
     are candidates; of equally good ones the highest is taken.
     """
     false_rate, true_rate, thresholds = roc_curve(outcomes, scores, drop_intermediate=False)
-    # The first threshold is infinite: nobody is positive. It is no probability.
+    # The first threshold is infinite: no row is positive. It is not a probability.
     false_rate, true_rate, thresholds = false_rate[1:], true_rate[1:], thresholds[1:]
     positives = float(outcomes.sum())
     hits = true_rate * positives

@@ -29,7 +29,7 @@ MISSING = "missing"
 
 @dataclass(frozen=True)
 class Slice:
-    """One group's numbers; a rate of nobody is None.
+    """One group's numbers; a rate over no rows is None.
 
     `base_rate`: share of positives. `approval_rate`: share with a score under the threshold.
     `false_negative_rate`: share of the positives that were approved. `false_positive_rate`:

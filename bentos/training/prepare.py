@@ -3,7 +3,7 @@
     python -m bentos.training.prepare CSV OUT
 
 Refuses any file but the published one, and checks the tables of the paper on top, so that a
-mistake in the mapping cannot pass. Writes SHA256SUMS beside OUT.
+mistake in the mapping cannot pass. Writes SHA256SUMS into the folder of OUT.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def check_published(frame: pd.DataFrame, target: str) -> None:
 
 
 def write(frame: pd.DataFrame, path: Path) -> str:
-    """Write the Parquet file and SHA256SUMS beside it; returns the checksum, hexadecimal."""
+    """Write the Parquet file and SHA256SUMS in its folder; returns the checksum, hexadecimal."""
     frame.to_parquet(path, index=False, compression="zstd", compression_level=19)
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     (path.parent / "SHA256SUMS").write_text(f"{checksum}  {path.name}\n")

@@ -94,7 +94,7 @@ def judge(
 def score(version: ModelVersion, rows: Dataset) -> NDArray[np.float64]:
     """Score rows with a registered LightGBM model: probability of the second class, shape (n,).
 
-    Raises IncomparableError if it takes other features, tells other classes apart, or is no
+    Raises IncomparableError if it takes other features, has other classes, or is no
     LightGBM classifier.
     """
     try:
@@ -104,7 +104,7 @@ def score(version: ModelVersion, rows: Dataset) -> NDArray[np.float64]:
     if not isinstance(model, lightgbm.LGBMClassifier):
         raise IncomparableError("it is no LightGBM classifier")
     if model.classes_.tolist() != list(rows.classes):
-        raise IncomparableError("it tells other classes apart")
+        raise IncomparableError("it has other classes")
     lacking = [name for name in model.feature_name_ if name not in rows.features]
     if lacking:
         raise IncomparableError(f"the data have no column {lacking[0]!r}, which it needs")
@@ -117,7 +117,7 @@ def score(version: ModelVersion, rows: Dataset) -> NDArray[np.float64]:
 
 def register(name: str, model_uri: str, alias: str, tags: Mapping[str, str]) -> ModelVersion:
     """Register a logged model as a new version and give it the alias."""
-    # MLflow tells of every step on the error stream; the caller has its own words.
+    # MLflow reports every step on the error stream; the caller has its own messages.
     with contextlib.redirect_stderr(io.StringIO()):
         version = mlflow.register_model(model_uri, name, tags=dict(tags))
     aliases.move(name, alias, str(version.version))

@@ -171,7 +171,7 @@ def test_bad_data_never_show_a_value(tmp_path: Path) -> None:
 
 
 def test_unusable_store_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tracking server that nobody can speak to is MLflow's error in one line."""
+    """A tracking server that cannot be reached is MLflow's error in one line."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")
     path = tmp_path / "rows.csv"
     pd.DataFrame(make_rows()).to_csv(path, index=False)

@@ -16,7 +16,7 @@ def test_every_reference_feature_is_described(reference: Dataset) -> None:
 
 
 def test_amounts_name_their_unit() -> None:
-    """Money is told to be New Taiwan dollars."""
+    """Amounts are described as New Taiwan dollars."""
     texts = describe_reference().texts
     amounts = [name for name in texts if "amount" in name or "balance" in name]
     assert len(amounts) == 13

@@ -36,7 +36,7 @@ def test_metrics_agree_with_hand_counts() -> None:
 
 
 def test_every_metric_is_a_finite_float() -> None:
-    """What goes to MLflow is a number, even when no row is flagged."""
+    """What is logged in MLflow is a number, even when no row is flagged."""
     metrics = measure(OUTCOMES, SCORES, threshold=1.0)
     assert all(type(value) is float and np.isfinite(value) for value in metrics.values())
     assert metrics["precision"] == 0.0

@@ -87,7 +87,7 @@ def test_every_run_logs_its_pictures(first: Outcome, candidate: str) -> None:
 
 
 def test_artifacts_stay_in_the_data_directory(first: Outcome, folder: Path) -> None:
-    """Parent and children write beside the database, not into the current folder."""
+    """Parent and children write into the folder of the database, not into the current folder."""
     for candidate in CANDIDATES:
         assert get(first, candidate).info.artifact_uri.startswith((folder / "mlartifacts").as_uri())
 
@@ -152,7 +152,7 @@ def test_booster_alone_gives_the_golden_scores(model_folder: Path) -> None:
 
 
 def test_all_evidence_travels(model_folder: Path, first: Outcome, reference: Dataset) -> None:
-    """Reference, golden rows, decision, descriptions and card are beside the model, readable."""
+    """Reference, golden rows, decision, descriptions and card are logged with the model."""
     folder = model_folder / bundle.FOLDER
     rows, scores = bundle.read_scored_rows(folder / bundle.REFERENCE)
     assert rows.shape == (500, 23)

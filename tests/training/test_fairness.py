@@ -43,7 +43,7 @@ def test_rates_of_nobody_are_none() -> None:
 
 
 def test_bands_take_their_lower_edge() -> None:
-    """An age equal to an edge is in the band that starts there; a missing one is told apart."""
+    """An age equal to an edge is in the band that starts there; a missing one has its own."""
     found = compare(FEATURES, OUTCOMES, SCORES, 0.5, [SliceSettings("age", [30.0, 40.0])])
     assert [(item.group, item.rows) for item in found] == [
         ("under 30", 2),

@@ -41,7 +41,7 @@ def test_every_picture_renders() -> None:
 
 
 def test_threshold_is_marked_where_the_metrics_are() -> None:
-    """The point on the precision-recall curve is the one that the table tells."""
+    """The point on the precision-recall curve is the one of the table."""
     picture = figures.draw_precision_recall(OUTCOMES, SCORES, 0.5, METRICS)
     point = next(line for line in picture.axes[0].lines if line.get_marker() == "o")
     assert [float(np.ravel(value)[0]) for value in point.get_data()] == [
@@ -51,7 +51,7 @@ def test_threshold_is_marked_where_the_metrics_are() -> None:
 
 
 def test_importance_shows_the_strongest_twenty() -> None:
-    """Twenty bars, the strongest on top, gain beside TreeSHAP."""
+    """Twenty bars, the strongest on top, gain next to TreeSHAP."""
     ranked = pd.DataFrame(
         {
             "feature": [f"f{number:02d}" for number in range(30)],

@@ -55,7 +55,7 @@ def test_lost_rows_and_outcomes_are_noticed(reference: Dataset) -> None:
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
-    """Only the published CSV is taken, told by its SHA-256; the command says so in one line."""
+    """Only the published CSV is accepted, by its SHA-256; others get one line."""
     csv = tmp_path / "other.csv"
     csv.write_text("ID,LIMIT_BAL\n1,2\n")
     with pytest.raises(TrainingError, match="SHA-256"):
@@ -85,7 +85,7 @@ def test_codes_become_words() -> None:
 
 
 def test_written_file_is_small_and_summed(reference: Dataset, tmp_path: Path) -> None:
-    """Parquet, under 1.5 MB, with its checksum beside it; reading it back loses nothing."""
+    """Parquet, under 1.5 MB, with its checksum; reading it back loses nothing."""
     path = tmp_path / "rows.parquet"
     checksum = write(published(reference), path)
     assert (tmp_path / "SHA256SUMS").read_text() == f"{checksum}  rows.parquet\n"

@@ -24,7 +24,7 @@ def test_reference_data_pass(reference: Dataset) -> None:
 
 
 def test_faults_name_column_and_count_and_no_value(reference: Dataset) -> None:
-    """Every broken rule is told at once, by column and number of rows; the values are not."""
+    """Every broken rule is reported at once, by column and number of rows; the values are not."""
     frame = reference.features.head(100).copy()
     frame.loc[3:9, "age"] = 7.125
     frame.loc[0, "bill_amount_sep"] = np.inf
@@ -45,7 +45,7 @@ def test_missing_values_pass(reference: Dataset) -> None:
 
 
 def test_columns_are_all_there_and_no_more(reference: Dataset) -> None:
-    """A missing column and an unexpected one are told by name."""
+    """A missing column and an unexpected one are reported by name."""
     frame = reference.features.head(100).drop(columns="age").assign(client=1.0)
     said = refuse(frame, reference)
     assert "column 'age': missing" in said

@@ -18,7 +18,7 @@ def test_packaged_file_holds_every_setting() -> None:
 
 
 def test_later_sources_win(tmp_path: Path) -> None:
-    """What suits the data goes over the package, the user's file over that, overrides over all."""
+    """The data's settings replace the packaged ones, then the user's file does, then overrides."""
     suited = {"registry": {"minimum_auc": 0.77, "margin": 0.5}, "split": {"seed": 1}}
     config = tmp_path / "mine.yaml"
     config.write_text("registry: {margin: 0.25}\nsplit: {seed: 2}\n")
