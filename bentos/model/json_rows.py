@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.errors import MAX_LISTED, Fault, Problem
-from bentos.model.validation import NOT_FINITE, EncodedRow, Encoder, Hints, JsonObject, row_type
+from bentos.model.row_types import row_type
+from bentos.model.validation import NOT_FINITE, EncodedRow, Encoder, Hints, JsonObject
 
 # A float64 is finite up to about 1.8e308: no finite number needs more digits.
 _MAX_DIGITS = 400

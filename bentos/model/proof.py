@@ -30,8 +30,8 @@ from bentos.model.json_rows import RowReader
 from bentos.model.store import BOOSTER, CONTRACT, FOLDER
 from bentos.model.validation import Encoder
 
-# The largest model of the load tests (1,500 trees of 63 leaves) takes some 5 seconds on a
-# busy core. Longer, and the pod would be late; LightGBM serves at once.
+# Some seconds are usual for 1,500 trees of 63 leaves on a busy core. With more, the pod would be
+# late, while LightGBM can serve at once.
 TIMEOUT_SECONDS = 60.0
 # Both are measured on these numbers of rows, and the best of a few runs counts. A busy
 # machine makes either late by chance, so only a clear loss is one.

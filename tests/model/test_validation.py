@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bentos.errors import Fault
 from bentos.model import json_rows
 from bentos.model.contract import Contract, Feature
+from bentos.model.row_types import row_type
 from bentos.model.validation import (
     MAX_HINTS,
     MAX_NAMES,
@@ -21,7 +22,6 @@ from bentos.model.validation import (
     Hints,
     JsonObject,
     escape_pointer,
-    row_type,
 )
 from tests.rows import (
     ENCODED,
