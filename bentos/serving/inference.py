@@ -88,7 +88,7 @@ class Inference:
             scored, unknown = _with_warnings(scored, faults)
         ids = (new_id(),)
         if not _is_finite(scored):
-            return BatchResult(Results(ids, (_NO_NUMBER,)), 1, (), (), (), unknown=unknown)
+            return BatchResult(Results(ids, (_no_number(),)), 1, (), (), (), unknown=unknown)
         outcomes = (scored,)
         return BatchResult(Results(ids, outcomes), 1, ids, (row,), outcomes, unknown=unknown)
 
@@ -219,10 +219,11 @@ def _in_place(rows: Rows, scored: Iterator[Scored]) -> Iterator[Scored | Problem
             listed = max(0, listed - len(faults))
         else:
             outcome = next(scored)
-            yield outcome if _is_finite(outcome) else _NO_NUMBER
+            yield outcome if _is_finite(outcome) else _no_number()
 
 
-_NO_NUMBER = Problem("internal", "the model gave a score that is not a finite number")
+def _no_number() -> Problem:
+    return Problem("internal", "the model gave a score that is not a finite number")
 
 
 def _are_finite(scored: Sequence[Scored]) -> bool:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 
-from bentos.errors import Problem
+from bentos.errors import Fault, Problem
+from bentos.model.json_rows import invalid
 from bentos.model.loading import LoadedModel
 from bentos.protocols.protocol import Call, Reply, Results, Rows, ScoringRoute
 from bentos.records.writer.log import Log
@@ -59,7 +60,6 @@ class Pipeline:
         body = await self._bodies.read(request, route.media_types)
         call = Call(body, query, request.parameters, request.media_type, request.headers)
         timing = request.timing
-
         encode = partial(route.encode, model, call)
         with self._admission.admit():
             if self._admission.is_large(body):
@@ -67,7 +67,7 @@ class Pipeline:
                     _decode_and_score, route, model, call, self._max_rows, timing
                 )
             else:
-                rows = route.decode(model, call, self._max_rows)
+                rows = _decode(route, model, call, self._max_rows)
                 result = await self._score(model, rows, encode, timing)
             request.rows = result.total
             return self._finish(model, result, timing, request.id, subject)
@@ -120,10 +120,20 @@ class Pipeline:
         return reply
 
 
+def _decode(route: ScoringRoute, model: LoadedModel, call: Call, max_rows: int) -> Rows:
+    rows = route.decode(model, call, max_rows)
+    # A protocol refuses these in its own words; none may get past it.
+    if not rows.encoded:
+        raise invalid([Fault("", "empty_batch", "must have at least one row")])
+    if len(rows.encoded) > max_rows:
+        raise invalid([Fault("", "too_many_rows", f"may have at most {max_rows} rows a request")])
+    return rows
+
+
 def _decode_and_score(
     route: ScoringRoute, model: LoadedModel, call: Call, max_rows: int, timing: Timing
 ) -> BatchResult:
-    rows = route.decode(model, call, max_rows)
+    rows = _decode(route, model, call, max_rows)
     return _score(model, rows, partial(route.encode, model, call), timing)
 
 

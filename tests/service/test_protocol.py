@@ -45,10 +45,10 @@ TEXT = b"text/plain"
 
 def decode(model: LoadedModel, call: Call, max_rows: int) -> Rows:
     rows: list[object] = []
-    for line in call.body.decode().split("\n"):
+    for line in call.body.decode().splitlines():
         pairs = (part.split("=") for part in line.split())
         rows.append({name: json.loads(value) for name, value in pairs})
-    return Rows(*model.reader.validate_instances(rows[:max_rows]))
+    return Rows(*model.reader.validate_instances(rows))
 
 
 def encode(model: LoadedModel, call: Call, results: Results) -> Reply:
@@ -146,6 +146,9 @@ async def test_a_toy_protocol_gets_everything(
         body = b"\n".join([line_of(rows[0]), line_of(bad), line_of(rows[1])])
         status, text = await caller.ask("/toy/any/lines", body)
         assert (status, text.split("\n")[1]) == (200, "invalid-features")
+        # Limits hold even where a protocol forgets them.
+        assert (await caller.ask("/toy/any/lines", b""))[0] == 422
+        assert (await caller.ask("/toy/any/lines", b"\n" * 10_001))[0] == 422
         # Errors are in the protocol's own shape: a media type, a method, a path.
         assert await caller.ask("/toy/any/lines", b"{}", b"application/json") == (
             415,
