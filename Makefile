@@ -104,7 +104,10 @@ DRIFT_LOCK := monitoring/drift/environment
 .venv-drift/.synced: $(DRIFT_LOCK)/requirements-dev.txt $(DRIFT_LOCK)/torch.txt | $(NEEDS_UV)
 	$(UV) venv --quiet --clear --seed --python 3.11 .venv-drift
 	$(UV) pip install --quiet --python $(DRIFT) --no-deps --require-hashes -r $(DRIFT_LOCK)/requirements-dev.txt
-	$(DRIFT) -m pip install --quiet --disable-pip-version-check --no-deps -r $(DRIFT_LOCK)/torch.txt
+	@# A folder that PIP_FIND_LINKS names is asked first: an index out of reach costs minutes of retries.
+	@echo "installing torch from a local folder, else from its index"
+	@$(DRIFT) -m pip install --quiet --disable-pip-version-check --no-deps --no-index -r $(DRIFT_LOCK)/torch.txt 2>/dev/null \
+		|| $(DRIFT) -m pip install --quiet --disable-pip-version-check --no-deps -r $(DRIFT_LOCK)/torch.txt
 	@touch $@
 
 drift-setup: .venv-drift/.synced ## Make the drift job's own environment (.venv-drift).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import stat
@@ -14,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
-import duckdb
 import fsspec  # type: ignore[import-untyped]  # it publishes no types
 import msgspec
 import pyarrow.parquet as pq  # type: ignore[import-untyped]  # the same
@@ -213,27 +213,58 @@ def test_a_write_is_one_file_a_day(local: ParquetStore, folder: Path) -> None:
     ]
 
 
+# DuckDB, a query and its parameters, and nothing of ours.
+_DUCKDB = """
+import json, sys
+import duckdb
+query, parameters = json.load(sys.stdin)
+with duckdb.connect() as connection:
+    print(json.dumps(connection.execute(query, parameters).fetchall()))
+"""
+
+
+def ask_duckdb(query: str, folder: Path) -> list[list[object]]:
+    """The rows of a query on the log in a folder, by DuckDB in a process of its own.
+
+    `$predictions` and `$outcomes` are the files of a kind, as a folder may have any name.
+    """
+    places = {
+        kind: f"{folder}/{kind}/*/*.parquet"
+        for kind in ("predictions", "outcomes")
+        if f"${kind}" in query
+    }
+    # -I: neither this project nor its environment's variables are seen.
+    asked = subprocess.run(
+        [sys.executable, "-I", "-c", _DUCKDB],
+        input=json.dumps([query, places]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert asked.returncode == 0, asked.stderr
+    rows: list[list[object]] = json.loads(asked.stdout)
+    return rows
+
+
 def test_duckdb_reads_the_log(local: ParquetStore, folder: Path) -> None:
     """The query of the module's docstring gives typed columns, dates, and features by name."""
     local.write(minutes(3) + minutes(2, NOON + DAY, score=None), is_retry=False)
     local.write_outcomes([(next(local.read(Window())).id, "1", "f")])
-    # The pattern is a parameter here, as a folder may have any name.
-    predictions, outcomes = (f"{folder}/{kind}/*/*.parquet" for kind in ("predictions", "outcomes"))
-    with duckdb.connect() as connection:
-        rows = connection.execute(
-            "SELECT date::text, time = date + INTERVAL 12 HOUR, (features->>'age')::int, score "
-            "FROM read_parquet(?) ORDER BY id",
-            [predictions],
-        ).fetchall()
-        assert [row[0] for row in rows] == ["2026-11-21"] * 3 + ["2026-11-22"] * 2
-        assert [row[2:] for row in rows] == [(30, 0.25)] * 3 + [(30, None)] * 2
-        joined = connection.execute(
-            "SELECT count(*), max(outcome) FROM read_parquet(?) JOIN read_parquet(?) USING (id)",
-            [predictions, outcomes],
-        ).fetchone()
-        bare = f"SELECT count(*) FROM '{predictions}'"  # noqa: S608 - as a user types it
-        assert connection.execute(bare).fetchone() == (5,)
-    assert joined == (1, "1")
+    rows = ask_duckdb(
+        "SELECT date::text, time = date + INTERVAL 12 HOUR, (features->>'age')::int, score "
+        "FROM read_parquet($predictions) ORDER BY id",
+        folder,
+    )
+    assert [row[0] for row in rows] == ["2026-11-21"] * 3 + ["2026-11-22"] * 2
+    assert [row[2:] for row in rows] == [[30, 0.25]] * 3 + [[30, None]] * 2
+    joined = ask_duckdb(
+        "SELECT count(*), max(outcome) "
+        "FROM read_parquet($predictions) JOIN read_parquet($outcomes) USING (id)",
+        folder,
+    )
+    assert joined == [[1, "1"]]
+    bare = f"SELECT count(*) FROM '{folder}/predictions/*/*.parquet'"  # noqa: S608 - as a user types it
+    assert ask_duckdb(bare, folder) == [[5]]
 
 
 def test_duckdb_alone_reads_what_we_read(local: ParquetStore, folder: Path) -> None:
@@ -258,11 +289,9 @@ def test_duckdb_alone_reads_what_we_read(local: ParquetStore, folder: Path) -> N
         ) AS last USING (id)
         ORDER BY prediction.id
     """
-    places = {kind: f"{folder}/{kind}/*/*.parquet" for kind in ("predictions", "outcomes")}
-    with duckdb.connect() as connection:
-        found = connection.execute(query, places).fetchall()
+    found = ask_duckdb(query, folder)
     outcomes = {one.id: one.outcome for one in local.outcomes(Window())}
-    assert found == [(one.id, one.score, outcomes.get(one.id)) for one in local.read(Window())]
+    assert found == [[one.id, one.score, outcomes.get(one.id)] for one in local.read(Window())]
     assert [row[2] for row in found] == ["1", "1", None, None]
 
 
