@@ -75,6 +75,11 @@ monitoring: setup ## Render dashboards, alerts and rules into monitoring/out.
 	$(RUN) python -m monitoring.mixin.render
 	$(RUN) python -m k8s.rules
 
+PROMETHEUS ?= http://127.0.0.1:9090
+
+dashboards-preview: setup monitoring-setup ## Draw the dashboards from a live Prometheus (PROMETHEUS=URL) into one HTML page.
+	$(RUN) python -m monitoring.mixin.preview --prometheus $(PROMETHEUS)
+
 # Grafana's own types, and the chart library of the preview, as package-lock.json pins them.
 MIXIN_NODE := monitoring/mixin/node
 

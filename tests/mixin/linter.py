@@ -222,7 +222,7 @@ EXCLUSIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "target-(job|instance)-rule", "tabserve-model",
-        "Is it worse than in training[?]|How good is it: measured, estimated, in training[?]",
+        "Is it worse than in training[?]|How good is it by its outcomes, and in training[?]",
         "pushed by the drift job, which is another job than the service",
     ),
     (

@@ -11,7 +11,7 @@ Two kinds of groups, both stable, as a Pushgateway never forgets one by itself:
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -87,6 +87,10 @@ RESULTS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "tabserve_drift_check_effect": (_CHECK, "Its effect size."),
     "tabserve_drift_check_effect_limit": (_CHECK, "The least such effect that is drift."),
+    "tabserve_drift_performance": (
+        ("version", "measure", "basis"),
+        "A measure of performance: measured by outcomes of the window, or of training.",
+    ),
     "tabserve_drift_retraining_needed": (_VERSION, "1 where the rule for retraining holds."),
 }
 
@@ -195,6 +199,8 @@ def collect_results(entries: Sequence[Entry], ended: float) -> CollectorRegistry
                 if value is not None:
                     gauge = gauges[f"tabserve_drift_feature_{name}"]
                     gauge.labels(version, feature.name).set(value)
+        for measure, basis, value in _performance(entry):
+            gauges["tabserve_drift_performance"].labels(version, measure, basis).set(value)
         for check in _checks(entry):
             for name, value in (
                 ("drifted", float(check.drifted)),
@@ -242,6 +248,16 @@ def _checks(entry: Entry) -> list[Check]:
     if entry.performance is not None:
         checks += entry.performance.checks
     return checks
+
+
+def _performance(entry: Entry) -> Iterator[tuple[str, str, float]]:
+    if entry.performance is None:
+        return
+    for check in entry.performance.checks:
+        if check.statistic is not None:
+            yield check.name, "measured", check.statistic
+    for name, value in entry.performance.training.items():
+        yield name, "training", value
 
 
 def _reach(gateway: str) -> tuple[str, Callable[..., Callable[[], None]]]:

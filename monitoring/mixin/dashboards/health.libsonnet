@@ -12,7 +12,7 @@ function(config)
   local worker = '{{%s}} worker {{worker}}' % config.instanceLabel;
   local byWorker = '%s, worker' % config.instanceLabel;
   local starts = b.of('process_start_time_seconds');
-  local pushAge = 'time() - %s' % selectors.of('push_time_seconds', [config.pushgatewaySelector, config.driftSelector]);
+  local pushAge = 'time() - %s' % selectors.of('push_time_seconds', [config.driftSelector]);
   dashboards.new(
     config,
     config.uids.health,

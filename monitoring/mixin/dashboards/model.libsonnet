@@ -145,8 +145,8 @@ function(config)
           stack=true
         ),
         panels.timeseries(
-          'How good is it: measured, estimated, in training?',
-          'Measures of the last drift runs: `measured` from outcomes, `estimated` from the scores alone, `training` for comparison. Good: all three close. Where only the estimate falls, wait for outcomes; where measured falls, see TabservePerformanceBelowTraining.',
+          'How good is it by its outcomes, and in training?',
+          'Measures of the last drift runs: `measured` from outcomes, `training` for comparison. Good: both close. Otherwise see TabservePerformanceBelowTraining; `uv run tabserve performance` also estimates without outcomes.',
           'none',
           [queries.range('topk(%d, %s)' % [2 * top, b.anyDrift('tabserve_drift_performance')], '{{version}} {{measure}} {{basis}}')],
           none='no drift run yet',
