@@ -36,9 +36,9 @@ class Uri(msgspec.Struct, frozen=True):
 def parse(uri: str) -> Uri:
     """Read a URI. Raises IntakeError for a form that is not known, or a folder without a model."""
     text = uri.strip().rstrip("/")
-    if text.startswith("models:/"):
+    if text.startswith("models:"):
         return _registry(text)
-    if text.startswith("runs:/"):
+    if text.startswith("runs:"):
         run_id, _, path = text.removeprefix("runs:/").partition("/")
         if not run_id or not path:
             raise IntakeError("a runs: URI is runs:/RUN_ID/PATH, such as runs:/RUN_ID/model")
