@@ -52,13 +52,11 @@ $(OWN_UV):
 .venv/.synced: uv.lock pyproject.toml .python-version | $(NEEDS_UV)
 	$(UV) sync --frozen --all-extras
 	@touch $@
+	@echo "tabserve, bentoml and pytest are commands of this shell after:  . .venv/bin/activate"
 
 setup: .venv/.synced ## Make the environment (.venv), nothing else needed before.
 	@.venv/bin/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null \
 		|| { echo "LightGBM needs the OpenMP runtime: apt-get install libgomp1" >&2; exit 1; }
-ifdef NEEDS_UV
-	@echo "to type 'uv run ...' yourself:  export PATH=\"$(CURDIR)/.uv/bin:\$$PATH\""
-endif
 
 train: setup ## Train the reference model and register it in MLflow.
 	$(RUN) tabserve train
