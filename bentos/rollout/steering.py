@@ -14,9 +14,6 @@ from bentos.rollout.cluster import Cluster
 from bentos.rollout.judge import Limits, Verdict, judge
 from bentos.rollout.prometheus import Prometheus, PrometheusError
 
-# Until the canary has been scraped twice, nothing can be counted.
-_FIRST_LOOK_SECONDS = 45
-
 
 class RolledBack(TabserveError):
     """The canary was taken away; the message says why."""
@@ -32,6 +29,8 @@ class Options:
 
     steps: tuple[int, ...] = plan.STEPS
     limits: Limits = field(default_factory=Limits)
+    # Until the canary has been scraped twice, nothing can be counted.
+    first_look_seconds: int = 45
     look_seconds: int = 30
     # Of one step. Looks that fit in here share the level.
     deadline_seconds: int = 900
@@ -163,9 +162,11 @@ class Steering:
             raise RolledBack("the canary did not get ready: its model could not prove itself")
         began = time.monotonic()
         options = self._options
-        looks = max(1, (options.deadline_seconds - _FIRST_LOOK_SECONDS) // options.look_seconds + 1)
+        looks = max(
+            1, (options.deadline_seconds - options.first_look_seconds) // options.look_seconds + 1
+        )
         limits = replace(options.limits, looks=looks)
-        time.sleep(min(_FIRST_LOOK_SECONDS, options.deadline_seconds))
+        time.sleep(min(options.first_look_seconds, options.deadline_seconds))
         while True:
             window = int(time.monotonic() - began)
             samples = self._prometheus.sample(window)
