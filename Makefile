@@ -159,8 +159,12 @@ bench: .rows ## tabserve beside its peers, each in its own environment (needs wr
 BASE ?=
 BENTO_VERSION = $(subst :,-,$(shell $(RUN) python -m k8s.images.model $(MODEL)))-$(shell git rev-parse --short HEAD)
 
-images: setup ## Build the Bento and the images: tabserve, tabserve-drift, tabserve-training.
+# Before `images`, whose recipe asks the store for the model's tag as it begins.
+.PHONY: .model
+.model: setup
 	@$(RUN) python -m bentos.training.demo --prepare
+
+images: .model ## Build the Bento and the images: tabserve, tabserve-drift, tabserve-training.
 	$(RUN) bentoml get -o tag tabserve:$(BENTO_VERSION) 2>/dev/null \
 		|| TABSERVE_MODEL=$(MODEL) $(RUN) bentoml build --version $(BENTO_VERSION) .
 	$(RUN) python -m k8s.images.build --bento tabserve:$(BENTO_VERSION) --base "$(BASE)"
