@@ -212,7 +212,7 @@ EXCLUSIONS: list[tuple[str, str, str, str]] = [
         "a pushed metric has no instance: the job that pushed it is over",
     ),
     (
-        "target-instance-rule", "tabserve-service", "How much error budget is left[?]",
+        "target-instance-rule", "tabserve-service", "What budget is left[?]",
         "the budget is the service's, not a replica's",
     ),
     (

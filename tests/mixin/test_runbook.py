@@ -15,6 +15,7 @@ import yaml
 from bentos.cli import main
 from bentos.serving.metric_table import COUNTERS, GAUGES, HISTOGRAMS
 from monitoring.mixin import render
+from tests.mixin import boards
 
 ROOT = render.MIXIN.parents[1]
 RUNBOOK = (ROOT / "monitoring" / "runbook.md").read_text()
@@ -171,6 +172,14 @@ def test_paths_are_in_the_project() -> None:
     """Relative links of the runbook lead to files."""
     for target in re.findall(r"\]\(([^)#]+)\)", RUNBOOK):
         assert (ROOT / "monitoring" / Path(target)).exists(), target
+
+
+def test_panels_are_real(dashboards: dict[str, Any]) -> None:
+    """Every question that the runbook quotes is the title of a panel."""
+    titles = {panel["title"] for board in dashboards.values() for panel in boards.panels(board)}
+    quoted = set(re.findall(r'"([A-Z][^"]*[?])"', RUNBOOK))
+    assert quoted
+    assert quoted <= titles
 
 
 def test_settings_are_real() -> None:

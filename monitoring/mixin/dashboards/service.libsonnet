@@ -45,7 +45,7 @@ function(config)
           decimals=0
         ),
         panels.stat(
-          'How many requests a second?',
+          'How much traffic?',
           'Scoring requests. Good: what you know of this hour. A sudden zero means that clients do not reach the service.',
           'reqps',
           [queries.range(b.orZero('sum(%s)' % b.rate('tabserve_requests_total', [s.scoring])))]
@@ -59,7 +59,7 @@ function(config)
           decimals=2
         ),
         panels.stat(
-          'How slow is the slowest 5 %?',
+          'How slow is p95?',
           '95th percentile of scoring requests, all replicas together. Good: a few milliseconds. Otherwise see which stage takes the time.',
           's',
           [queries.range(quantile(0.95, [], durations))],
@@ -67,7 +67,7 @@ function(config)
           none='no requests'
         ),
         panels.stat(
-          'How much error budget is left?',
+          'What budget is left?',
           'Of the failures that the availability objective allows over %s, the share not used yet. Good: above 0. Below 0 the objective is missed: ship nothing risky.' % longest,
           'percentunit',
           [queries.range('1 - max(%s) / %g' % [
@@ -79,7 +79,7 @@ function(config)
           decimals=0
         ),
         panels.stat(
-          'How near is the nearest limit?',
+          'How near a limit?',
           'The fullest of requests, bodies, descriptors and CPU of any worker. Good: below 80 %. Otherwise add replicas or workers, or raise the limit.',
           'percentunit',
           [queries.range('max(%s)' % b.of('tabserve:saturation:ratio'))],
@@ -87,7 +87,7 @@ function(config)
           decimals=0
         ),
         panels.stat(
-          'How many versions answer?',
+          'How many versions?',
           'Model versions served at this moment. Good: 1, or 2 while a rollout or canary runs. Otherwise a rollout hangs.',
           'none',
           [queries.range('count(count by (model, version) (%s))' % b.of('tabserve_model_info'))],
