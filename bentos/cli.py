@@ -22,7 +22,7 @@ from bentos.logs import hide_password
 EXTRAS = {
     "mlflow": ("mlflow", "pandas", "pyarrow", "skops", "sklearn"),
     "parquet": ("fsspec",),
-    "train": ("matplotlib", "omegaconf", "optuna", "pandera"),
+    "train": ("matplotlib", "omegaconf", "optuna", "pandera", "skrub"),
 }
 
 
@@ -33,6 +33,7 @@ class LazyGroup(click.Group):
     modules: ClassVar[dict[str, str]] = {
         "diff": "bentos.commands.diff",
         "evidence": "bentos.commands.evidence",
+        "explore": "bentos.training.explore",
         "export": "bentos.audit.export",
         "forget": "bentos.audit.forget",
         "import": "bentos.commands.import_",

@@ -130,7 +130,7 @@ def load_file(
     features. `time`: column of times, which is no feature either.
     Raises TrainingError naming the column at fault, never a value.
     """
-    frame = _read(path)
+    frame = read_table(path)
     description = describe_unknown(path.name, target)
     if target not in frame.columns:
         raise TrainingError(f"{path.name} has no column {target!r}")
@@ -172,7 +172,8 @@ def reduce(dataset: Dataset, rows: int | None, seed: int) -> Dataset:
     return kept
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV or Parquet file. Raises TrainingError."""
     is_parquet = path.suffix.lower() in (".parquet", ".pq")
     try:
         return pd.read_parquet(path) if is_parquet else pd.read_csv(path, low_memory=False)

@@ -1,0 +1,60 @@
+"""`tabserve explore`: one page about a table, and what stands out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from bentos.cli import main
+from bentos.training import explore
+from tests.training.conftest import make_rows
+
+
+def test_page_is_one_file_and_names_a_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command writes one HTML file that loads nothing, and names the column that leaks."""
+    monkeypatch.chdir(tmp_path)
+    rows = make_rows(400).assign(constant=1)
+    rows["known_later"] = (rows["outcome"] == "yes") * 5.0
+    pd.concat([rows, rows.head(3)]).to_csv("rows.csv", index=False)
+    result = CliRunner().invoke(main, ["explore", "--data", "rows.csv", "--target", "outcome"])
+    assert result.exit_code == 0, result.output
+    assert "3 rows are copies of an earlier row" in result.output
+    assert "columns of one value: constant" in result.output
+    assert "suspected leaks, leave them out with --drop: known_later" in result.output
+    page = Path("explore.html").read_text()
+    assert "known_later" in page.partition("</section>")[0]
+    assert re.findall(r'(?:src|<link[^>]*href)="https?://', page) == []
+
+
+def test_names_do_not_describe_themselves() -> None:
+    """A text that differs in every row separates nothing; direction and gaps do not matter."""
+    rows = make_rows(400).assign(person=[f"person {number}" for number in range(400)])
+    features = rows.drop(columns="outcome").assign(away=-(rows["outcome"] == "yes").astype(float))
+    ranked = explore.rank(features, rows["outcome"])
+    assert ranked["away"] == 1.0
+    assert ranked["person"] == 0.5
+    assert next(iter(ranked)) == "away"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data", "rows.csv", "--target", "nope"], "rows.csv has no column 'nope'"),
+        (["--data", "broken.csv"], "broken.csv cannot be read as CSV"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong column or file is refused in one line, and no page is written."""
+    monkeypatch.chdir(tmp_path)
+    make_rows(50).to_csv("rows.csv", index=False)
+    Path("broken.csv").write_bytes(b"")
+    result = CliRunner().invoke(main, ["explore", *arguments])
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {words}\n"
+    assert not Path("explore.html").exists()
