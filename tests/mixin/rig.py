@@ -114,6 +114,8 @@ class Night:
         self.gateway = gateway
         self.mixin = mixin
         self.started = started
+        # The preview, drawn while there was traffic.
+        self.page = ""
 
     def drift(self, *options: str) -> None:
         """Run the drift job once on the good replica's log."""

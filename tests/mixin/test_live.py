@@ -21,6 +21,7 @@ from tests.service.checks import require, rows_of
 
 FIRING = {"TabserveDrift", "TabserveLogDropping", "TabserveErrorRatio"}
 MOST_SERIES = 500
+ECHARTS = render.MIXIN / "node" / "node_modules" / "echarts"
 
 # Parts of queries that give nothing here, and why.
 WITHOUT_DATA = {
@@ -57,6 +58,9 @@ def night(
             running.drift()
             running.drift()
             running.wait_for("not all fire", lambda: running.hook.names("firing") >= FIRING)
+            if ECHARTS.exists():
+                made = preview.in_order(running.mixin["dashboards"])
+                running.page = preview.draw(running.prometheus.url, 3, made)
         finally:
             traffic.stop()
             locust.wait(120)
@@ -162,14 +166,13 @@ def test_commands_of_the_runbook(night: Night) -> None:
 def test_preview(night: Night, tmp_path: Path) -> None:
     """The preview draws every panel in a browser without network, and says what it is."""
     chromium = require("chromium", "chromium")
-    if not (render.MIXIN / "node" / "node_modules" / "echarts").exists():
+    if not night.page:
         reason = "ECharts is not installed: make monitoring-setup"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    drawn = preview.draw(night.prometheus.url, 5, preview.in_order(night.mixin["dashboards"]))
     page = tmp_path / "dashboards.html"
-    page.write_text(drawn)
+    page.write_text(night.page)
     shown = subprocess.run(
         [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
          f"--user-data-dir={tmp_path}/profile", "--window-size=1600,5000",
