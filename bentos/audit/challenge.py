@@ -31,7 +31,7 @@ MIN_ROWS = 100
 class Difference(msgspec.Struct, frozen=True):
     """One metric of both models on the same rows; `change` is new minus old.
 
-    `low`, `high`: the 95 % interval of the change, None where it cannot be told.
+    `low`, `high`: the 95 % interval of the change, None where it cannot be computed.
     """
 
     old: float

@@ -1,4 +1,4 @@
-"""Recorded predictions beside those that another model would have given."""
+"""Recorded predictions compared with those that another model would have given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tabserve migrate`: the schema brought up to date by whoever owns it."""
+"""`tabserve migrate`: the log's owner brings its schema up to date."""
 
 from __future__ import annotations
 

@@ -55,11 +55,11 @@ class OpenedLog:
         return self._follow(self.store.of_subject(tokens))
 
     def outcomes(self, window: Window) -> Iterator[Outcome]:
-        """The last outcomes of a window's predictions by id, beside `read`."""
+        """The last outcomes of a window's predictions by id, while `read` streams."""
         return self._follow(self._second.outcomes(window))
 
     def revisions(self, prediction_id: str) -> list[Outcome]:
-        """Every revision of one prediction's outcome, beside any stream of records."""
+        """Every revision of one prediction's outcome, while records stream."""
         return self._second.revisions(prediction_id)
 
     def environment(self, environment_id: str) -> Environment | None:
@@ -82,7 +82,7 @@ class OpenedLog:
         return Window(window.since, window.until, model=window.model, version=full)
 
     def close(self) -> None:
-        """End what still streams, then let go of the log."""
+        """End what still streams, then close the log."""
         for stream in self._streams:
             stream.close()
         self.store.close()
@@ -115,7 +115,7 @@ class OpenedLog:
 def open_log(url: str | None) -> Iterator[OpenedLog]:
     """Open the log that an option or the settings name; it must be there, and is not migrated.
 
-    Whatever tabserve raises on purpose, here or in the body, ends the command with one
+    An error that tabserve raises on purpose, here or in the body, ends the command with one
     line and exit code 1.
     """
     try:

@@ -23,7 +23,7 @@ output_option = click.option(
 def open_output(path: Path | None) -> Iterator[BinaryIO]:
     """Open a file, or standard output where there is none.
 
-    A file is written beside its place and renamed when the body is done; nobody but its
+    A file is written under another name and renamed when the body is done; only its
     owner may read it. What fails leaves what was there before. What is there and is no
     file, a pipe or a device, is written to and never replaced.
     """

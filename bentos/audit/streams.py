@@ -1,4 +1,4 @@
-"""Streams of the log: predictions beside what came of them, and either in handy parts."""
+"""Streams of the log: predictions joined with their outcomes, and either in parts."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def require_keys(settings: Settings) -> Keys:
     keys = read_keys(settings.subject_keys.get_secret_value())
     if keys is None:
         raise ConfigurationError(
-            "TABSERVE_SUBJECT_KEYS is not set: without the service's keys nobody can tell "
+            "TABSERVE_SUBJECT_KEYS is not set: without the service's keys no command can tell "
             "whose records are whose"
         )
     return keys

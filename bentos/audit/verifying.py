@@ -95,7 +95,7 @@ class _Verifier:
             label = None if result.label is None else str(result.label)
             now = (result.score, rescoring.scores_by_class(served.contract, result), label)
             # Finite doubles are equal exactly where their bits are, but for the sign of 0,
-            # which changes nobody's answer.
+            # which changes no answer.
             if recorded == now:
                 verdict.equal += 1
                 continue

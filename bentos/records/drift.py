@@ -1,6 +1,6 @@
 """What drift runs found: one row a run and version, one row a feature of it.
 
-Kept beside the predictions, in the store that the same URL names, in tables of its own: the
+Kept in the same store as the predictions, in tables of its own: the
 job that writes them runs elsewhere, and less often, than the service. Everything is kept
 until someone deletes it: a run of 26 features is some kilobytes.
 """

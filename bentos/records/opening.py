@@ -44,7 +44,7 @@ def open_store(url: str, data_dir: Path = Path(".tabserve")) -> Store:
 
 
 def open_drift_log(url: str, data_dir: Path = Path(".tabserve")) -> DriftLog:
-    """Where the results are, beside the predictions of the same URL (`open_store`).
+    """Make the log of drift results, in the store that the URL names (`open_store`).
 
     Raises ConfigurationError, which never repeats the URL.
     """

@@ -32,12 +32,12 @@ class Store(Protocol):
     def prepare(self) -> None:
         """Connect; make or update the schema, once, however many start together.
 
-        For the service, and whoever migrates. Raises StoreDown also where the schema is too
-        new for this tabserve, or older and not ours to change.
+        For the service and `tabserve migrate`. Raises StoreDown also where the schema is too
+        new for this tabserve, damaged, or older and not ours to change.
         """
 
     def check(self) -> None:
-        """Connect, and change nothing. For whoever reads or audits.
+        """Connect, and change nothing. For commands that read the log.
 
         Raises StoreDown also where there is no log, or one whose schema is too new or too old
         for this tabserve.
@@ -116,4 +116,4 @@ class Store(Protocol):
         """What was done to the log, the first one first."""
 
     def close(self) -> None:
-        """Let go of the store; idempotent."""
+        """Close the store; idempotent."""

@@ -40,7 +40,7 @@ class Judgement(msgspec.Struct):
 
     `measured`: on rows with outcomes; empty where they are too few, and `too_few` says so.
     `estimated`: expected without outcomes, on all rows; `estimated_on_labelled`: the same
-    on the rows that were measured, to hold beside what was measured.
+    on the rows that were measured, to compare with what was measured.
     """
 
     model: str

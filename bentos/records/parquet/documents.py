@@ -1,7 +1,7 @@
 """The log's small JSON files: its schema, registrations, environments, events.
 
-A registration's reference is a Parquet file beside it. Names are digests: what a model is
-called may be longer than a file's name, hold slashes, or differ in case alone.
+A registration's reference is a Parquet file next to it. Names are digests: a model's name may be
+longer than a file's name, hold slashes, or differ in case alone.
 """
 
 from __future__ import annotations

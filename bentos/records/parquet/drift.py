@@ -1,4 +1,4 @@
-"""Drift results beside the Parquet log: a JSON file for each, in `drift/`.
+"""Drift results in the folder of the Parquet log: a JSON file for each, in `drift/`.
 
 They are read one by one, never scanned: a folder for each job and version, and names of the end of
 the window and the time of the run, so that their order is that of the windows.

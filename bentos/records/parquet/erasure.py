@@ -1,9 +1,9 @@
 """Erasing a subject from files, while others write and erase.
 
 First a mark is left that bars the subject's rows made so far, then every file that has
-some is replaced. Whoever puts a file in place, a writer or another erasure, looks at the
-marks afterwards and replaces it again if there are new ones: so whichever comes last, the
-file ends without the rows. An erasure that was interrupted is done by erasing again.
+some is replaced. A writer or an erasure that puts a file in place reads the marks afterwards,
+and replaces the file again if there are new ones: in every order the file ends without the
+rows. An erasure that was interrupted is finished by erasing again.
 
 A mark's name holds a digest of the subject's token, and the millisecond before which its
 rows are barred; marks are never changed, only added, and dropped with the days they are of.
@@ -94,7 +94,7 @@ def erase(files: Files, tokens: Sequence[str], end_id: str) -> dict[str, int]:
     outcomes = 0
     while holding := _find(files, mine):
         ids = set[str]().union(*holding.values())
-        # Before the predictions: without them nobody would know whose they are.
+        # Before the predictions: only these say whose the outcomes are.
         outcomes += _erase_outcomes(files, ids)
         for part in holding:
             _replace(files, part, read_marks(files), tokens)

@@ -2,9 +2,8 @@
 
 A local file is written under another name, brought to the disk and renamed. An object
 store shows an object when all of it is there; any other remote is written as a local one.
-This module knows places and failures, not what is in the files. Every failure becomes a
-StoreDown that says the kind of failure: a path or a URL may hold what nobody else should
-read.
+This module handles places and failures, not what is in the files. Every failure becomes a
+StoreDown that says the kind of failure, and neither path nor URL: they may hold secrets.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _WHOLE_PUTS = frozenset(
 # more than a process may hold open.
 _AT_ONCE_BYTES = 1 << 20
 
-# What people sent is nobody else's on this machine.
+# The owner's alone: the files have what people sent.
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 
 _UNFINISHED = ".part"
@@ -54,7 +53,7 @@ class Files:
             try:
                 fsspec.get_filesystem_class(protocol)
             except (ImportError, ValueError):
-                # A name that nobody knows may be anything, a password too.
+                # A name that fsspec does not know may be anything, a password too.
                 name = f"{protocol}://" if protocol in known_implementations else "this"
                 raise ConfigurationError(
                     f"parquet:URL: fsspec cannot open {name} here; "
@@ -76,7 +75,7 @@ class Files:
         Raises StoreDown where the whole log is missing: nothing there is not no rows.
         """
         with self.working() as system:
-            # Others write here too.
+            # Other processes write here too.
             system.invalidate_cache()
             try:
                 found = system.ls(self._at(folder), detail=False)
@@ -179,7 +178,7 @@ class Files:
         except TabserveError:
             raise
         except Exception as error:
-            # Whatever a driver raises; the next call connects anew.
+            # Drivers raise errors of any class; the next call connects anew.
             self._system = None
             self._made.clear()
             raise StoreDown(f"the log's files cannot be used: {_explain(error)}") from None
@@ -235,7 +234,7 @@ def _write_local(path: Path, content: bytes | pa.Buffer) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            # Who wrote forgets the rows now: they must survive a loss of power.
+            # The writer drops the rows now: they must survive a loss of power.
             os.fsync(descriptor)
         unfinished.replace(path)
     except BaseException:

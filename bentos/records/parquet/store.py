@@ -1,4 +1,4 @@
-"""The log in Parquet files by day: for those who outgrow one PostgreSQL.
+"""The log in Parquet files by day: for more rows than one PostgreSQL holds.
 
     schema.json
     predictions/date=2026-11-21/<first ms>-<last ms>-<id of the write>.parquet
@@ -10,14 +10,14 @@ reads them; with DuckDB:
 
     SELECT * FROM 'FOLDER/predictions/*/*.parquet'
 
-A write is one file a day, so rows are gathered for a minute first (`gather_seconds`);
-whoever does so keeps them safe until then. A row that a crash left in two files is read
-once, the one that was written first.
+A write is one file a day, so the caller gathers rows for a minute first (`gather_seconds`),
+and keeps them safe until then. Of a row that a crash left in two files the one that was
+written first is read.
 
 Writers need no lock, and readers see whole files only. What no file system promises is
 that several files change at once: while `drop_before` or `forget` works, some are done
 and some are not, and after a crash it is called again. Two erasures at once are safe for
-predictions (`parquet_erasure`); run one at a time where their outcomes must go as well.
+predictions (`erasure`); run one at a time where their outcomes must go as well.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rows that leave the log in PostgreSQL: one subject's, and those of past days.
 
 All of it works on one connection that the store gives. A retention detaches a partition and
-then drops it; one that was cut short between leaves a table that no query of the log reaches,
-so whoever looks for a subject looks there, too.
+then drops it. One that was cut short in between leaves a table that no query of the log reaches,
+so a search for a subject reads that table too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bentos.records.postgres import schema, session
 from bentos.records.postgres.session import Connection
 from bentos.records.record import Record
 
-# Predictions and outcomes of some subjects; a CTE runs once, whoever reads it.
+# Predictions and outcomes of some subjects. A CTE that changes rows runs once.
 _ERASE = """
 WITH erased AS (
     DELETE FROM tabserve.predictions WHERE subject = ANY(%s)
@@ -44,7 +44,7 @@ SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespac
 WHERE nspname = 'tabserve' AND relkind = 'r' AND relname ~ '^predictions_[0-9]{8}$'
 AND NOT tabserve.is_attached(relname) ORDER BY relname
 """
-# What a retention holds alone while it works; none begins while somebody has a share.
+# A retention holds this lock alone while it works; none begins while another session shares it.
 _RETENTION = "hashtextextended('tabserve.drop_before', 0)"
 
 
@@ -53,7 +53,7 @@ def read_subject(connection: Connection, tokens: Sequence[str]) -> Iterator[Reco
     with connection.transaction():
         connection.execute(f"SELECT pg_advisory_xact_lock_shared({_RETENTION})".encode())
         detached = [name for (name,) in connection.execute(_DETACHED.encode()).fetchall()]
-        # From the tables, whoever asks: the view knows no subjects.
+        # From the tables, for every role: the view has no subjects.
         found = " UNION ALL ".join(
             f"SELECT * FROM tabserve.{name} WHERE subject = ANY(%(tokens)s)"  # noqa: S608 - names of ours, read from the catalogue
             for name in ("predictions", *detached)
@@ -118,7 +118,7 @@ def drop_days(connection: Connection, day: datetime) -> dict[str, int]:
             connection.execute(
                 f"ALTER TABLE tabserve.{parent} DETACH PARTITION tabserve.{name} {how}".encode()
             )
-        # Now that nobody writes to it the count is what is dropped.
+        # Detached, it gets no more rows: the count is what is dropped.
         row = connection.execute(f"SELECT count(*) FROM tabserve.{name}".encode())  # noqa: S608 - a name of ours, read from the catalogue
         dropped[parent] += (row.fetchone() or (0,))[0]
         connection.execute(f"DROP TABLE tabserve.{name}".encode())

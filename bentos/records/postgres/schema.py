@@ -1,9 +1,9 @@
 """The schema of the log in PostgreSQL: numbered SQL files, each run once.
 
-A file's first line says how old a tabserve may be that goes on to work with the log after it:
-`-- least: 2`, and whoever knows two migrations may. One that adds something new leaves the number
-of the file before it; one that changes what is there takes its own. So a rolling upgrade does not
-lock the older pods out, unless it has to.
+A file's first line names the oldest tabserve that can work with the log after it: with
+`-- least: 2`, one that knows two migrations can. A migration that only adds something keeps the
+number of the file before it; one that changes what is there takes its own number. So a rolling
+upgrade locks the older pods out only where it must.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DAYS_AHEAD = 7
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
 _LEAST = re.compile(r"-- least: (\d+)\n")
 
-# The number that says "migrating" among all advisory locks of a database.
+# The advisory lock of a migration.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tabserve.migrations', 0))"
 
 _HAS_SCHEMA = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'tabserve')"
@@ -161,8 +161,8 @@ def _migrate(connection: Connection, migrations: list[tuple[str, str]]) -> None:
     connection.add_notice_handler(_warn)
     try:
         with connection.transaction():
-            # Who starts at the same time waits here, and then finds the work done; that
-            # may take longer than a statement of the service may.
+            # A process that starts at the same time waits here, and then finds the work done.
+            # That may take longer than a statement of the service may.
             connection.execute("SET LOCAL statement_timeout = 0")
             connection.execute(_LOCK)
             # IF NOT EXISTS would ask for the right to make schemas where one was made for us.

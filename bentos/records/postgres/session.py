@@ -47,7 +47,7 @@ SET client_min_messages = 'warning';
 
 # What libpq and the server say where no connection comes about, and what we say: their own text
 # has host, user and database in it, and there is no SQLSTATE before there is a connection. In
-# English, as both speak unless told otherwise; what is not known here goes by its class.
+# English, the default of both; other errors are named by their class.
 _REFUSALS = (
     ("failed to resolve host", "its host name is not found"),
     ("could not translate host name", "its host name is not found"),
@@ -87,7 +87,7 @@ _ROWS = ("22", "23", "54")
 def read_url(url: str) -> dict[str, Any]:
     """What a URL says, over our defaults. Raises ConfigurationError, which repeats nothing."""
     try:
-        # As PostgreSQL's programs do, for what the URL leaves out: PGPASSWORD and the like.
+        # What the URL leaves out comes from PGPASSWORD and the like, as in PostgreSQL's programs.
         return {**_DEFAULTS, **conninfo_to_dict(url)}
     except psycopg.Error:
         raise ConfigurationError("the store URL is no PostgreSQL URL that libpq reads") from None
@@ -118,10 +118,10 @@ def connect(parameters: dict[str, Any]) -> Connection:
 
 
 def is_usable(connection: Connection) -> bool:
-    """Whether an idle connection looks alive: a server that ended has said so."""
+    """Whether an idle connection is open: a server that stops closes it."""
     if connection.closed:
         return False
-    # Nothing is under way, so whatever there is to read is a farewell.
+    # No statement is under way: data on an idle connection means that the server closed it.
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return not poll.poll(0)
@@ -149,7 +149,7 @@ def limit(connection: Connection) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-        # From here on the number may be that of another file.
+        # From here on the descriptor's number may belong to another file.
         with lock:
             is_over = True
 

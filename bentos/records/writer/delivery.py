@@ -168,11 +168,11 @@ class Delivery:
         return store
 
     def _disconnect(self) -> None:
-        # What comes back may be another server: it is prepared and told of the model anew.
+        # The next store may be another one: it is prepared, and the model registered, anew.
         self._registered.clear()
         store, self._store = self._store, None
         if store is not None:
-            # Whatever it says to that, there is nothing to lose any more.
+            # The store is given up: an error of its closing changes nothing.
             with suppress(Exception):
                 store.close()
 
@@ -219,7 +219,7 @@ class Delivery:
             self._registered.add(key)
         records = [record for segment in segments for record in self._records(segment)]
         is_retry = segments[0].is_retry
-        # Whatever happens from here on, the store may have them.
+        # From here on the store may have them, whether the write succeeds or not.
         for segment in segments:
             segment.is_retry = True
         started = perf_counter()

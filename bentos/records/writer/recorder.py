@@ -34,7 +34,7 @@ from bentos.records.writer.spool import RecordSource, Segment, Spool, SpoolFull
 
 FLUSH_ROWS = 512
 FLUSH_SECONDS = 0.25
-# How often rows that are lost for want of room are told of, as long as they are.
+# How often rows that are lost for want of room are reported, as long as rows are lost.
 _TELL_SECONDS = 60.0
 
 
@@ -161,7 +161,7 @@ class Recorder:
         self._tell_at = 0.0
         self._wake = threading.Event()
         self._is_stopping = False
-        # Without a spool there is nothing to tell.
+        # Without a spool there is nothing to report.
         self._is_spooling = spool_bytes > 0
         self._thread = threading.Thread(target=self._run, name="tabserve-flusher", daemon=True)
 
@@ -171,7 +171,7 @@ class Recorder:
         self._delivery.start()
 
     def look(self, now: datetime) -> State:
-        """Say how the log stands."""
+        """The state of the log."""
         counts = self.counts
         seconds = [counts.write_seconds.popleft() for _ in range(len(counts.write_seconds))]
         return State(
@@ -273,8 +273,8 @@ class Recorder:
             self._drop("spool_full", len(records))
 
     def _tell(self, now: float) -> None:
-        # The first rows that are lost are told of at once, all others once a minute: a log
-        # that is full is full for long. What else drops rows says so itself.
+        # The first lost rows are reported at once, later ones once a minute: a log that is full
+        # stays full for long. Rows dropped for other reasons are logged where that happens.
         lost = {reason: self.counts.dropped[reason] for reason in _NO_ROOM}
         if lost == self._told or now < self._tell_at:
             return

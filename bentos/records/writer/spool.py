@@ -1,6 +1,6 @@
 """Rows on disk on their way to the store: what a crash leaves is delivered by the next start.
 
-    ROOT/<worker>/lock            held by a living worker (flock: the system lets go of it)
+    ROOT/<worker>/lock            held by a living worker (flock: it ends with the process)
     ROOT/<worker>/served.json     which model version and environment the rows are of
     ROOT/<worker>/<number>.jsonl  one segment: records as JSON lines
 
@@ -175,7 +175,7 @@ class Spool:
                 self._leave(folder)
 
     def close(self) -> None:
-        """Let go of all folders; those with no segment left are removed."""
+        """Release all folders; those with no segment left are removed."""
         for folder in list(self._locks):
             if any(folder.glob("*.jsonl")):
                 os.close(self._locks.pop(folder))
@@ -188,7 +188,7 @@ class Spool:
             self._size += size
 
     def _open(self) -> Path:
-        # Features and scores: nobody else on this machine may read them.
+        # The owner's alone: the rows have features and scores.
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = self._root / new_id()
         folder.mkdir(mode=0o700)
@@ -225,7 +225,7 @@ class Spool:
 
 
 def tell_unreadable(path: Path, error: Exception) -> None:
-    """Log that rows are left where they are: they are not ours to throw away."""
+    """Log that a file cannot be read and stays where it is, as it may have rows."""
     place = f"{path.parent.name}/{path.name}"
     LOGGER.error(f"a part of the spool cannot be read, it stays: {place}: {type(error).__name__}")
 

@@ -95,7 +95,7 @@ BEGIN
             unnest(ARRAY['predictions', 'outcomes']) AS parents (parent),
             LATERAL (SELECT parent || '_' || to_char(day, 'YYYYMMDD') AS name) AS names
         WHERE tabserve.is_attached(names.name) IS DISTINCT FROM true
-        -- Detached ones first: who waits for a retention must not keep others from the lock below.
+        -- Detached ones first: a wait for a retention must not keep others from the lock below.
         ORDER BY tabserve.is_attached(names.name) NULLS LAST, asked.day, parents.parent
     LOOP
         IF NOT is_alone AND tabserve.is_attached(missing.name) IS NOT NULL THEN
@@ -164,7 +164,7 @@ BEGIN
     -- An erasure at work holds this alone: what it erases must not get an outcome after it looked.
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('tabserve.forget', 0));
     -- Those who post for the same prediction wait for each other. 64 locks, always taken in
-    -- the same order: the server has room for so many, and nobody waits in a circle.
+    -- the same order: the server has room for so many, and no deadlock can arise.
     PERFORM pg_advisory_xact_lock(hashtext('tabserve.add_outcomes'), slot)
     FROM (SELECT DISTINCT uuid_hash(id) & 63 AS slot FROM unnest(ids) AS id ORDER BY slot) AS slots;
     FOR asked IN SELECT * FROM unnest(times, ids, outcomes, request_ids)

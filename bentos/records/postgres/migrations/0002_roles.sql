@@ -1,5 +1,5 @@
 -- least: 1
--- Who may do what: two roles that nobody logs in as, to be granted to those who do.
+-- Rights: two roles without a login, to be granted to the roles that log in.
 --
 -- Roles are of the whole server, and making them takes CREATEROLE. Where that lacks, the log
 -- works without them. An administrator may make them later and run tabserve.grant_roles().
