@@ -1,4 +1,4 @@
-"""Where a command's output goes: a file that appears whole, or standard output."""
+"""The output of a command: a file that appears whole, or standard output."""
 
 from __future__ import annotations
 

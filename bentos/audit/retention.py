@@ -1,4 +1,4 @@
-"""`tabserve retention`: what is older than it may be goes, in whole days, and is noted."""
+"""`tabserve retention`: removes days that are older than allowed, and notes it in the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom a command is about: asked for, read from a file, or named; and as tokens."""
+"""The subject of a command: asked for, read from a file, or named; and its tokens."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _SHOWN = 5
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A prediction that comes out otherwise now."""
+    """A prediction that has another result now."""
 
     id: str
     recorded: object
@@ -28,7 +28,7 @@ class Difference(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct):
     """What came of replaying one model version.
 
-    `not_stored`: rows that lack a feature in the log, so that nothing can be said of them.
+    `not_stored`: rows that lack a feature in the log, so that they cannot be scored again.
     `refused`: rows that the model's contract refuses now. `changes`: what is not as it was
     when the rows were made. `differences`: the first ones.
     """

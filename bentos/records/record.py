@@ -71,11 +71,10 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return values
 
 
-# What became of an outcome that was offered to a store.
+# What a store did with an outcome.
 OutcomeStatus = Literal["recorded", "unchanged", "unknown", "too_many"]
 
-# How often an outcome may change: a truth that turns more often than that is a mistake, or an
-# attempt to fill the log.
+# How often an outcome may change: more revisions are a mistake, or an attempt to fill the log.
 MOST_REVISIONS = 100
 
 
@@ -112,7 +111,7 @@ class Registration(msgspec.Struct, frozen=True):
 
     @property
     def bare(self) -> Registration:
-        """The same without the reference, which is megabytes, and bytes among text."""
+        """The same without the reference, which is megabytes of bytes and not text."""
         return msgspec.structs.replace(self, reference=None)
 
 

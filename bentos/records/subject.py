@@ -1,4 +1,4 @@
-"""Whom a prediction is about, as a token that says nothing without the key.
+"""The subject of a prediction, as a token that says nothing without the key.
 
 HMAC-SHA256 (RFC 2104) of the subject's UTF-8 text. Keys stay in settings: who has the
 database alone can neither read a subject nor test a guess. Keys are replaced by putting a

@@ -20,7 +20,7 @@ _BROKEN = 0.01
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """A number and its 95 % interval; None is what cannot be said."""
+    """A number and its 95 % interval; None is what cannot be computed."""
 
     value: float | None
     low: float | None = None

@@ -98,7 +98,7 @@ def calibration_error(scores: Floats, outcomes: Floats) -> float:
 def measure_binary(scores: Floats, outcomes: Floats, decided: Floats) -> dict[str, float]:
     """Measure scores of shape (n,) against outcomes and decisions, 0.0 or 1.0.
 
-    `calibration_gap` is mean score minus observed rate. NaN is what cannot be said:
+    `calibration_gap` is mean score minus observed rate. NaN is what cannot be computed:
     precision where nothing was decided positive.
     """
     negative = 1.0 - outcomes

@@ -22,7 +22,7 @@ from fsspec.registry import known_implementations  # type: ignore[import-untyped
 from bentos.errors import ConfigurationError, StoreDown, TabserveError
 from bentos.ids import new_id
 
-# There as soon as the log is prepared: what tells an empty log from a missing one.
+# There as soon as the log is prepared: it distinguishes an empty log from a missing one.
 SCHEMA = "schema.json"
 
 # Where one PUT is seen whole or not at all. Object stores as fsspec names them, and memory.

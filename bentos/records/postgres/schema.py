@@ -188,8 +188,8 @@ def _migrate(connection: Connection, migrations: list[tuple[str, str]]) -> None:
 
 
 def _read_least(text: str, own: int) -> int:
-    said = _LEAST.match(text)
-    return int(said[1]) if said else own
+    stated = _LEAST.match(text)
+    return int(stated[1]) if stated else own
 
 
 def _warn(notice: psycopg.errors.Diagnostic) -> None:

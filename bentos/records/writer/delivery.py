@@ -13,7 +13,7 @@ from bentos.errors import RowsRefused, StoreDown
 from bentos.logs import LOGGER
 from bentos.records.record import Record
 from bentos.records.store import Store
-from bentos.records.writer.spool import Segment, Spool, tell_unreadable
+from bentos.records.writer.spool import Segment, Spool, log_unreadable
 
 DropReason = Literal["buffer_full", "spool_full", "refused", "stopped", "failed", "unreadable"]
 
@@ -266,7 +266,7 @@ class Delivery:
             self._spool.remove(segment)
         except (OSError, ValueError) as error:
             # It stays for the next start; the rows behind it must not wait for that.
-            tell_unreadable(segment.path, error)
+            log_unreadable(segment.path, error)
         self._counts.dropped["unreadable"] += segment.rows
         with self._changed:
             self.rows -= segment.rows

@@ -32,5 +32,5 @@ def describe(engine: str) -> Environment:
         },
         order="deterministic",
     )
-    # Twelve digits tell any two apart that one log will ever see.
+    # Twelve digits distinguish all environments of one log.
     return Environment(hashlib.sha256(document).hexdigest()[:12], msgspec.Raw(document))

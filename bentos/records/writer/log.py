@@ -22,7 +22,7 @@ from bentos.settings import Settings
 
 
 class Log:
-    """What the settings say of the log; `start` makes what the routes use.
+    """The log as the settings describe it; `start` makes what the routes use.
 
     Raises ConfigurationError where a setting cannot be meant so: a service that could
     not log must not start.

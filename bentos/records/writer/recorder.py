@@ -35,7 +35,7 @@ from bentos.records.writer.spool import RecordSource, Segment, Spool, SpoolFull
 FLUSH_ROWS = 512
 FLUSH_SECONDS = 0.25
 # How often rows that are lost for want of room are reported, as long as rows are lost.
-_TELL_SECONDS = 60.0
+_REPORT_SECONDS = 60.0
 
 
 _NO_ROOM: tuple[DropReason, ...] = ("buffer_full", "spool_full")
@@ -147,7 +147,7 @@ class Recorder:
             registration.contract,
             served.environment.id,
         )
-        self._has_told = False
+        self._has_warned = False
         self._threshold = contract.threshold
         self._names = tuple(str(label) for label in contract.classes or ())
         self._features = Features(contract, listed)
@@ -157,8 +157,8 @@ class Recorder:
         self._buffer: deque[ScoredRequest] = deque()
         # Rows taken out of the buffer: with `counts.enqueued` it says how many are in it.
         self._flushed = 0
-        self._told: dict[DropReason, int] = dict.fromkeys(_NO_ROOM, 0)
-        self._tell_at = 0.0
+        self._reported: dict[DropReason, int] = dict.fromkeys(_NO_ROOM, 0)
+        self._report_at = 0.0
         self._wake = threading.Event()
         self._is_stopping = False
         # Without a spool there is nothing to report.
@@ -220,10 +220,10 @@ class Recorder:
             self._wake.wait(FLUSH_SECONDS)
             self._wake.clear()
             self._flush()
-            self._tell(monotonic())
+            self._report_losses(monotonic())
         # What came between the last flush and the word to stop.
         self._flush()
-        self._tell(math.inf)
+        self._report_losses(math.inf)
 
     def _flush(self) -> None:
         while self._buffer:
@@ -272,15 +272,15 @@ class Recorder:
         if not self._delivery.take(segment):
             self._drop("spool_full", len(records))
 
-    def _tell(self, now: float) -> None:
+    def _report_losses(self, now: float) -> None:
         # The first lost rows are reported at once, later ones once a minute: a log that is full
         # stays full for long. Rows dropped for other reasons are logged where that happens.
         lost = {reason: self.counts.dropped[reason] for reason in _NO_ROOM}
-        if lost == self._told or now < self._tell_at:
+        if lost == self._reported or now < self._report_at:
             return
-        fields = {reason: rows - self._told[reason] for reason, rows in lost.items()}
+        fields = {reason: rows - self._reported[reason] for reason, rows in lost.items()}
         LOGGER.error("answers are lost to the prediction log: no room", extra={"fields": fields})
-        self._told, self._tell_at = lost, now + _TELL_SECONDS
+        self._reported, self._report_at = lost, now + _REPORT_SECONDS
 
     def _drop(self, reason: DropReason, rows: int) -> None:
         self.counts.dropped[reason] += rows
@@ -326,8 +326,8 @@ class Recorder:
     def _token(self, subject: str) -> tuple[str | None, str | None]:
         if self._keys is not None:
             return self._keys.token(subject)
-        if not self._has_told:
-            self._has_told = True
+        if not self._has_warned:
+            self._has_warned = True
             LOGGER.warning("X-Subject is not stored: TABSERVE_SUBJECT_KEYS has no key")
         return None, None
 

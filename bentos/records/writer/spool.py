@@ -120,7 +120,7 @@ class Spool:
             try:
                 served = msgspec.json.decode(read_regular(folder / _SERVED), type=RecordSource)
             except (OSError, ValueError) as error:
-                tell_unreadable(folder, error)
+                log_unreadable(folder, error)
                 os.close(self._locks.pop(folder))
                 continue
             self._left[folder] = len(paths)
@@ -128,7 +128,7 @@ class Spool:
                 try:
                     segment = _orphan(path, served)
                 except (OSError, ValueError) as error:
-                    tell_unreadable(path, error)
+                    log_unreadable(path, error)
                     continue
                 self._grow(segment.size)
                 segments.append(segment)
@@ -224,7 +224,7 @@ class Spool:
             os.close(self._locks.pop(folder))
 
 
-def tell_unreadable(path: Path, error: Exception) -> None:
+def log_unreadable(path: Path, error: Exception) -> None:
     """Log that a file cannot be read and stays where it is, as it may have rows."""
     place = f"{path.parent.name}/{path.name}"
     LOGGER.error(f"a part of the spool cannot be read, it stays: {place}: {type(error).__name__}")

@@ -484,7 +484,7 @@ def test_a_full_spool_drops_rows_and_counts_them(
 
 def test_a_full_buffer_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows lost for want of room are told of as long as they are, but not for each of them."""
-    monkeypatch.setattr(module, "_TELL_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_REPORT_SECONDS", 0.05)
     monkeypatch.setattr(module, "FLUSH_SECONDS", 0.001)
     with listening() as heard, recording(tmp_path, buffer_rows=10) as made:
         started = time.monotonic()
