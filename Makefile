@@ -127,7 +127,7 @@ drift-test: drift-setup
 RUNS ?= 200
 drift-calibrate: drift-setup setup ## False alarms and power of the drift tests, on your own reference (MODEL=name).
 	folder=$$($(RUN) bentoml models get $(MODEL) -o path) && $(DRIFT) -m monitoring.drift.calibration \
-		--model "$$folder" --runs $(RUNS) $(if $(filter command line environment,$(origin MODEL)),--output .tabserve/drift/$(subst :,-,$(MODEL))-calibration.md,--populations)
+		--model "$$folder" --runs $(RUNS) $(if $(filter command line environment,$(origin MODEL)),--output .tabserve/drift/$(subst :,-,$(MODEL))-calibration.md,$(addprefix --part ,alarms power populations))
 
 drift-cost: drift-setup ## Seconds and memory of one drift run over a million predictions, measured anew.
 	$(DRIFT) -m monitoring.drift.calibration.cost

@@ -20,6 +20,10 @@ from bentos.model.validation import MAX_NAMES, NOT_FINITE, JsonObject
 from bentos.protocols.v1 import error_in_place
 
 _MEMBERS = ("id", "outcome")
+# Errors are squared and added up: of numbers up to this one, the sum of any number of squares is
+# a float64. Nothing that is measured is larger.
+LARGEST_OUTCOME = 1e100
+
 _SCALARS = (str, int, float, bool)
 
 
@@ -139,6 +143,9 @@ def _read_outcome(given: SubmittedOutcome, value: object) -> None:
     place = f"{given.pointer}/outcome"
     if value is NOT_FINITE or (isinstance(value, int | float) and not _is_finite(value)):
         given.faults.append(Fault(place, "not_finite", "must be a finite number"))
+    elif isinstance(value, int | float) and abs(value) > LARGEST_OUTCOME:
+        detail = f"must be between {-LARGEST_OUTCOME:g} and {LARGEST_OUTCOME:g}"
+        given.faults.append(Fault(place, "out_of_bounds", detail))
     elif isinstance(value, str) and not _is_storable(value):
         given.faults.append(Fault(place, "malformed", "is not text that can be stored"))
     elif isinstance(value, _SCALARS):

@@ -68,19 +68,11 @@ class SqliteDriftLog:
         self._check_there()
         with self._working() as connection:
             try:
-                # The lock shows whether the file can be written at all.
-                connection.execute("BEGIN IMMEDIATE")
+                _make_tables(connection)
             except sqlite3.OperationalError as error:
                 if getattr(error, "sqlite_errorname", "").startswith("SQLITE_READONLY"):
                     raise StoreReadOnly(f"{self._path.name} is read-only") from None
                 raise
-            for statement in _TABLES.split(";"):
-                connection.execute(statement)
-            there = _list_columns(connection)
-            for name, (kind, _) in _ADDED.items():
-                if name not in there:
-                    connection.execute(f"ALTER TABLE drift_runs ADD COLUMN {name} {kind}")
-            connection.execute("COMMIT")
 
     def check(self) -> None:
         """Raises StoreDown where there is no log, or it cannot be read."""
@@ -174,6 +166,19 @@ class SqliteDriftLog:
                 yield connection
         except sqlite3.Error as error:
             raise StoreDown(name_error(self._path, error)) from None
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _TABLES.split(";"):
+        connection.execute(statement)
+    there = _list_columns(connection)
+    for name, (kind, _) in _ADDED.items():
+        if name not in there:
+            connection.execute(f"ALTER TABLE drift_runs ADD COLUMN {name} {kind}")
+    # Something to write: where all is there already, nothing would show that the file is read-only.
+    connection.execute("UPDATE drift_runs SET run = run WHERE false")
+    connection.execute("COMMIT")
 
 
 def _list_columns(connection: sqlite3.Connection) -> set[str]:

@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import io
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,9 @@ from monitoring.drift.calibration.trials import list_trials, run_trial
 from monitoring.drift.decision.limits import Limits
 from monitoring.drift.decision.sample import SCORE_PREFIX
 from monitoring.drift.reading import SampleError, read_reference
+
+# False alarms and power on the model's own reference; traffic that is not the model's.
+PARTS = ("alarms", "power", "populations")
 
 FOLDER = Path(__file__).parents[1] / "results"
 
@@ -106,7 +110,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threshold", type=float, help="decision threshold of the model")
     parser.add_argument("--runs", type=int, default=200, help="windows for each row of a table")
     parser.add_argument(
-        "--populations", action="store_true", help="also traffic that is not the model's"
+        "--part",
+        action="append",
+        choices=PARTS,
+        help="only these tables; without it the two of the model",
     )
     parser.add_argument("--output", type=Path, help="markdown file to write")
     given = parser.parse_args(arguments)
@@ -118,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
             if given.model is not None
             else read_file(given.reference, given.threshold)
         )
-        text = _measure(source_of, given.runs, given.populations)
+        text = _measure(source_of, given.runs, given.part or PARTS[:2])
     except (InputError, SampleError) as error:
         _say(str(error))
         return 2
@@ -129,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _measure(source: Input, runs: int, has_populations: bool) -> str:
+def _measure(source: Input, runs: int, parts: Sequence[str]) -> str:
     started, limits = perf_counter(), Limits()
     contract = source.contract
     reference = read_reference(source.data, contract)
@@ -142,12 +149,14 @@ def _measure(source: Input, runs: int, has_populations: bool) -> str:
     power: list[Measured] = []
     populations: list[Measured] = []
     for trial in list_trials(contract):
+        if ("alarms" if trial.is_quiet else "power") not in parts:
+            continue
         found = sum(
             run_trial(trial, seed, reference, contract, training, limits) for seed in range(runs)
         )
         (alarms if trial.is_quiet else power).append(Measured(trial.name, trial.rows, found))
         _say(f"{trial.rows:>6} rows, {trial.name}: {found} of {runs}")
-    for population in list_populations() if has_populations else []:
+    for population in list_populations() if "populations" in parts else []:
         found = sum(run_population(population, seed, limits) for seed in range(runs))
         populations.append(Measured(population.name, population.rows, found))
         _say(f"{population.rows:>6} rows, {population.name}: {found} of {runs}")
@@ -157,8 +166,8 @@ def _measure(source: Input, runs: int, has_populations: bool) -> str:
         f"{len(contract.features)} features, SHA-256 "
         f"{hashlib.sha256(source.data).hexdigest()[:16]}. Seeds 0 to {runs - 1}; limits are the "
         "defaults. Outcomes are drawn from the scores. Command: `python -m "
-        f"monitoring.drift.calibration {source.arguments} --runs {runs}"
-        f"{' --populations' if has_populations else ''}`."
+        f"monitoring.drift.calibration {source.arguments} --runs {runs} "
+        f"{' '.join(f'--part {part}' for part in parts)}`."
     )
     return write(about, limits, runs, alarms=alarms, power=power, populations=populations)
 

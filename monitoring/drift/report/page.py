@@ -47,7 +47,7 @@ h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2rem}
 .warning{border-left:.3rem solid #bf8700;padding:.3rem .8rem;background:#fff8e1}
 p,li,h1,h3,td:first-child,summary{overflow-wrap:anywhere}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}
-.wide td:first-child{min-width:7.5rem}
+.wide td:first-child{min-width:7.5rem}.overview td:first-child{min-width:5.2rem}
 th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #d8dee4;vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}
 tr.hit td{background:#fdecea}a{color:inherit}
@@ -121,7 +121,8 @@ def render(
         f"<title>{escape(f'{entry.model} {entry.version}: {word.lower()}')}</title>",
         f"<style>{_STYLE}</style></head><body>",
         f"<h1>{escape(entry.model)} {escape(entry.version)}</h1>",
-        f'<p><span class="outcome {entry.outcome}">{word}</span> {escape(entry.reason)}</p>',
+        f'<p><span class="outcome {entry.outcome}">{word}</span> '
+        f"{escape(words.describe_reason(entry))}</p>",
         *(f'<p class="warning">{escape(warning)}</p>' for warning in entry.warnings),
     ]
     if entry.retraining.reason:

@@ -45,6 +45,19 @@ def name_check(check: Check) -> str:
     return _CHECKS[check.name] + (f" of {check.of}" if check.of else "")
 
 
+def describe_reason(entry: Entry) -> str:
+    """The reason of an outcome, with the tests by their names for people."""
+    reason = entry.reason
+    for feature in entry.features:
+        if feature.drifted:
+            code = f"{feature.name} ({', '.join(feature.reasons)})"
+            names = ", ".join(_CHECKS[name] for name in feature.reasons)
+            reason = reason.replace(code, f"{feature.name} ({names})", 1)
+    return reason.replace("features together (mmd, ", "all features together (").replace(
+        "features together (mmd)", "all features together"
+    )
+
+
 def describe_verdict(feature: FeatureFinding) -> str:
     """The verdict on one feature."""
     if feature.is_ignored:

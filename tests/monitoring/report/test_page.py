@@ -225,6 +225,14 @@ def test_each_outcome_says_what_to_do(compared: Compared, log: Written) -> None:
     assert "or compare with a part of the log: --reference weeks:4." in render(unknown)
 
 
+def test_tests_have_names_for_people(compared: Compared) -> None:
+    """Neither the verdict nor a table names a test by its code."""
+    text = render(compared)
+    assert "income (distribution)" in text
+    for code in ("(ks", "chi_square", "missing_rate", "score_psi", "mmd"):
+        assert code not in text
+
+
 def test_a_warning_is_on_the_page(compared: Compared) -> None:
     """What a reader of the verdict should know stands above the details."""
     entry = msgspec.structs.replace(compared.entry, warnings=["a client sends rows again"])
