@@ -1,6 +1,6 @@
-"""`python -m monitoring.drift`: one run, and what it tells whom.
+"""`python -m monitoring.drift`: one run, and where its results go.
 
-Exits 0 where every version was compared, drift or not; 1 where one could not be, or the log
+Exits 0 whether or not there is drift; 1 where the comparison of a version failed, or the log
 could not be read or written; 2 for a wrong setting; 3 for drift, if asked to.
 """
 

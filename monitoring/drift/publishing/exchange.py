@@ -56,7 +56,7 @@ def _try(
     """Why it was not taken; empty where it was."""
     try:
         request = Request(url, data=body, headers=dict(headers), method=method)  # noqa: S310 - the settings take http and https alone
-        # Nobody needs the body, and a slow one would cost time.
+        # The body is not read: a slow one would cost time.
         _OPENER.open(request, timeout=timeout_seconds).close()
     except HTTPError as error:
         error.close()

@@ -1,8 +1,9 @@
-"""Who hears of a run, and in which order: whatever one of them does, the others hear too.
+"""Where the results of a run go, and in which order: one that fails keeps no other from its turn.
 
 The store comes first (in `job`); then the results as JSON, Pushgateway, Grafana, and last the
-reports, which have the most to go wrong. A place that cannot be reached, or what cannot be
-drawn, never fails the run: its result is in the store, and what was not told is said.
+reports, which have the most to go wrong. A place that cannot be reached, or a picture that cannot
+be drawn, never fails the run: its result is in the store, and a line of the log names what is
+missing.
 """
 
 from __future__ import annotations
@@ -109,5 +110,5 @@ def _saying(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Whatever it is: the others must hear, and the exit code is the outcome's.
+        # Of any kind: the others still get the results, and the exit code is the outcome's.
         LOGGER.warning("%s: %s", to_line(what), describe(error))
