@@ -11,7 +11,6 @@ from bentos import logs, settings
 from bentos.errors import ConfigurationError
 from bentos.model import dependencies, naming, store
 from bentos.records.writer.log import Log
-from bentos.serving import metrics_directory
 from bentos.serving.composition import (
     as_service_error,
     behind,
@@ -19,7 +18,8 @@ from bentos.serving.composition import (
     score_value,
     score_values,
 )
-from bentos.serving.metrics import Metrics
+from bentos.serving.exposition import directory
+from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.worker import Worker
 
 try:
@@ -31,7 +31,7 @@ try:
 except ConfigurationError as error:
     raise SystemExit(f"tabserve: {error}") from None
 
-metrics_directory.join_directory()
+directory.join_directory()
 WORKER = Worker(SETTINGS, Metrics(), LOG)
 
 
@@ -55,7 +55,7 @@ class TabularModel:
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]  # BentoML has no types for it
     def share_metrics() -> None:
-        metrics_directory.start_directory()
+        directory.start_directory()
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML has no types for it
     async def prove(self) -> None:

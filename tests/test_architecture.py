@@ -43,7 +43,7 @@ def test_only_metrics_names_metrics() -> None:
         for path in [ROOT / "service.py", *(ROOT / "bentos").rglob("*.py")]
         if any(name.startswith("prometheus_client") for name in imports(path))
     }
-    assert users == {"metrics.py", "metrics_directory.py", "tally.py"}
+    assert users == {"metrics.py", "directory.py", "tally.py"}
 
 
 def test_serving_imports_only_what_the_bento_carries() -> None:
@@ -103,3 +103,14 @@ def test_a_circle_fails_the_check(module: str, line: str, tmp_path: Path) -> Non
     assert checked.returncode == 1, checked.stdout
     assert "BROKEN" in checked.stdout
     assert changed.stem in checked.stdout.partition("BROKEN")[2]
+
+
+def test_no_folder_and_no_file_is_too_large() -> None:
+    """A package has at most 20 modules, a module at most 350 lines."""
+    for package in ("bentos", "monitoring", "loadtests"):
+        for folder in {path.parent for path in (ROOT / package).rglob("*.py")}:
+            modules = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+            assert len(modules) <= 20, f"{folder.relative_to(ROOT)} has {len(modules)} modules"
+        for path in (ROOT / package).rglob("*.py"):
+            lines = len(path.read_text().splitlines())
+            assert lines <= 350, f"{path.relative_to(ROOT)} has {lines} lines"

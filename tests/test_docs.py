@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from bentos.records.writer.log import Log
-from bentos.serving.metrics import Metrics
+from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.worker import Worker
 from bentos.settings import Settings, variable
 

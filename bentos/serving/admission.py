@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec, Protocol, TypeVar
 
 from bentos.errors import Problem, ShedReason
-from bentos.serving.metrics import Metrics
+from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.readiness import RETRY_AFTER
 from bentos.settings import Settings
 

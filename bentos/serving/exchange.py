@@ -11,8 +11,8 @@ from bentos.errors import Fault, Problem
 from bentos.logs import LOGGER
 from bentos.protocols.protocol import Reply
 from bentos.serving.body import BodyReader
+from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import ClientGone, Request, Send
-from bentos.serving.metrics import Metrics
 from bentos.serving.readiness import RETRY_AFTER
 from bentos.serving.telemetry import Telemetry
 

@@ -18,8 +18,8 @@ from bentos.model.scoring import Batch, Scored
 from bentos.model.validation import EncodedRow
 from bentos.protocols.protocol import Reply, Results, Rows
 from bentos.serving.batching import Batcher
+from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import Timing
-from bentos.serving.metrics import Metrics
 from bentos.serving.readiness import Readiness
 from bentos.settings import Settings
 

@@ -8,8 +8,8 @@ from bentos.errors import Problem
 from bentos.protocols import page
 from bentos.protocols.protocol import Reply
 from bentos.serving.exchange import Handler
+from bentos.serving.exposition.metrics import CONTENT_TYPE, Metrics
 from bentos.serving.http import HTML, TEXT, Request
-from bentos.serving.metrics import CONTENT_TYPE, Metrics
 from bentos.serving.readiness import Readiness
 from bentos.serving.telemetry import Telemetry
 

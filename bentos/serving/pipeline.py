@@ -19,9 +19,9 @@ from bentos.records.writer.log import Log
 from bentos.records.writer.recorder import ScoredRequest
 from bentos.serving.admission import LARGE_BODY, Admission
 from bentos.serving.body import BodyReader
+from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import Request, Timing, read_query, read_subject
 from bentos.serving.inference import UNENCODED, BatchResult, Inference, refuse, score_rows
-from bentos.serving.metrics import Metrics
 from bentos.serving.readiness import Readiness
 from bentos.settings import Settings
 

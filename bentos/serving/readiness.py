@@ -10,7 +10,7 @@ from bentos.logs import LOGGER
 from bentos.model.loading import LoadedModel
 from bentos.model.store import StoredModel
 from bentos.serving import garbage
-from bentos.serving.metrics import Metrics
+from bentos.serving.exposition.metrics import Metrics
 from bentos.settings import Settings
 
 RETRY_AFTER = {"Retry-After": "1"}

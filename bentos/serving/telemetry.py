@@ -9,8 +9,8 @@ from time import perf_counter
 from bentos.logs import AccessLog
 from bentos.records.writer.log import Log
 from bentos.serving.body import BodyBudget
+from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import Request
-from bentos.serving.metrics import Metrics
 from bentos.serving.readiness import Readiness
 from bentos.settings import Settings
 

@@ -15,14 +15,14 @@ from bentos.protocols import openapi
 from bentos.protocols.protocol import Call, DocumentRoute, Limits, Protocol, Reply
 from bentos.protocols.registry import PROTOCOLS
 from bentos.records.writer.log import Log
-from bentos.serving import metrics_directory
 from bentos.serving.admission import Admission
 from bentos.serving.body import BodyBudget, BodyReader
 from bentos.serving.exchange import Endpoint, Exchange, Handler
+from bentos.serving.exposition import directory
+from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.feedback import FeedbackRoute
 from bentos.serving.http import Request, read_query
 from bentos.serving.inference import Inference
-from bentos.serving.metrics import Metrics
 from bentos.serving.operations import Operations
 from bentos.serving.pipeline import Pipeline
 from bentos.serving.readiness import Readiness
@@ -125,4 +125,4 @@ class Worker:
         await self.readiness.stop()
         await asyncio.to_thread(self._log.stop, _LOG_STOP_SECONDS)
         self.telemetry.stop()
-        metrics_directory.leave_directory()
+        directory.leave_directory()

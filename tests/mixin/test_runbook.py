@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from bentos.cli import main
-from bentos.serving.metric_table import COUNTERS, GAUGES, HISTOGRAMS
+from bentos.serving.exposition.table import COUNTERS, GAUGES, HISTOGRAMS
 from monitoring.mixin import render
 from tests.mixin import boards
 

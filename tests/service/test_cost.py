@@ -14,7 +14,7 @@ import bentoml
 from bentos.model import store
 from bentos.records.writer.log import Log
 from bentos.serving.app import FrontApp
-from bentos.serving.metrics import Metrics
+from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.worker import Worker
 from bentos.settings import Settings
 

@@ -33,7 +33,7 @@ from bentos.records.opening import open_store
 from bentos.records.record import Window
 from bentos.records.writer.log import Log
 from bentos.serving.app import FrontApp
-from bentos.serving.metrics import Metrics
+from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.worker import Worker
 from bentos.settings import Settings
 from tests.service.checks import series_of, total_of

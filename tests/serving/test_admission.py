@@ -10,7 +10,7 @@ import pytest
 
 from bentos.errors import Problem
 from bentos.serving.admission import Admission
-from bentos.serving.metrics import Metrics
+from bentos.serving.exposition.metrics import Metrics
 from bentos.settings import Settings
 
 

@@ -22,7 +22,7 @@ from bentos.errors import PROBLEMS, Fault, FaultCode, ShedReason
 from bentos.model.contract import Contract, Feature, Profile
 from bentos.model.frame import Screen
 from bentos.model.scoring import REFUSED, Scored
-from bentos.serving.metrics import Metrics
+from bentos.serving.exposition.metrics import Metrics
 from bentos.settings import Settings, fingerprint
 
 CONTRACT = Contract(
@@ -283,5 +283,5 @@ def test_fingerprint(settings: Settings) -> None:
 
 def test_version() -> None:
     """The version that is exported is the project's."""
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     assert project["project"]["version"] == bentos.__version__

@@ -1,4 +1,4 @@
-"""What counts what: the methods that the service calls, on the metrics of `metric_table`."""
+"""What counts what: the methods that the service calls, on the metrics of `table`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from bentos.model.frame import Screening
 from bentos.model.scoring import Scored
 from bentos.records.writer.delivery import DropReason
 from bentos.records.writer.recorder import State
-from bentos.serving import metrics_directory, process
 from bentos.serving.batching import Reason
-from bentos.serving.metric_table import COUNTERS, GAUGES, HISTOGRAMS
-from bentos.serving.tally import Distribution, Tally
+from bentos.serving.exposition import directory, process
+from bentos.serving.exposition.table import COUNTERS, GAUGES, HISTOGRAMS
+from bentos.serving.exposition.tally import Distribution, Tally
 from bentos.settings import Settings, fingerprint
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -302,7 +302,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """All metrics of all workers in the Prometheus text format, as of the last flush."""
-        return metrics_directory.render(self._registry)
+        return directory.render(self._registry)
 
     def _tally(self, *key: str) -> Tally:
         """The tally of a counter's series: the name and the label values."""

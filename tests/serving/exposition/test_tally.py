@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from bentos.serving.tally import Distribution, Tally
+from bentos.serving.exposition.tally import Distribution, Tally
 
 BOUNDS = (0.0005, 0.001, 0.0025, 10.0)
 VALUES = st.lists(

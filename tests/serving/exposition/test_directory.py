@@ -14,9 +14,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from bentos.serving import metrics_directory
+from bentos.serving.exposition import directory
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -31,16 +31,16 @@ def _own_environment() -> Iterator[None]:
 # One worker: counts what it is told to, and stays or leaves.
 _WORKER = """
 import sys
-from bentos.serving import metrics_directory
-metrics_directory.join_directory()
-from bentos.serving.metrics import Metrics
+from bentos.serving.exposition import directory
+directory.join_directory()
+from bentos.serving.exposition.metrics import Metrics
 made = Metrics()
 made.observe_rows("scored", int(sys.argv[1]))
 made.observe_batch(128, int(sys.argv[1]), 0.0, "turn")
 made.set_ready(is_ready=True)
 made.flush()
 if sys.argv[2] == "leave":
-    metrics_directory.leave_directory()
+    directory.leave_directory()
 elif sys.argv[2] == "show":
     print(made.render().decode())
 """
@@ -68,7 +68,7 @@ def run_worker(rows: int, then: str) -> dict[str, float]:
 @pytest.mark.usefixtures("_own_environment")
 def test_workers_are_one() -> None:
     """Any worker answers for all; gauges of workers that stopped or were killed are left out."""
-    metrics_directory.start_directory()
+    directory.start_directory()
     run_worker(3, "leave")
     run_worker(4, "die")
     shown = run_worker(5, "show")
@@ -79,29 +79,27 @@ def test_workers_are_one() -> None:
 @pytest.mark.usefixtures("_own_environment")
 def test_directory_of_workers() -> None:
     """A worker takes the gauges of the dead out, and its own when it leaves; counters stay."""
-    metrics_directory.start_directory()
+    directory.start_directory()
     run_worker(3, "die")
-    metrics_directory.join_directory()
+    directory.join_directory()
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     assert [path.name for path in folder.glob("gauge_live*")] == []
-    assert b'tabserve_rows_total{outcome="scored"} 3.0' in metrics_directory.render(
-        CollectorRegistry()
-    )
+    assert b'tabserve_rows_total{outcome="scored"} 3.0' in directory.render(CollectorRegistry())
     ours = folder / f"gauge_livesum_{os.getpid()}.db"
     foreign = folder / "gauge_livesum_1.db"
     for path in (ours, foreign):
         path.touch()
     # Process 1 lives, whoever it belongs to.
-    metrics_directory.join_directory()
+    directory.join_directory()
     assert foreign.exists()
-    metrics_directory.leave_directory()
+    directory.leave_directory()
     assert not ours.exists()
 
 
 @pytest.mark.usefixtures("_own_environment")
 def test_ended_workers_make_no_files() -> None:
     """However many workers ended, their counts are in one file a kind, and stay what they were."""
-    metrics_directory.start_directory()
+    directory.start_directory()
     for _ in range(3):
         run_worker(3, "die")
     shown = run_worker(1, "show")
@@ -117,12 +115,10 @@ def test_ended_workers_make_no_files() -> None:
 @pytest.mark.usefixtures("_own_environment")
 def test_a_scrape_waits_for_the_adding_up() -> None:
     """Nothing is read while files of ended workers are added up: a count would be there twice."""
-    metrics_directory.start_directory()
-    metrics_directory.join_directory()
+    directory.start_directory()
+    directory.join_directory()
     rendered: list[bytes] = []
-    scrape = threading.Thread(
-        target=lambda: rendered.append(metrics_directory.render(CollectorRegistry()))
-    )
+    scrape = threading.Thread(target=lambda: rendered.append(directory.render(CollectorRegistry())))
     with (Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]) / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         scrape.start()
@@ -135,6 +131,6 @@ def test_a_scrape_waits_for_the_adding_up() -> None:
 @pytest.mark.usefixtures("_own_environment")
 def test_without_directory() -> None:
     """A process that no supervisor started has its numbers to itself."""
-    metrics_directory.join_directory()
-    metrics_directory.leave_directory()
+    directory.join_directory()
+    directory.leave_directory()
     assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ

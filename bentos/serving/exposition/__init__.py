@@ -1,0 +1,1 @@
+"""What operators see of one worker: its metrics, and the files that workers share them in."""
