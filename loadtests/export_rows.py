@@ -35,7 +35,7 @@ def row_of(record: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Read the sample, write the lines."""
-    from pyarrow import parquet  # type: ignore[import-untyped]  # it publishes no types
+    from pyarrow import parquet  # type: ignore[import-untyped]  # it publishes no types  # noqa: PLC0415 - only this way needs it
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="tag in the Bento store, of a model with its evidence")

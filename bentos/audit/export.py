@@ -63,8 +63,8 @@ def export(
 
 def _documents(log: OpenedLog, tokens: list[str]) -> Iterator[dict[str, object]]:
     # Here, so that the list of commands needs neither BentoML nor numpy.
-    from bentos.audit import rescoring
-    from bentos.audit.reasons import Reasoner
+    from bentos.audit import rescoring  # noqa: PLC0415 - other commands do not wait for it
+    from bentos.audit.reasons import Reasoner  # noqa: PLC0415 - other commands do not wait for it
 
     reasoners: dict[tuple[str, str], Reasoner] = {}
     for records in streams.chunk(log.of_subject(tokens)):

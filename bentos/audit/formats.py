@@ -91,8 +91,8 @@ def write_parquet(
 ) -> int:
     """Write one row group after the other; gives how many rows. Needs pyarrow."""
     try:
-        import pyarrow as pa  # type: ignore[import-untyped]  # it publishes no types
-        from pyarrow import parquet
+        import pyarrow as pa  # type: ignore[import-untyped]  # it publishes no types  # noqa: PLC0415 - other commands do not wait for it
+        from pyarrow import parquet  # noqa: PLC0415 - other commands do not wait for it
     except ModuleNotFoundError as error:
         raise NoTable(
             f"Parquet needs {error.name}: pip install 'tabserve[parquet]', or take --format jsonl"

@@ -45,11 +45,11 @@ def performance(
     Each version is also estimated without outcomes, from its scores alone.
     """
     # Here, so that the list of commands needs no numpy.
-    import msgspec
+    import msgspec  # noqa: PLC0415 - other commands do not wait for it
 
-    from bentos.audit import streams
-    from bentos.audit.quality import collecting, estimate, judging
-    from bentos.audit.records import make_window
+    from bentos.audit import streams  # noqa: PLC0415 - other commands do not wait for it
+    from bentos.audit.quality import collecting, estimate, judging  # noqa: PLC0415 - other commands do not wait for it
+    from bentos.audit.records import make_window  # noqa: PLC0415 - other commands do not wait for it
 
     with open_log(url) as log:
         window = log.find_version(make_window(since, until, model, version))

@@ -52,11 +52,11 @@ def replay(
     if tag is None and (segment is not None or max_flipped is not None):
         raise click.UsageError("--segment and --max-flipped go with --model")
     # Here, so that the list of commands needs neither BentoML nor numpy.
-    import msgspec
+    import msgspec  # noqa: PLC0415 - other commands do not wait for it
 
-    from bentos.audit import comparing, verifying
-    from bentos.audit.records import make_window
-    from bentos.model import naming
+    from bentos.audit import comparing, verifying  # noqa: PLC0415 - other commands do not wait for it
+    from bentos.audit.records import make_window  # noqa: PLC0415 - other commands do not wait for it
+    from bentos.model import naming  # noqa: PLC0415 - other commands do not wait for it
 
     model, _, version = (recorded or "").partition(":")
     window = make_window(since, until, model or None, version or None)

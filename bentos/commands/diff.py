@@ -34,10 +34,10 @@ def _read_contract(source: str) -> Contract:
     try:
         if not path.is_file():
             # Here, because BentoML takes a second to import and files do not need it.
-            import bentoml
+            import bentoml  # noqa: PLC0415 - --help stays quick
 
-            from bentos.model import naming
-            from bentos.model.store import CONTRACT, FOLDER, MLFLOW_FOLDER
+            from bentos.model import naming  # noqa: PLC0415 - --help stays quick
+            from bentos.model.store import CONTRACT, FOLDER, MLFLOW_FOLDER  # noqa: PLC0415 - --help stays quick
 
             stored = bentoml.models.get(naming.resolve(source))
             path = Path(stored.path) / MLFLOW_FOLDER / FOLDER / CONTRACT

@@ -28,13 +28,13 @@ def evidence(uri: str, data: Path, target: str | None, threshold: float | None) 
     (the proof of the scores at start) and, with --target, a threshold and the metrics that
     performance drift compares with. From Python: bentos.commands.evidence_log.log(...).
     """
-    from bentos.model.intake import tracking, uris
+    from bentos.model.intake import tracking, uris  # noqa: PLC0415 - --help stays quick
 
     # Before MLflow and pandas are imported, which takes ten seconds on a busy machine.
     uris.parse(uri)
     # Before anything else of MLflow is imported: it reads its switches then.
     tracking.configure()
-    from bentos.commands import evidence_log
+    from bentos.commands import evidence_log  # noqa: PLC0415 - --help stays quick
 
     logged = evidence_log.log(uri, data, target, threshold)
     click.echo(f"{logged.rows:,} rows of {data.name} scored by the model itself")

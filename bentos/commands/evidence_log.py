@@ -63,7 +63,7 @@ def log(uri: str, table: Path, target: str | None = None, threshold: float | Non
     Raises TabserveError.
     """
     imported = importing.import_model(uri)
-    import bentoml
+    import bentoml  # noqa: PLC0415 - --help stays quick
 
     stored = store.open_model(bentoml.models.get(imported.tag))
     try:

@@ -15,13 +15,13 @@ def import_(uri: str, name: str | None) -> None:
     runs:/RUN_ID/PATH or a local folder. MLFLOW_TRACKING_URI names the MLflow server that is
     asked; by default it is a file in the data directory.
     """
-    from bentos.model.intake import tracking, uris
+    from bentos.model.intake import tracking, uris  # noqa: PLC0415 - --help stays quick
 
     # Before MLflow and pandas are imported, which takes ten seconds on a busy machine.
     uris.parse(uri)
     # Before anything else of MLflow is imported: it reads its switches then.
     tracking.configure()
-    from bentos.model.intake import importing
+    from bentos.model.intake import importing  # noqa: PLC0415 - --help stays quick
 
     imported = importing.import_model(uri, name)
     for warning in imported.warnings:

@@ -120,9 +120,9 @@ def read_registry(entries: list[StoreEntry]) -> list[RegistryEntry]:
 
     Call `tracking.configure` first. Raises MlflowException.
     """
-    import mlflow
+    import mlflow  # noqa: PLC0415 - --help stays quick
 
-    from bentos.model.intake import aliases
+    from bentos.model.intake import aliases  # noqa: PLC0415 - --help stays quick
 
     client = mlflow.MlflowClient()
     imported: dict[str, list[str]] = {}

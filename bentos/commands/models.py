@@ -21,11 +21,11 @@ def models(store_only: bool, is_json: bool) -> None:
 
     A star marks the model that is served by default, that of TABSERVE_MODEL.
     """
-    import msgspec
+    import msgspec  # noqa: PLC0415 - --help stays quick
 
-    from bentos import logs, settings
-    from bentos.commands import inventory
-    from bentos.model import naming
+    from bentos import logs, settings  # noqa: PLC0415 - --help stays quick
+    from bentos.commands import inventory  # noqa: PLC0415 - --help stays quick
+    from bentos.model import naming  # noqa: PLC0415 - --help stays quick
 
     try:
         default = naming.resolve(settings.read().model)
@@ -34,7 +34,7 @@ def models(store_only: bool, is_json: bool) -> None:
     entries = inventory.read_store(default)
     registry, asked = None, ""
     if not store_only:
-        from bentos.model.intake import tracking
+        from bentos.model.intake import tracking  # noqa: PLC0415 - --help stays quick
 
         asked = logs.hide_password(tracking.configure())
         registry = inventory.read_registry(entries)

@@ -32,10 +32,10 @@ def predict(model: str, file: Path, output: Path | None) -> None:
     number, score and label, or its faults. Rows go the way of a request: same checks, same
     scores to the last bit; nothing enters the prediction log. Exits with 1 if no row was scored.
     """
-    from bentos import settings
-    from bentos.audit import rescoring
-    from bentos.commands import tables
-    from bentos.model import naming
+    from bentos import settings  # noqa: PLC0415 - --help stays quick
+    from bentos.audit import rescoring  # noqa: PLC0415 - --help stays quick
+    from bentos.commands import tables  # noqa: PLC0415 - --help stays quick
+    from bentos.model import naming  # noqa: PLC0415 - --help stays quick
 
     served = rescoring.open_served(naming.resolve(model), settings.read())
     made = served.contract

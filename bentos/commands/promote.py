@@ -51,12 +51,12 @@ def promote(
     compared with the present champion: contract, recorded rows of the prediction log, and
     outcomes where there are some. If a condition fails, nothing changes and the exit code is 1.
     """
-    from bentos.model.intake import tracking
+    from bentos.model.intake import tracking  # noqa: PLC0415 - --help stays quick
 
     # Before anything else of MLflow is imported: it reads its switches then.
     tracking.configure()
-    from bentos.commands import gate, inventory
-    from bentos.model.intake import aliases, importing
+    from bentos.commands import gate, inventory  # noqa: PLC0415 - --help stays quick
+    from bentos.model.intake import aliases, importing  # noqa: PLC0415 - --help stays quick
 
     number = aliases.require_version(name, version)
     before = aliases.find(name, alias)
@@ -95,8 +95,8 @@ def promote(
 def _ask_log(
     url: str | None, since: datetime, tag: str, max_flipped: float | None
 ) -> list[Finding]:
-    from bentos.audit.records import make_window
-    from bentos.commands import gate
+    from bentos.audit.records import make_window  # noqa: PLC0415 - --help stays quick
+    from bentos.commands import gate  # noqa: PLC0415 - --help stays quick
 
     window = make_window(since, None, tag.partition(":")[0], None)
     with open_log(url) as log:
@@ -105,10 +105,10 @@ def _ask_log(
 
 def say_restart(tag: str) -> None:
     """Print what has to happen for a service to answer with a model of the Bento store."""
-    import bentoml  # an import of a second, which help does not need
+    import bentoml  # noqa: PLC0415 - --help stays quick; an import of a second, which help does not need
 
-    from bentos.model import bundle
-    from bentos.model.store import MLFLOW_FOLDER
+    from bentos.model import bundle  # noqa: PLC0415 - --help stays quick
+    from bentos.model.store import MLFLOW_FOLDER  # noqa: PLC0415 - --help stays quick
 
     name = tag.partition(":")[0]
     click.echo(

@@ -15,12 +15,12 @@ def rollback(name: str, alias: str) -> None:
     the last promotion, and imports that version, so that NAME:latest is it. Several rollbacks
     go back several promotions.
     """
-    from bentos.model.intake import tracking
+    from bentos.model.intake import tracking  # noqa: PLC0415 - --help stays quick
 
     # Before anything else of MLflow is imported: it reads its switches then.
     tracking.configure()
-    from bentos.commands.promote import say_restart
-    from bentos.model.intake import aliases, importing
+    from bentos.commands.promote import say_restart  # noqa: PLC0415 - --help stays quick
+    from bentos.model.intake import aliases, importing  # noqa: PLC0415 - --help stays quick
 
     before = aliases.find(name, alias)
     if before is None:

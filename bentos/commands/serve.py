@@ -34,12 +34,12 @@ def serve(model: str | None, port: int, workers: int | None, host: str) -> None:
     Prints the address once the model has proved itself; stops with Ctrl-C or SIGTERM. Logs are
     on standard error, settings are TABSERVE_* variables.
     """
-    from bentos import settings
-    from bentos.commands.foreground import Foreground, check_address
+    from bentos import settings  # noqa: PLC0415 - --help stays quick
+    from bentos.commands.foreground import Foreground, check_address  # noqa: PLC0415 - --help stays quick
 
     overrides = {} if workers is None else {settings.variable("workers"): str(workers)}
     chosen = settings.read()
-    from bentos.model import naming
+    from bentos.model import naming  # noqa: PLC0415 - --help stays quick
 
     tag = naming.resolve(model or chosen.model)
     port = check_address(host, port)

@@ -92,7 +92,7 @@ def write_scored_rows(
 
 def read_scored_rows(path: Path) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Read rows and scores back: a frame of shape (n, features), float64 of shape (n, scores)."""
-    import pandas as pd
+    import pandas as pd  # noqa: PLC0415 - a worker never loads it
 
     scored = pd.read_parquet(path)
     columns = [name for name in scored.columns if str(name).startswith(SCORE_PREFIX)]

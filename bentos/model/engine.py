@@ -38,7 +38,7 @@ def choose(stored: StoredModel, settings: Settings) -> Engine:
     if reason is None:
         try:
             # Here, because a machine may lack the library: then the proof has said so.
-            from bentos.model.engines.accelerated import AcceleratedPredictor
+            from bentos.model.engines.accelerated import AcceleratedPredictor  # noqa: PLC0415 - the native path never loads MLflow
 
             return Engine("accelerated", AcceleratedPredictor(path, booster.features))
         except Exception as error:
@@ -52,6 +52,6 @@ def _pyfunc(stored: StoredModel) -> Predictor:
             "this model is run by MLflow itself, which is not installed: install tabserve[mlflow]"
         )
     # Imported here alone: the native path must not carry MLflow.
-    from bentos.model.engines import flavors, pyfunc
+    from bentos.model.engines import flavors, pyfunc  # noqa: PLC0415 - the native path never loads MLflow
 
     return pyfunc.PyfuncPredictor(stored.contract, flavors.load(stored.folder).call)

@@ -97,11 +97,11 @@ def encode_rows(
 
 def main(arguments: Sequence[str]) -> None:
     """Score the golden rows of a model folder with MLflow's loader; print JSON scores."""
-    from bentos.model import contract
-    from bentos.model.engines import flavors, pyfunc
-    from bentos.model.frame import Framer
-    from bentos.model.json_rows import RowReader
-    from bentos.model.validation import Encoder
+    from bentos.model import contract  # noqa: PLC0415 - a worker never loads it
+    from bentos.model.engines import flavors, pyfunc  # noqa: PLC0415 - a worker never loads it
+    from bentos.model.frame import Framer  # noqa: PLC0415 - a worker never loads it
+    from bentos.model.json_rows import RowReader  # noqa: PLC0415 - a worker never loads it
+    from bentos.model.validation import Encoder  # noqa: PLC0415 - a worker never loads it
 
     model_dir = Path(arguments[0])
     served = contract.load((model_dir / "tabserve" / "contract.json").read_bytes())

@@ -59,7 +59,7 @@ def resolve(named: str) -> str:
     Raises ConfigurationError, saying what the store has, where none or several fit.
     """
     # Here, because BentoML takes a second to import.
-    import bentoml
+    import bentoml  # noqa: PLC0415 - a worker never loads it
 
     name, _, version = named.partition(":")
     try:

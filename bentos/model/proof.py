@@ -74,7 +74,7 @@ def compare(model_dir: Path) -> str:
     """Compare and measure. Gives why the accelerator must not serve, or an empty string."""
     try:
         # Here, so that a missing or broken library is one of the reasons.
-        from bentos.model.engines.accelerated import AcceleratedPredictor
+        from bentos.model.engines.accelerated import AcceleratedPredictor  # noqa: PLC0415 - a worker never loads it
     except ImportError:
         return "the package pylignum is not installed here"
     path = model_dir / FOLDER / BOOSTER

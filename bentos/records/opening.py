@@ -27,15 +27,15 @@ def open_store(url: str, data_dir: Path = Path(".tabserve")) -> Store:
     """
     kind, separator, rest = url.partition(":")
     if kind == "sqlite" and rest.startswith("///"):
-        from bentos.records.sqlite.store import SqliteStore
+        from bentos.records.sqlite.store import SqliteStore  # noqa: PLC0415 - only an opened store loads its packages
 
         return SqliteStore(Path(rest[3:]) if rest[3:] else data_dir / "records.db")
     if kind in ("postgresql", "postgres"):
-        from bentos.records.postgres.store import PostgresStore
+        from bentos.records.postgres.store import PostgresStore  # noqa: PLC0415 - only an opened store loads its packages
 
         return PostgresStore(url)
     if kind == "parquet" and separator and rest:
-        from bentos.records.parquet.store import ParquetStore
+        from bentos.records.parquet.store import ParquetStore  # noqa: PLC0415 - only an opened store loads its packages
 
         return ParquetStore(rest)
     raise ConfigurationError(
@@ -50,15 +50,15 @@ def open_drift_log(url: str, data_dir: Path = Path(".tabserve")) -> DriftLog:
     """
     kind, _, rest = url.partition(":")
     if kind == "sqlite" and rest.startswith("///"):
-        from bentos.records.sqlite.drift import SqliteDriftLog
+        from bentos.records.sqlite.drift import SqliteDriftLog  # noqa: PLC0415 - only an opened store loads its packages
 
         return SqliteDriftLog(Path(rest[3:]) if rest[3:] else data_dir / "records.db")
     if kind in ("postgresql", "postgres"):
-        from bentos.records.postgres.drift import PostgresDriftLog
+        from bentos.records.postgres.drift import PostgresDriftLog  # noqa: PLC0415 - only an opened store loads its packages
 
         return PostgresDriftLog(url)
     if kind == "parquet" and rest:
-        from bentos.records.parquet.drift import ParquetDriftLog
+        from bentos.records.parquet.drift import ParquetDriftLog  # noqa: PLC0415 - only an opened store loads its packages
 
         return ParquetDriftLog(rest)
     raise ConfigurationError(

@@ -109,7 +109,7 @@ def train(
         raise click.ClickException(str(error)) from None
     except Exception as error:
         # MLflow is imported by now; its errors mean a store that is not there or not ours.
-        from mlflow.exceptions import MlflowException
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - --help stays quick
 
         if isinstance(error, MlflowException):
             raise click.ClickException(f"MLflow: {str(error).splitlines()[0]}") from None
@@ -124,9 +124,9 @@ def _prepare(
     options: dict[str, object],
 ) -> tuple[Dataset, Settings]:
     """Load settings and data; settings first, because they are quick to be wrong."""
-    from bentos.training import settings
-    from bentos.training.data import load_file, load_reference, reduce
-    from bentos.training.description import describe_reference
+    from bentos.training import settings  # noqa: PLC0415 - --help stays quick
+    from bentos.training.data import load_file, load_reference, reduce  # noqa: PLC0415 - --help stays quick
+    from bentos.training.description import describe_reference  # noqa: PLC0415 - --help stays quick
 
     suited = describe_reference().settings if data is None else {}
     chosen = settings.load(suited, config, overrides, options)
@@ -147,7 +147,7 @@ def _prepare(
 
 def _reuse(name: str, dataset: Dataset, chosen: Settings) -> bool:
     """Whether a champion of these data and settings is there already; says so if it is."""
-    from bentos.training import registry, settings
+    from bentos.training import registry, settings  # noqa: PLC0415 - --help stays quick
 
     champion = registry.find_champion(name)
     if champion is None or not registry.is_same(champion, dataset.digest, settings.digest(chosen)):
@@ -161,7 +161,7 @@ def _reuse(name: str, dataset: Dataset, chosen: Settings) -> bool:
 
 
 def _train(dataset: Dataset, chosen: Settings, name: str, require_better: bool) -> None:
-    from bentos.training import bars, experiment, registry
+    from bentos.training import bars, experiment, registry  # noqa: PLC0415 - --help stays quick
 
     trained = experiment.train(dataset, chosen, name, click.echo)
     _say_results(trained, dataset)
@@ -187,7 +187,7 @@ def _train(dataset: Dataset, chosen: Settings, name: str, require_better: bool) 
 def _register(
     trained: Trained, dataset: Dataset, chosen: Settings, name: str, verdict: Verdict
 ) -> None:
-    from bentos.training import card, registry, settings
+    from bentos.training import card, registry, settings  # noqa: PLC0415 - --help stays quick
 
     served = trained.served
     version = registry.register(

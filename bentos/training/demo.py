@@ -63,7 +63,7 @@ def run(*arguments: str) -> None:
 
 def is_imported() -> bool:
     """Whether the Bento store has the model."""
-    import bentoml
+    import bentoml  # noqa: PLC0415 - --help stays quick
 
     try:
         bentoml.models.get(f"{NAME}:latest")

@@ -45,7 +45,7 @@ def explore(data: Path, target: str | None, output: Path) -> None:
     Shows types, missing values, distributions and associations; with --target also how well
     each column separates a binary target alone, and which of them look like leaks.
     """
-    from bentos.training.data import read_table
+    from bentos.training.data import read_table  # noqa: PLC0415 - --help stays quick
 
     frame = read_table(data)
     if target is not None and target not in frame.columns:
@@ -84,9 +84,9 @@ def rank(features: pd.DataFrame, target: pd.Series) -> dict[str, float]:
     half of the rows, so that a column of names does not describe itself. A missing value is a
     value of its own.
     """
-    import numpy as np
-    import pandas as pd
-    from sklearn.metrics import roc_auc_score
+    import numpy as np  # noqa: PLC0415 - --help stays quick
+    import pandas as pd  # noqa: PLC0415 - --help stays quick
+    from sklearn.metrics import roc_auc_score  # noqa: PLC0415 - --help stays quick
 
     outcomes = (target == sorted(target.unique())[1]).to_numpy(dtype=np.float64)
     halves = np.arange(len(outcomes)) % 2
@@ -115,7 +115,7 @@ def rank(features: pd.DataFrame, target: pd.Series) -> dict[str, float]:
 
 def draw(frame: pd.DataFrame, title: str, notes: list[str]) -> str:
     """The page: notes, then skrub's report, which shows ten rows of the table."""
-    from skrub import TableReport
+    from skrub import TableReport  # noqa: PLC0415 - --help stays quick
 
     is_narrow = frame.shape[1] <= _MAX_COLUMNS
     report = TableReport(

@@ -32,8 +32,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         # Ten seconds of imports: a wrong setting is said before.
-        from monitoring.drift import job
-        from monitoring.drift.publishing import publish
+        from monitoring.drift import job  # noqa: PLC0415 - a wrong setting is refused first
+        from monitoring.drift.publishing import publish  # noqa: PLC0415 - a wrong setting is refused first
 
         now, name = datetime.now(UTC), str(uuid4())
         done = job.work(settings, now, name)
@@ -54,7 +54,7 @@ def _tell_break(settings: Settings, duration_seconds: float) -> None:
     if not settings.pushgateway:
         return
     try:
-        from monitoring.drift.publishing import push
+        from monitoring.drift.publishing import push  # noqa: PLC0415 - a wrong setting is refused first
 
         state = push.Run("failed", (), datetime.now(UTC).timestamp(), duration_seconds)
         push.push_run(settings.pushgateway, settings.job_name, state, settings.timeout_seconds)

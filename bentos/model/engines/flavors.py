@@ -126,7 +126,7 @@ def _xgboost(model: Any) -> Loaded:
         return loaded if loaded.classes else msgspec.structs.replace(loaded, is_regression=True)
 
     def call(frame: pd.DataFrame) -> object:
-        import xgboost
+        import xgboost  # noqa: PLC0415 - a worker never loads it
 
         return booster.predict(xgboost.DMatrix(frame, enable_categorical=True))
 

@@ -32,7 +32,7 @@ def configure() -> str:
     os.environ["DO_NOT_TRACK"] = "true"
     # Its bars are drawn one above the other where several files are copied.
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    import mlflow
+    import mlflow  # noqa: PLC0415 - a worker never loads it
 
     for name in ("mlflow", "alembic"):  # both narrate the creation of the database
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -53,7 +53,7 @@ def open_experiment(name: str) -> str:
 
     In the default store its artifacts go to the data directory; a server decides for itself.
     """
-    import mlflow
+    import mlflow  # noqa: PLC0415 - a worker never loads it
 
     found = mlflow.get_experiment_by_name(name)
     if found is not None:

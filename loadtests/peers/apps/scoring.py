@@ -57,7 +57,7 @@ class Model:
 
     def row_type(self) -> type[BaseModel]:
         """Make the strict pydantic model of a row: enums as Literal, no unknown names."""
-        from pydantic import ConfigDict, create_model
+        from pydantic import ConfigDict, create_model  # noqa: PLC0415 - only this way needs it
 
         fields: dict[str, Any] = {}
         for feature in self.features:
