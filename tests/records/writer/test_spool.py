@@ -355,11 +355,11 @@ def test_many_segments_go_fast(tmp_path: Path) -> None:
     taker = Spool(tmp_path, PLENTY, SERVED)
     found = taker.adopt()
     assert len(found) == count
-    started = time.perf_counter()
+    started = time.process_time()
     for segment in found:
         taker.remove(segment)
     # Listing what is left for each of them takes ten times as long.
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
     assert list(tmp_path.iterdir()) == []
 
 
