@@ -67,7 +67,8 @@ class LazyGroup(click.Group):
         """Run a command; whatever fails in it becomes one line on standard error."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            # click ends quietly where the reader of a pipe has closed it.
             raise
         except Exception as error:
             if ctx.params.get("is_debug"):
