@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from bentos.records.writer.log import Log
 from bentos.serving.exposition.metrics import Metrics
+from bentos.serving.exposition.table import COUNTERS, GAUGES, HISTOGRAMS
 from bentos.serving.worker import Worker
 from bentos.settings import Settings, variable
 
@@ -69,16 +70,20 @@ def test_every_setting_is_documented() -> None:
 
 def test_every_metric_is_documented() -> None:
     """The metrics table gives each metric's exported name, type, labels and help text."""
-    metrics = Metrics()
-    families = {
-        family.name + ("_total" if family.type == "counter" else ""): (
-            family.type,
-            family.documentation,
-        )
-        for family in metrics.describe()
+    metrics = {
+        f"{name}_total": ("counter", labels, about) for name, (labels, about) in COUNTERS.items()
     }
-    documented = {row[0]: (row[1], row[3]) for row in table(METRICS, "# Metrics")}
-    assert documented == families
+    metrics |= {
+        name: ("histogram", labels, about) for name, (labels, _, about) in HISTOGRAMS.items()
+    }
+    metrics |= {name: ("gauge", labels, about) for name, (labels, _, about) in GAUGES.items()}
+    documented = {
+        name: (kind, tuple(re.findall(r"\w+", labels)), about)
+        for name, kind, labels, about in table(METRICS, "# Metrics")
+    }
+    assert documented == metrics
+    # The table of the code is what is exported.
+    assert {family.name for family in Metrics().describe()} == {*COUNTERS, *HISTOGRAMS, *GAUGES}
 
 
 def test_links_lead_somewhere() -> None:

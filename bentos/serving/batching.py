@@ -56,11 +56,6 @@ class Batcher(Generic[Row, Answer]):
         self._dispatch: asyncio.Handle | None = None
 
     @property
-    def depth(self) -> int:
-        """Rows that wait for their batch."""
-        return len(self._waiting)
-
-    @property
     def oldest_wait_seconds(self) -> float:
         """How long the oldest waiting row has waited; 0 where none waits."""
         return perf_counter() - self._waiting[0][2] if self._waiting else 0.0

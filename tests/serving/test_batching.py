@@ -55,7 +55,7 @@ async def test_lone_row(scorer: Scorer) -> None:
     batcher = batcher_of(scorer)
     assert await batcher.submit(1) == 2
     assert scorer.observed == [(1, "turn")]
-    assert batcher.depth == 0
+    assert batcher.oldest_wait_seconds == 0.0
 
 
 @pytest.mark.parametrize("count", [200, 10_000])
@@ -74,7 +74,7 @@ async def test_own_answers(scorer: Scorer, count: int, wait_seconds: float) -> N
     assert sorted(row for batch in scorer.batches for row in batch) == list(range(count))
     assert max(map(len, scorer.batches)) <= 128
     assert sum(rows for rows, _ in scorer.observed) == count
-    assert batcher.depth == 0
+    assert batcher.oldest_wait_seconds == 0.0
 
 
 async def test_one_turn_is_one_batch(scorer: Scorer) -> None:
@@ -90,9 +90,9 @@ async def test_max_rows(scorer: Scorer) -> None:
     """More rows than a batch may have are several batches in order of arrival, all in one turn."""
     batcher = batcher_of(scorer, max_rows=4)
     futures = [batcher.submit(row) for row in range(10)]
-    assert batcher.depth == 10
+    assert batcher.oldest_wait_seconds > 0.0
     await asyncio.sleep(0)
-    assert batcher.depth == 0
+    assert batcher.oldest_wait_seconds == 0.0
     await asyncio.gather(*futures)
     assert scorer.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert [rows for rows, _ in scorer.observed] == [4, 4, 2]
@@ -174,7 +174,7 @@ async def test_all_cancelled(scorer: Scorer) -> None:
     for row in range(3):
         batcher.submit(row).cancel()
     await asyncio.sleep(0)
-    assert (scorer.batches, scorer.observed, batcher.depth) == ([], [], 0)
+    assert (scorer.batches, scorer.observed, batcher.oldest_wait_seconds) == ([], [], 0.0)
     assert await batcher.submit(1) == 2
 
 
