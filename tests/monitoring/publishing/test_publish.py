@@ -164,7 +164,8 @@ def test_prometheus_has_what_was_pushed(
 ) -> None:
     """A real Prometheus that scrapes the gateway answers for every metric, and README's queries."""
     need("prometheus")
-    log.add(make_frame(1_000, seed=3).assign(income=1.0))
+    records = log.add(make_frame(1_000, seed=3).assign(income=1.0))
+    log.store.write_outcomes([(item.id, str(place % 2), "r") for place, item in enumerate(records)])
     run(log, pushgateway=gateway)
     url = f"http://127.0.0.1:{free_port()}"
     config = tmp_path / "prometheus.yml"

@@ -39,7 +39,7 @@ def test_performance_stands_beside_training() -> None:
     checks = [Check("brier", 0.3, 0.01, 0.5, 0.05), Check("roc_auc", 0.6, 0.01, 0.2, 0.05)]
     table = list_checks(checks, 0.05, {"brier": 0.2})
     assert '<td>Brier score</td><td class="n">0.3</td><td class="n">0.2</td>' in table
-    assert '<td>roc auc</td><td class="n">0.6</td><td class="n"></td>' in table
+    assert '<td>area under the ROC curve</td><td class="n">0.6</td><td class="n"></td>' in table
 
 
 def test_texts_are_escaped() -> None:
