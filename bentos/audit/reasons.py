@@ -18,8 +18,8 @@ from bentos.audit.quality.measures import Floats
 from bentos.errors import IntegrityError
 from bentos.model.engines.lightgbm import NativeBooster
 from bentos.model.frame import Framer
+from bentos.model.layout import BOOSTER, FOLDER
 from bentos.model.loading import LoadedModel
-from bentos.model.store import BOOSTER, FOLDER
 from bentos.model.validation import EncodedRow
 from bentos.records.record import Record
 

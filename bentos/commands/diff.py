@@ -37,7 +37,7 @@ def _read_contract(source: str) -> Contract:
             import bentoml  # noqa: PLC0415 - --help stays quick
 
             from bentos.model import naming  # noqa: PLC0415 - --help stays quick
-            from bentos.model.store import CONTRACT, FOLDER, MLFLOW_FOLDER  # noqa: PLC0415 - --help stays quick
+            from bentos.model.layout import CONTRACT, FOLDER, MLFLOW_FOLDER  # noqa: PLC0415 - --help stays quick
 
             stored = bentoml.models.get(naming.resolve(source))
             path = Path(stored.path) / MLFLOW_FOLDER / FOLDER / CONTRACT

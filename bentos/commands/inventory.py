@@ -15,7 +15,8 @@ import msgspec
 
 from bentos.model import bundle, contract, golden
 from bentos.model.contract import Contract
-from bentos.model.store import CONTRACT, FOLDER, MLFLOW_FOLDER, Provenance
+from bentos.model.layout import CONTRACT, FOLDER, MLFLOW_FOLDER
+from bentos.model.store import Provenance
 
 
 class Evidence(msgspec.Struct, frozen=True):

@@ -108,7 +108,7 @@ def say_restart(tag: str) -> None:
     import bentoml  # noqa: PLC0415 - --help stays quick; an import of a second, which help does not need
 
     from bentos.model import bundle  # noqa: PLC0415 - --help stays quick
-    from bentos.model.store import MLFLOW_FOLDER  # noqa: PLC0415 - --help stays quick
+    from bentos.model.layout import MLFLOW_FOLDER  # noqa: PLC0415 - --help stays quick
 
     name = tag.partition(":")[0]
     click.echo(

@@ -13,7 +13,7 @@ import bentoml
 
 from bentos.errors import ConfigurationError
 from bentos.model import contract
-from bentos.model.store import CONTRACT, FOLDER, MLFLOW_FOLDER
+from bentos.model.layout import CONTRACT, FOLDER, MLFLOW_FOLDER
 
 _NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 # MLflow lists pip's own tools among a model's requirements; no model is run by them.

@@ -10,7 +10,8 @@ import msgspec
 from bentos.errors import IntegrityError
 from bentos.model import proof
 from bentos.model.engines.predictor import BoosterPredictor, Predictor
-from bentos.model.store import BOOSTER, FOLDER, StoredModel
+from bentos.model.layout import BOOSTER, FOLDER
+from bentos.model.store import StoredModel
 from bentos.settings import Settings
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bentos.errors import IntegrityError
 from bentos.model.engines.predictor import Scores
+from bentos.model.layout import CONTRACT, FOLDER
 from bentos.model.validation import EncodedRow
 
 FILE = "golden.json"
@@ -104,8 +105,8 @@ def main(arguments: Sequence[str]) -> None:
     from bentos.model.validation import Encoder  # noqa: PLC0415 - a worker never loads it
 
     model_dir = Path(arguments[0])
-    served = contract.load((model_dir / "tabserve" / "contract.json").read_bytes())
-    golden = read((model_dir / "tabserve" / FILE).read_bytes())
+    served = contract.load((model_dir / FOLDER / CONTRACT).read_bytes())
+    golden = read((model_dir / FOLDER / FILE).read_bytes())
     rows = encode_rows(golden, RowReader(Encoder(served)).read_row)
     call = flavors.load(model_dir).call
     scores = pyfunc.PyfuncPredictor(served, call).predict(Framer(served).frame(rows))

@@ -17,8 +17,9 @@ from bentos.errors import IntegrityError
 from bentos.model import engine, golden
 from bentos.model.engines.predictor import Scores
 from bentos.model.json_rows import RowReader
+from bentos.model.layout import FOLDER
 from bentos.model.scoring import Scorer
-from bentos.model.store import FOLDER, StoredModel
+from bentos.model.store import StoredModel
 from bentos.model.validation import Encoder
 from bentos.settings import Settings
 

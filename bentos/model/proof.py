@@ -27,7 +27,7 @@ from bentos.model.engines.probing import random_matrices
 from bentos.model.engines.trees import Forest, Unsupported, parse
 from bentos.model.frame import Framer
 from bentos.model.json_rows import RowReader
-from bentos.model.store import BOOSTER, CONTRACT, FOLDER
+from bentos.model.layout import BOOSTER, CONTRACT, FOLDER
 from bentos.model.validation import Encoder
 
 # Some seconds are usual for 1,500 trees of 63 leaves on a busy core. With more, the pod would be

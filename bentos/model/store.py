@@ -12,14 +12,8 @@ import yaml
 from bentos.errors import IntegrityError
 from bentos.model import contract, integrity
 from bentos.model.contract import Contract
+from bentos.model.layout import CONTRACT, FOLDER, MLFLOW_FOLDER
 from bentos.settings import Settings
-
-# BentoML's MLflow import puts the model's folder here.
-MLFLOW_FOLDER = "mlflow_model"
-# What the intake adds to that folder.
-FOLDER = "tabserve"
-CONTRACT = "contract.json"
-BOOSTER = "booster.txt"
 
 
 class Provenance(msgspec.Struct, frozen=True):

@@ -10,7 +10,8 @@ import msgspec
 
 from bentos.model import bundle, contract
 from bentos.model.engines import trees
-from bentos.model.store import BOOSTER, FOLDER, StoredModel
+from bentos.model.layout import BOOSTER, FOLDER
+from bentos.model.store import StoredModel
 from bentos.records.record import Registration
 
 

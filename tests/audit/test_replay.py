@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 
-from bentos.model import store
 from bentos.model.intake import importing
+from bentos.model.layout import BOOSTER, FOLDER
 from bentos.model.loading import LoadedModel
 from bentos.records.record import Environment, Record
 from bentos.records.writer import environment
@@ -147,7 +147,7 @@ def test_file_changed(
     tag = importing.import_model(str(folders["binary"]), name="test-tampered").tag
     tampered = logged.open_served(tag)
     write(log, tampered, answer(tampered, rows[:3]))
-    booster = tampered.stored.folder / store.FOLDER / store.BOOSTER
+    booster = tampered.stored.folder / FOLDER / BOOSTER
     booster.write_text(booster.read_text() + "\n")
     assert "booster.txt" in verdict()["absent"]
     bentoml.models.delete(tag)

@@ -12,7 +12,7 @@ import pytest
 from bentos.errors import ConfigurationError
 from bentos.model import dependencies
 from bentos.model.intake import importing
-from bentos.model.store import MLFLOW_FOLDER
+from bentos.model.layout import MLFLOW_FOLDER
 
 REQUIREMENTS = Path(__file__).parents[2] / "bentos" / "requirements.txt"
 

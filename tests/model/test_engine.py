@@ -17,7 +17,8 @@ from bentos.model import proof
 from bentos.model.engine import choose
 from bentos.model.engines.predictor import BoosterPredictor
 from bentos.model.frame import Frame
-from bentos.model.store import BOOSTER, FOLDER, StoredModel
+from bentos.model.layout import BOOSTER, FOLDER
+from bentos.model.store import StoredModel
 from bentos.settings import Settings
 from tests import models
 

@@ -14,7 +14,8 @@ from bentos.errors import IntegrityError
 from bentos.model import golden
 from bentos.model.golden import Golden
 from bentos.model.json_rows import RowReader
-from bentos.model.store import FOLDER, StoredModel
+from bentos.model.layout import FOLDER
+from bentos.model.store import StoredModel
 from bentos.model.validation import Encoder
 
 

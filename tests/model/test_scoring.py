@@ -19,8 +19,9 @@ from bentos.model.contract import Contract
 from bentos.model.engines.predictor import BoosterPredictor
 from bentos.model.frame import Frame
 from bentos.model.json_rows import RowReader
+from bentos.model.layout import BOOSTER, FOLDER
 from bentos.model.scoring import Scored, Scorer
-from bentos.model.store import BOOSTER, FOLDER, StoredModel
+from bentos.model.store import StoredModel
 from bentos.model.validation import Encoder
 from tests import models
 from tests.rows import bits

@@ -14,6 +14,7 @@ from bentos import settings
 from bentos.errors import IntegrityError
 from bentos.model import store
 from bentos.model.intake import importing
+from bentos.model.layout import BOOSTER, CONTRACT, FOLDER, MLFLOW_FOLDER
 from bentos.model.store import StoredModel
 from bentos.settings import Settings
 
@@ -32,7 +33,7 @@ def test_open(stored: dict[str, StoredModel], imported: dict[str, str]) -> None:
     model = stored["binary"]
     assert f"{model.name}:{model.version}" == imported["binary"]
     assert model.contract.hash == model.provenance.contract_hash
-    assert (model.folder / store.FOLDER / store.BOOSTER).is_file()
+    assert (model.folder / FOLDER / BOOSTER).is_file()
     assert model.created.startswith("20")
 
 
@@ -41,7 +42,7 @@ def test_open(stored: dict[str, StoredModel], imported: dict[str, str]) -> None:
 )
 def test_changed_file(spoilt: bentoml.Model, name: str) -> None:
     """A file that was changed after the import is named, and the model is not opened."""
-    path = Path(spoilt.path) / store.MLFLOW_FOLDER / name
+    path = Path(spoilt.path) / MLFLOW_FOLDER / name
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(IntegrityError, match=f"^{name} was changed after the model was imported"):
         store.open_model(spoilt)
@@ -61,8 +62,8 @@ def test_contract_of_another_version(spoilt: bentoml.Model) -> None:
     """A contract that this tabserve cannot read says to import the model again."""
     from bentos.model import integrity
 
-    folder = Path(spoilt.path) / store.MLFLOW_FOLDER
-    path = folder / store.FOLDER / store.CONTRACT
+    folder = Path(spoilt.path) / MLFLOW_FOLDER
+    path = folder / FOLDER / CONTRACT
     path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
     manifest = Path(spoilt.path) / "model.yaml"
     document = yaml.safe_load(manifest.read_text())

@@ -15,6 +15,7 @@ import pytest
 
 from bentos.model import golden, integrity, store
 from bentos.model.intake import importing
+from bentos.model.layout import BOOSTER, FOLDER, MLFLOW_FOLDER
 from bentos.model.store import Provenance
 from tests import models
 from tests.service.checks import assert_problem, read_lines, series_of, total_of
@@ -40,7 +41,7 @@ def _imported(folder: Path, name: str) -> Iterator[str]:
 
 
 def _files_of(tag: str) -> Path:
-    return Path(bentoml.models.get(tag).path) / store.MLFLOW_FOLDER
+    return Path(bentoml.models.get(tag).path) / MLFLOW_FOLDER
 
 
 def _seal(tag: str) -> None:
@@ -128,7 +129,7 @@ def test_not_imported(tmp_path: Path) -> None:
 
 def test_golden_scores_altered(tag: str) -> None:
     """A model whose golden rows have another score than it gives is refused, naming the row."""
-    path = _files_of(tag) / store.FOLDER / golden.FILE
+    path = _files_of(tag) / FOLDER / golden.FILE
     kept = golden.read(path.read_bytes())
     kept.scores[17][0] += 1e-9
     path.write_bytes(msgspec.json.encode(kept))
@@ -139,7 +140,7 @@ def test_golden_scores_altered(tag: str) -> None:
 
 def test_booster_altered(tag: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A changed tree is found by the golden rows even if every digest was forged with it."""
-    booster = _files_of(tag) / store.FOLDER / store.BOOSTER
+    booster = _files_of(tag) / FOLDER / BOOSTER
     text = booster.read_text()
     start = text.index("leaf_value=") + len("leaf_value=")
     end = text.index(" ", start)

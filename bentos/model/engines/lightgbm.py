@@ -23,7 +23,6 @@ from bentos.errors import TabserveError
 
 _FLOAT64 = 1  # C_API_DTYPE_FLOAT64
 _NORMAL = 0  # C_API_PREDICT_NORMAL: probabilities where the objective has them
-_RAW = 1  # C_API_PREDICT_RAW_SCORE: before the objective's link function
 _CONTRIBUTIONS = 3  # C_API_PREDICT_CONTRIB: exact TreeSHAP
 _ROW_MAJOR = 1
 _ALL_ITERATIONS = -1
@@ -100,18 +99,11 @@ class NativeBooster:
         shape = (len(matrix),) if self.classes == 1 else (len(matrix), self.classes)
         return self._run(matrix, _NORMAL, shape)
 
-    def predict_raw(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score as `predict` does, before the objective's link: log-odds of a binary model.
-
-        Gives float64 of shape (rows, classes), also for one class.
-        """
-        return self._run(matrix, _RAW, (len(matrix), self.classes))
-
     def explain(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """What each feature adds to the raw score: exact TreeSHAP (Lundberg et al. 2020).
 
         Gives float64 of shape (rows, classes, features + 1); the last column is the mean
-        raw score of training. They add up to `predict_raw`.
+        raw score of training. They add up to the raw score.
         """
         return self._run(matrix, _CONTRIBUTIONS, (len(matrix), self.classes, self.features + 1))
 

@@ -19,8 +19,9 @@ from bentos.model.contract import Contract
 from bentos.model.intake.inspection import inspect
 from bentos.model.intake.origin import Origin, download, find_origin
 from bentos.model.intake.uris import parse
+from bentos.model.layout import BOOSTER, CONTRACT, FOLDER
 from bentos.model.proof import why_not
-from bentos.model.store import BOOSTER, CONTRACT, FOLDER, identify
+from bentos.model.store import identify
 
 # What a model was trained and is run with: shown by /v1/model.
 _RECORDED_PACKAGES = ("lightgbm", "mlflow", "numpy", "pandas", "scikit-learn")

@@ -21,6 +21,7 @@ from mlflow.types import ColSpec, Schema
 from bentos.errors import IntakeError
 from bentos.model import bundle, contract, golden, store
 from bentos.model.intake import importing
+from bentos.model.layout import BOOSTER, CONTRACT, FOLDER
 from bentos.model.store import StoredModel
 from tests import models
 
@@ -216,7 +217,7 @@ def test_pipeline(pipeline_folder: Path) -> None:
     assert (made.contract.engine, made.contract.task) == ("pyfunc", "binary")
     model = open_tag(made.tag)
     assert model.provenance.flavor == "sklearn"
-    assert not (model.folder / store.FOLDER / store.BOOSTER).exists()
+    assert not (model.folder / FOLDER / BOOSTER).exists()
     assert len(made.warnings) == 2
 
 
@@ -232,8 +233,8 @@ def folder(folders: dict[str, Path], tmp_path: Path) -> Path:
 def test_complete_model_has_no_warnings(folder: Path) -> None:
     """A model with reference, golden rows and decision is prepared without a warning."""
     assert list(importing.prepare(folder)) == []
-    served = folder / store.FOLDER
-    made = contract.load((served / store.CONTRACT).read_bytes())
+    served = folder / FOLDER
+    made = contract.load((served / CONTRACT).read_bytes())
     assert (made.threshold, made.threshold_method) == (0.4, "chosen for the tests")
     assert made.features[0].description == "Money, in euro."
     kept = golden.read((served / golden.FILE).read_bytes())
@@ -253,7 +254,7 @@ def test_bare_model_is_warned_of(folder: Path) -> None:
     assert "drift cannot be detected" in warnings[0]
     assert "300 rows drawn from the contract" in warnings[1]
     assert "0.5" in warnings[2]
-    kept = golden.read((folder / store.FOLDER / golden.FILE).read_bytes())
+    kept = golden.read((folder / FOLDER / golden.FILE).read_bytes())
     assert (len(kept.rows), kept.is_generated) == (300, True)
 
 
@@ -310,7 +311,7 @@ def test_pandas_values_become_json(
     rows["colour"] = pd.Categorical([None, "red"], categories=models.COLOURS)
     write_golden(folder, rows, models.scores_of(trained["binary"], rows))
     list(importing.prepare(folder))
-    kept = golden.read((folder / store.FOLDER / golden.FILE).read_bytes())
+    kept = golden.read((folder / FOLDER / golden.FILE).read_bytes())
     first, second = (msgspec.json.decode(row) for row in kept.rows)
     assert (first["amount"], first["colour"]) == (None, None)
     assert (second["amount"], second["colour"]) == (1.5, "red")
@@ -334,11 +335,11 @@ def test_golden_rows_that_no_client_can_send(
     write_golden(folder, rows, models.scores_of(trained["binary"], rows))
     (warning,) = importing.prepare(folder)
     assert warning.startswith("2 of 4 golden rows have an infinity")
-    kept = golden.read((folder / store.FOLDER / golden.FILE).read_bytes())
+    kept = golden.read((folder / FOLDER / golden.FILE).read_bytes())
     assert (len(kept.rows), kept.is_generated) == (2, False)
     write_golden(folder, rows.head(2), models.scores_of(trained["binary"], rows.head(2)))
     (warning,) = importing.prepare(folder)
-    kept = golden.read((folder / store.FOLDER / golden.FILE).read_bytes())
+    kept = golden.read((folder / FOLDER / golden.FILE).read_bytes())
     assert kept.is_generated
 
 
@@ -373,7 +374,7 @@ def test_optional_columns(wide: tuple[pd.DataFrame, ModelSignature], tmp_path: P
     path = tmp_path / "model"
     mlflow.lightgbm.save_model(model, str(path), signature=signature, pip_requirements=["lightgbm"])
     list(importing.prepare(path))
-    made = contract.load((path / store.FOLDER / store.CONTRACT).read_bytes())
+    made = contract.load((path / FOLDER / CONTRACT).read_bytes())
     assert {feature.name for feature in made.features if feature.optional} == {
         *("amount", "count", "is_member", "colour")
     }
