@@ -41,8 +41,9 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 # so a body full of them would cost far more than its bytes; this many may be mistakes.
 _SPARE_OBJECTS = 1000
 
-# The same of members: names that are no feature, and keys that came twice.
-_SPARE_MEMBERS = 1000
+# The same of members: names that are no feature, and keys that came twice. So many take some
+# 10 MB and 10 ms to read.
+_SPARE_MEMBERS = 50_000
 
 Faults = list[Fault]
 Decode = Callable[[bytes], Any]

@@ -54,7 +54,8 @@ def test_demo_talks_to_the_service(
     assert "POST /v1/predict -> 422" in shown
     assert "50 real rows in batches" in shown
     assert len(set(ids)) == 50
-    assert 'tabserve_rows_total{outcome="rejected"} 1.0' in shown
+    # One alone, one in a batch.
+    assert 'tabserve_rows_total{outcome="rejected"} 2.0' in shown
 
 
 def test_demo_fails_on_an_unexpected_answer(client: httpx.Client) -> None:
@@ -76,7 +77,8 @@ def test_readme_python_example_runs(client: httpx.Client) -> None:
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, text=True
     ).stdout
-    assert "/instances/1/age" in shown
+    assert "'pointer': '/instances/1/" in shown
+    assert "'code': 'wrong_type'" in shown
 
 
 def test_answers_of_readme_have_the_shape_of_the_service(client: httpx.Client) -> None:
