@@ -57,3 +57,16 @@ def test_a_small_correction_keeps_the_order_of_ids(caplog: pytest.LogCaptureFixt
     source = IdSource(lambda: time.time_ns() - int(MAX_AHEAD_SECONDS * 1e9 / 2))
     assert first < source.new_id()
     assert not caplog.records
+
+
+@pytest.mark.parametrize("behind_ns", [0, DAY_NS])
+def test_many_ids_are_made_like_one(behind_ns: int) -> None:
+    """The ids of a batch are unique, ascend, and follow a clock that was set back too."""
+    source = IdSource(lambda: time.time_ns() - behind_ns)
+    before = (time.time_ns() - behind_ns) // 10**6
+    made = source.new_ids(500)
+    after = (time.time_ns() - behind_ns) // 10**6
+    assert len(set(made)) == 500
+    assert made == sorted(made)
+    assert all(before <= millisecond(one) <= after for one in made)
+    assert source.new_ids(0) == []
