@@ -60,7 +60,6 @@ class Pipeline:
         body = await self._bodies.read(request, route.media_types)
         call = Call(body, query, request.parameters, request.media_type, request.headers)
         timing = request.timing
-        encode = partial(route.encode, model, call)
         with self._admission.admit():
             if self._admission.is_large(body):
                 result = await self._admission.run_in_thread(
@@ -68,6 +67,7 @@ class Pipeline:
                 )
             else:
                 rows = _decode(route, model, call, self._max_rows)
+                encode = partial(route.encode, model, call)
                 result = await self._score(model, rows, encode, timing)
             request.rows = result.total
             return self._finish(model, result, timing, request.id, subject)
