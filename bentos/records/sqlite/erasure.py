@@ -1,6 +1,6 @@
 """Rows that leave the log in SQLite: one subject's, and those of past days.
 
-Each function works in the open transaction of the caller.
+Each function but the last works in the open transaction of the caller.
 """
 
 from __future__ import annotations
@@ -54,8 +54,14 @@ def drop_days(connection: sqlite3.Connection, time: datetime) -> dict[str, int]:
     return {"predictions": rows, "outcomes": outcomes}
 
 
-def empty_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Take erased rows out of the write-ahead log. Raises StoreDown where a reader holds it."""
+def write_anew(connection: sqlite3.Connection) -> None:
+    """Take erased rows out of the file and its write-ahead log, not in a transaction.
+
+    Raises StoreDown where a reader holds the write-ahead log.
+    """
+    # secure_delete overwrites a row that is deleted. Where a page was split before, a copy of the
+    # row may lie in the free part of the page, and stays there.
+    connection.execute("VACUUM")
     (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if is_busy:
         raise StoreDown(

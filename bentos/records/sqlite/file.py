@@ -101,8 +101,8 @@ class LogFile:
             # A commit survives the death of the process; the last ones may not survive the
             # loss of power, which the write-ahead log bears without damage.
             connection.execute("PRAGMA synchronous = NORMAL")
-            # A row that is deleted or moved is overwritten with zeros; not every build of
-            # SQLite does so by itself.
+            # A row that is deleted is overwritten with zeros; not every build of SQLite does so by
+            # itself.
             connection.execute("PRAGMA secure_delete = ON")
             if identity is None or _identify(self.path) != identity:
                 raise StoreDown(f"its file {self.path.name} is being replaced")

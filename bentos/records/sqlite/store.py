@@ -196,9 +196,9 @@ class SqliteStore:
             return erasure.erase(connection, tokens, now)
 
     def scrub(self) -> None:
-        """Empty the write-ahead log, which has erased rows until then."""
+        """Write the file anew, which has copies of erased rows until then."""
         with self._file.working() as connection:
-            erasure.empty_write_ahead_log(connection)
+            erasure.write_anew(connection)
 
     def drop_before(self, time: datetime) -> dict[str, int]:
         """Delete the days before the one that `time` is in, UTC."""
