@@ -123,6 +123,7 @@ def _schema(pa: Any, kinds: dict[str, Kind], has_outcomes: bool) -> Any:
         "scores": pa.map_(pa.string(), pa.float64()),
         "threshold": pa.float64(),
         "warnings": pa.list_(pa.struct([("pointer", pa.string()), ("code", pa.string())])),
+        "reasons": pa.list_(pa.string()),
     } | {name: pa.int64() for name in _FIELDS if name.endswith("_us")}
     types = {
         "float": pa.float64(),
@@ -139,7 +140,9 @@ def _arrow(value: object) -> object:
     if isinstance(value, dict):
         return list(value.items())
     if isinstance(value, tuple):
-        return [msgspec.structs.asdict(noted) for noted in value]
+        return [
+            noted if isinstance(noted, str) else msgspec.structs.asdict(noted) for noted in value
+        ]
     return value
 
 

@@ -36,7 +36,9 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     by class, multiclass only. `label`: the class decided for, as text. `contract`: the
     contract's hash. `environment`: id of the `Environment` that computed it. `subject`:
     HMAC-SHA256 of whom it is about, as hexadecimal text, made with the key `subject_key`.
-    Latencies are of the whole request, in microseconds.
+    Latencies are of the whole request, in microseconds. `reasons`: codes of the reasons that
+    the answer gave for a refusal, the strongest first; none where it gave none, None where
+    nobody asked for an explanation.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     predict_us: int = 0
     encode_us: int = 0
     warnings: tuple[RecordedWarning, ...] = ()
+    reasons: tuple[str, ...] | None = None
 
     @property
     def time(self) -> datetime:
@@ -96,7 +99,8 @@ class Registration(msgspec.Struct, frozen=True):
     """A model version that has answered or may answer: what its records are read with.
 
     `document`: the contract as JSON. `reference`: the sample of training rows with the
-    model's scores, as Parquet (`bentos.model.bundle`). `importance`: gain by feature.
+    model's scores, as Parquet (`bentos.model.bundle`). `importance`: gain by feature. `reasons`:
+    the sentence of each reason's code.
     """
 
     model: str
@@ -108,6 +112,7 @@ class Registration(msgspec.Struct, frozen=True):
     metrics: dict[str, float] = {}
     importance: dict[str, float] = {}
     reference: bytes | None = None
+    reasons: dict[str, str] = {}
 
     @property
     def bare(self) -> Registration:

@@ -89,6 +89,7 @@ def test_records_as_lines() -> None:
         subject="ab",
         subject_key="k",
         consumer="c",
+        reasons=("R01",),
     )
     lines = encode_lines([full, *minutes(2)])
     assert lines.count(b"\n") == 3

@@ -80,10 +80,12 @@ def test_a_record_comes_back_whole(store: Store) -> None:
             RecordedWarning("/colour", "unknown_category"),
             RecordedWarning("/a~1b", "out_of_range"),
         ),
+        reasons=("R01", "R07"),
     )
     bare = record(NOON + MILLISECOND, score=None, label=None, threshold=None)
-    store.write([full, bare], is_retry=False)
-    assert list(store.read(ALL)) == [full, bare]
+    unreasoned = record(NOON + 2 * MILLISECOND, reasons=())
+    store.write([full, bare, unreasoned], is_retry=False)
+    assert list(store.read(ALL)) == [full, bare, unreasoned]
     assert store.get(full.id) == full
     assert store.get(bare.id) == bare
     assert store.get(full.id).time == NOON  # type: ignore[union-attr]  # the line above says so
@@ -148,6 +150,7 @@ def test_text_of_every_unicode_category(store: Store) -> None:
         subject_key=text,
         scores={text: 0.5},
         warnings=(RecordedWarning(f"/{text}", text),),
+        reasons=(text,),
     )
     store.write([kept], is_retry=False)
     assert list(store.read(ALL)) == [kept]

@@ -20,7 +20,9 @@ REGISTRATIONS = "registrations"
 ENVIRONMENTS = "environments"
 EVENTS = "events"
 
-_VERSION = 1
+# 2: predictions have `reasons`; files of before have no such column, and are read as if they had.
+# An older tabserve would lose it where it writes a file anew.
+VERSION = 2
 
 _T = TypeVar("_T")
 
@@ -34,20 +36,20 @@ class _Registered(msgspec.Struct):
     has_reference: bool
 
 
-def is_schema_known(files: Files) -> bool:
-    """Whether the log has our schema; False where it has none yet. Raises StoreDown."""
+def read_schema(files: Files) -> int:
+    """Which schema the log has; 0 where it has none yet. Raises StoreDown for a newer one."""
     found = _load(files, SCHEMA, _Schema) if files.exists(SCHEMA) else None
-    if found is not None and found.schema > _VERSION:
+    if found is not None and found.schema > VERSION:
         raise StoreDown(
-            f"the log has schema {found.schema}, this tabserve knows {_VERSION}: "
+            f"the log has schema {found.schema}, this tabserve knows {VERSION}: "
             "a newer tabserve made it"
         )
-    return found is not None
+    return 0 if found is None else found.schema
 
 
 def write_schema(files: Files) -> None:
     """Say which schema the log has. Two at once write the same."""
-    files.write(SCHEMA, encode(_Schema(_VERSION)))
+    files.write(SCHEMA, encode(_Schema(VERSION)))
 
 
 def write_registration(files: Files, registration: Registration) -> None:

@@ -21,7 +21,14 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]  # the same
 
 from bentos.ids import from_milliseconds, new_id
 from bentos.records.parquet.files import Files
-from bentos.records.parquet.rows import count_below, sort, sort_unique, strings, to_parquet
+from bentos.records.parquet.rows import (
+    complete,
+    count_below,
+    sort,
+    sort_unique,
+    strings,
+    to_parquet,
+)
 from bentos.records.record import Window
 
 _FILE = re.compile(r"([0-9a-f]{12})-([0-9a-f]{12})-([0-9a-f-]{36})\.parquet")
@@ -242,12 +249,13 @@ class _Run:
             if not self._selection.may_hold(known.min, known.max):
                 continue
             if self._selection.is_whole(known.min, known.max):
-                yield file.read_row_group(number, self._columns)
+                yield complete(file.read_row_group(number, self._columns), self._columns)
                 continue
             deciding = file.read_row_group(number, self._selection.columns)
             picked = self._selection.pick(deciding, known.min, known.max)
             if pc.any(picked).as_py():
-                yield file.read_row_group(number, self._columns).filter(picked)
+                table = file.read_row_group(number, self._columns).filter(picked)
+                yield complete(table, self._columns)
 
 
 def _parse(folder: str, name: str) -> Part | None:

@@ -33,7 +33,8 @@ def _need(name: str, kind: pa.DataType) -> pa.Field:
     return pa.field(name, kind, nullable=False)
 
 
-# `features`, `scores` and `warnings` are JSON; features verbatim. `time` is the one in `id`.
+# `features`, `scores`, `warnings` and `reasons` are JSON; features verbatim. `time`: the one in
+# `id`.
 PREDICTIONS = pa.schema(
     [
         _need("id", pa.string()),
@@ -56,6 +57,7 @@ PREDICTIONS = pa.schema(
         _need("predict_us", pa.int64()),
         _need("encode_us", pa.int64()),
         _need("warnings", pa.string()),
+        pa.field("reasons", pa.string()),
     ]
 )
 OUTCOMES = pa.schema(
@@ -71,7 +73,7 @@ OUTCOMES = pa.schema(
 # Few different values: worth a dictionary. Ids, features and scores hardly repeat.
 _REPEATED = [
     *("model", "version", "contract", "environment", "label", "threshold", "consumer"),
-    *("subject", "subject_key", "warnings", "outcome"),
+    *("subject", "subject_key", "warnings", "reasons", "outcome"),
 ]
 _FIELDS = Record.__struct_fields__
 _DAY_MS = 86_400_000
@@ -102,6 +104,7 @@ def to_records(table: pa.Table) -> Iterator[Record]:
     columns["warnings"] = [
         () if text == "[]" else _decode_warnings(text) for text in columns["warnings"]
     ]
+    columns["reasons"] = [text and _decode_reasons(text) for text in columns["reasons"]]
     return (Record(*row) for row in zip(*columns.values(), strict=True))
 
 
@@ -148,6 +151,15 @@ def to_parquet(table: pa.Table) -> pa.Buffer:
         write_statistics=["id", "time", "model", "version"],
     )
     return sink.getvalue()
+
+
+def complete(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """A table with these columns of `PREDICTIONS`: nulls in those that its file never had."""
+    missing = [name for name in columns if name not in table.column_names]
+    for name in missing:
+        field = PREDICTIONS.field(name)
+        table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(columns) if missing else table
 
 
 def sort_unique(table: pa.Table) -> pa.Table:
@@ -213,6 +225,9 @@ def _to_batch(records: Sequence[Record]) -> pa.RecordBatch:
         ),
         "warnings": _texts(
             [encode(warnings) if warnings else b"[]" for warnings in fields["warnings"]]
+        ),
+        "reasons": _texts(
+            [None if reasons is None else encode(reasons) for reasons in fields["reasons"]]
         ),
     }
     for field in PREDICTIONS:
@@ -304,3 +319,4 @@ _BUILDERS: dict[str, Callable[[Sequence[Any]], pa.Array]] = {
 }
 _decode_scores = msgspec.json.Decoder(dict[str, float]).decode
 _decode_warnings = msgspec.json.Decoder(tuple[RecordedWarning, ...]).decode
+_decode_reasons = msgspec.json.Decoder(tuple[str, ...]).decode

@@ -86,19 +86,22 @@ class ParquetStore:
         self._files = Files(location)
 
     def prepare(self) -> None:
-        """Make the folders; check that we know their schema."""
+        """Make the folders; bring their schema up to date."""
         self._files.make_folder("")
-        is_known = documents.is_schema_known(self._files)
+        found = documents.read_schema(self._files)
         for folder in _FOLDERS:
             self._files.make_folder(folder)
-        if not is_known:
+        if found < documents.VERSION:
             # Last: it says that all is there.
             documents.write_schema(self._files)
 
     def check(self) -> None:
         """Look for a log, and at its schema; make nothing."""
-        if not documents.is_schema_known(self._files):
+        found = documents.read_schema(self._files)
+        if not found:
             raise no_log("in this folder")
+        if found < documents.VERSION:
+            raise StoreDown("the log's schema is older than this tabserve: run `tabserve migrate`")
 
     def register(self, registration: Registration, environment: Environment) -> None:
         """Write down a model version and an environment, unless they are known."""

@@ -39,21 +39,25 @@ _COLUMNS = (
     ("subject", "text", "text"),
     ("subject_key", "text", "text"),
     ("warnings", "json", "bytea"),
+    ("reasons", "json", "bytea"),
 )
 COLUMNS = ", ".join(name for name, _, _ in _COLUMNS)
 DEFINITIONS = ", ".join(f"{name} {kind}" for name, kind, _ in _COLUMNS)
 COPY_TYPES = [kind for _, _, kind in _COLUMNS]
 
 # As text: psycopg would parse json and make UUID objects.
-_AS_TEXT = frozenset({"id", "features", "scores", "warnings"})
+_AS_TEXT = frozenset({"id", "features", "scores", "warnings", "reasons"})
 _FIELDS = Record.__struct_fields__
-_FEATURES, _SCORES, _WARNINGS = map(_FIELDS.index, ("features", "scores", "warnings"))
+_FEATURES, _SCORES, _WARNINGS, _REASONS = map(
+    _FIELDS.index, ("features", "scores", "warnings", "reasons")
+)
 # What only those who see the table itself see, and what others get instead.
 _HIDDEN = {
     "request_id": "''",
     "consumer": "NULL::text",
     "subject": "NULL::text",
     "subject_key": "NULL::text",
+    "reasons": "NULL::text",
 }
 
 _EPOCH_MS = 946_684_800_000  # 2000, PostgreSQL's own, in milliseconds since 1970
@@ -64,6 +68,7 @@ _DAY_MS = 86_400_000
 _BY_ID = itemgetter(0, 1)
 
 _warnings = msgspec.json.Decoder(tuple[RecordedWarning, ...]).decode
+_reasons = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def selected(*, sees_all: bool) -> str:
@@ -119,6 +124,7 @@ def to_rows(records: Sequence[Record]) -> tuple[list[tuple[object, ...]], set[in
                 record.subject,
                 record.subject_key,
                 encode(record.warnings) if record.warnings else b"[]",
+                None if record.reasons is None else encode(record.reasons),
             )
         )
     rows.sort(key=_BY_ID)
@@ -132,6 +138,7 @@ def to_record(row: Sequence[Any]) -> Record:
     values[_SCORES] = values[_SCORES] and msgspec.json.decode(values[_SCORES])
     warnings = values[_WARNINGS]
     values[_WARNINGS] = () if warnings == "[]" else _warnings(warnings)
+    values[_REASONS] = values[_REASONS] and _reasons(values[_REASONS])
     return Record(*values)
 
 

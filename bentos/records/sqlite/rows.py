@@ -19,14 +19,16 @@ Source = tuple[str, str, str, str, float | None]
 _COMMON = (
     "id, request_id, source, features, decode_us, queue_us, predict_us, encode_us, score, label"
 )
-_RARE = "scores, consumer, subject, subject_key, warnings"
+_RARE = "scores, consumer, subject, subject_key, warnings, reasons"
 _INSERT_COMMON = (
     f"INSERT INTO scored ({_COMMON}) VALUES ({', '.join('?' * 10)}) ON CONFLICT (id) DO NOTHING"  # noqa: S608 - our own column names
 )
 _INSERT = (
-    f"INSERT INTO scored ({_COMMON}, {_RARE}) VALUES ({', '.join('?' * 15)}) "  # noqa: S608 - the same
+    f"INSERT INTO scored ({_COMMON}, {_RARE}) VALUES ({', '.join('?' * 16)}) "  # noqa: S608 - the same
     "ON CONFLICT (id) DO NOTHING"
 )
+
+_decode_reasons = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def insert(connection: sqlite3.Connection, records: Iterable[Record]) -> None:
@@ -62,6 +64,7 @@ def to_record(row: tuple[Any, ...]) -> Record:
     fields["warnings"] = msgspec.json.decode(
         fields["warnings"] or "[]", type=tuple[RecordedWarning, ...]
     )
+    fields["reasons"] = fields["reasons"] and _decode_reasons(fields["reasons"])
     return Record(**fields)
 
 
@@ -102,6 +105,7 @@ def _rare(record: Record) -> tuple[object, ...] | None:
         and record.consumer is None
         and record.subject is None
         and not record.warnings
+        and record.reasons is None
     ):
         return None
     return (
@@ -110,4 +114,5 @@ def _rare(record: Record) -> tuple[object, ...] | None:
         record.subject,
         record.subject_key,
         encode(record.warnings).decode() if record.warnings else None,
+        None if record.reasons is None else encode(record.reasons).decode(),
     )

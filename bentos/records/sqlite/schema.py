@@ -43,6 +43,12 @@ MIGRATIONS = (
         time_ms INTEGER NOT NULL, action TEXT NOT NULL, details TEXT NOT NULL
     ) STRICT;
     """,
+    # The view anew: it has the columns that its table had when it was made.
+    """
+    ALTER TABLE scored ADD COLUMN reasons TEXT;
+    DROP VIEW predictions;
+    CREATE VIEW predictions AS SELECT * FROM scored LEFT JOIN sources USING (source);
+    """,
 )
 
 # What this tabserve works with. A migration runs once, so what was dropped later stays away.

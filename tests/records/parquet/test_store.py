@@ -527,7 +527,7 @@ def test_files_are_the_owners_alone(local: ParquetStore, folder: Path) -> None:
 
 def test_a_newer_schema_stops_the_start(local: ParquetStore, folder: Path) -> None:
     """A log of a newer tabserve, or with a damaged schema, is left alone."""
-    for content in ('{"schema": 2}', "not JSON"):
+    for content in ('{"schema": 99}', "not JSON"):
         (folder / "schema.json").write_text(content)
         with pytest.raises(StoreDown):
             local.prepare()
