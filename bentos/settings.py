@@ -80,6 +80,10 @@ class Settings(BaseSettings):
         True,
         description="Score with lignum where it is proved equal to LightGBM to the last bit.",
     )
+    trust_code: bool = Field(
+        False,
+        description="Import models whose loading runs code that came with them, as `--trust-code`.",
+    )
     access_log: bool = Field(True, description="One JSON line a request.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."

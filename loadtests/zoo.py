@@ -214,7 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = options.folder / name
         shutil.rmtree(folder, ignore_errors=True)
         log(train(name), folder)
-        command = [Path(sys.executable).with_name("tabserve"), "import", folder]
+        # Some of the zoo are pickles, of our own making.
+        command = [Path(sys.executable).with_name("tabserve"), "import", folder, "--trust-code"]
         done = subprocess.run(  # noqa: S603  # our own program, a folder of our own making
             [*command, "--name", f"zoo-{name}"], check=False
         )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from bentos.commands.trust import trust_code_option
+
 
 @click.command()
 @click.argument("uri")
@@ -21,7 +23,10 @@ import click
     type=click.FloatRange(0.0, 1.0),
     help="Threshold of a binary model; by default the best of --data by Youden's J.",
 )
-def evidence(uri: str, data: Path, target: str | None, threshold: float | None) -> None:
+@trust_code_option
+def evidence(
+    uri: str, data: Path, target: str | None, threshold: float | None, trusts_code: bool
+) -> None:
     """Add evidence to a model that MLflow has.
 
     URI is that of `tabserve import`. Adds a reference (training ranges, drift), golden rows
@@ -36,7 +41,7 @@ def evidence(uri: str, data: Path, target: str | None, threshold: float | None) 
     tracking.configure()
     from bentos.commands import evidence_log  # noqa: PLC0415 - --help stays quick
 
-    logged = evidence_log.log(uri, data, target, threshold)
+    logged = evidence_log.log(uri, data, target, threshold, trusts_code=trusts_code)
     click.echo(f"{logged.rows:,} rows of {data.name} scored by the model itself")
     if logged.refused:
         click.echo(

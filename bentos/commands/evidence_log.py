@@ -53,16 +53,24 @@ class Logged(msgspec.Struct, frozen=True):
     metrics: dict[str, float]
 
 
-def log(uri: str, table: Path, target: str | None = None, threshold: float | None = None) -> Logged:
+def log(
+    uri: str,
+    table: Path,
+    target: str | None = None,
+    threshold: float | None = None,
+    *,
+    trusts_code: bool = False,
+) -> Logged:
     """Add reference, golden rows, threshold and metrics to a model that MLflow has.
 
     `uri`: as for `tabserve import`; a local folder is written to in place. `table`: CSV or
     Parquet with the model's features. `target`: its column of outcomes; without one there is
     neither a chosen threshold nor a metric. `threshold`: of a binary model, instead of the one
-    with the largest difference of true and false positive rate on the table.
+    with the largest difference of true and false positive rate on the table. `trusts_code`: whether
+    code that came with the model may run.
     Raises TabserveError.
     """
-    imported = importing.import_model(uri)
+    imported = importing.import_model(uri, trusts_code=trusts_code)
     import bentoml  # noqa: PLC0415 - --help stays quick
 
     stored = store.open_model(bentoml.models.get(imported.tag))

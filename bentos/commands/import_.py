@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import click
 
+from bentos.commands.trust import trust_code_option
+
 
 @click.command("import")
 @click.argument("uri")
 @click.option("--name", help="Name of the Bento model; by default the registered name.")
-def import_(uri: str, name: str | None) -> None:
+@trust_code_option
+def import_(uri: str, name: str | None, trusts_code: bool) -> None:
     """Bring an MLflow model into the Bento store.
 
     URI is models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME/latest, models:/m-ID,
@@ -23,7 +26,7 @@ def import_(uri: str, name: str | None) -> None:
     tracking.configure()
     from bentos.model.intake import importing  # noqa: PLC0415 - --help stays quick
 
-    imported = importing.import_model(uri, name)
+    imported = importing.import_model(uri, name, trusts_code=trusts_code)
     for warning in imported.warnings:
         click.echo(f"warning: {warning}", err=True)
     made = imported.contract

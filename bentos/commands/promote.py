@@ -10,6 +10,7 @@ import click
 
 from bentos.audit.opened import open_log, store_option
 from bentos.audit.times import Moment
+from bentos.commands.trust import trust_code_option
 from bentos.errors import StoreDown
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(0.0, 1.0),
     help="Refuse if more than this share of recorded rows gets another label or is refused.",
 )
+@trust_code_option
 @click.option("--force", is_flag=True, help="Promote even if a condition fails.")
 @click.option("--dry-run", is_flag=True, help="Print the findings, and promote nothing.")
 def promote(
@@ -42,6 +44,7 @@ def promote(
     alias: str,
     since: datetime,
     max_flipped: float | None,
+    trusts_code: bool,
     force: bool,
     dry_run: bool,
 ) -> None:
@@ -62,7 +65,7 @@ def promote(
     before = aliases.find(name, alias)
     entries = inventory.read_store("")
     old = inventory.find_tag(entries, name, before)
-    imported = importing.import_model(f"models:/{name}/{number}")
+    imported = importing.import_model(f"models:/{name}/{number}", trusts_code=trusts_code)
     for warning in imported.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"{imported.tag} against {old or 'no champion'}")
@@ -83,7 +86,7 @@ def promote(
     if dry_run or is_refused:
         if before is not None and before != number:
             # NAME:latest is what was imported last: the champion again.
-            importing.import_model(f"models:/{name}/{before}")
+            importing.import_model(f"models:/{name}/{before}", trusts_code=trusts_code)
         if is_refused and not dry_run:
             raise click.ClickException(f"{name} version {number} is not promoted: see FAIL above")
         return

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import click
 
+from bentos.commands.trust import trust_code_option
+
 
 @click.command()
 @click.argument("name")
 @click.option("--alias", default="champion", show_default=True, help="Alias that is moved back.")
-def rollback(name: str, alias: str) -> None:
+@trust_code_option
+def rollback(name: str, alias: str, trusts_code: bool) -> None:
     """Make the previous champion the champion again.
 
     NAME is a registered model of MLflow. Moves the alias back to the version that had it before
@@ -27,7 +30,7 @@ def rollback(name: str, alias: str) -> None:
         raise click.ClickException(f"MLflow has no version of {name} with the alias {alias}")
     number = aliases.find_previous(name, alias)
     # First the import: where it fails, the alias stays where it is.
-    imported = importing.import_model(f"models:/{name}/{number}")
+    imported = importing.import_model(f"models:/{name}/{number}", trusts_code=trusts_code)
     aliases.move_back(name, alias)
     click.echo(f"{alias} of {name} is version {number} again, was {before}")
     say_restart(imported.tag)

@@ -32,7 +32,9 @@ def choose(stored: StoredModel, settings: Settings) -> Engine:
     if stored.contract.engine == "pyfunc":
         return Engine("pyfunc", _pyfunc(stored))
     path = stored.folder / FOLDER / BOOSTER
-    booster = BoosterPredictor(path.read_text(), settings.predict_threads)
+    booster = BoosterPredictor(
+        stored.read(f"{FOLDER}/{BOOSTER}").decode(), settings.predict_threads
+    )
     if not settings.accelerator:
         return Engine("booster", booster, "the accelerator is switched off")
     reason = proof.why_not(stored.folder)

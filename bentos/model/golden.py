@@ -82,7 +82,7 @@ def check(golden: Golden, scores: Scores, path: str) -> None:
 
 
 def parse_scores(output: bytes) -> Scores:
-    """Read what `main` printed: float64 of shape (rows,) or (rows, classes).
+    """Read what `main` printed: float64 of shape (rows,) or (rows, classes); () for null.
 
     Only the last line: a library may have printed before.
     """
@@ -97,14 +97,21 @@ def encode_rows(
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Score the golden rows of a model folder with MLflow's loader; print JSON scores."""
+    """Score the golden rows of a model folder with MLflow's loader; print JSON scores.
+
+    Prints null where loading would run code that came with the model: a model that is served
+    without it must not start it for a proof.
+    """
     from bentos.model import contract  # noqa: PLC0415 - a worker never loads it
-    from bentos.model.engines import flavors, pyfunc  # noqa: PLC0415 - a worker never loads it
+    from bentos.model.engines import flavors, model_code, pyfunc  # noqa: PLC0415 - a worker never loads it
     from bentos.model.frame import Framer  # noqa: PLC0415 - a worker never loads it
     from bentos.model.json_rows import RowReader  # noqa: PLC0415 - a worker never loads it
     from bentos.model.validation import Encoder  # noqa: PLC0415 - a worker never loads it
 
     model_dir = Path(arguments[0])
+    if model_code.find(model_dir):
+        sys.stdout.write("null\n")
+        return
     served = contract.load((model_dir / FOLDER / CONTRACT).read_bytes())
     golden = read((model_dir / FOLDER / FILE).read_bytes())
     rows = encode_rows(golden, RowReader(Encoder(served)).read_row)

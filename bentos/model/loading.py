@@ -31,11 +31,8 @@ class LoadedModel:
         self.stored = stored
         self.contract = stored.contract
         self.reader = RowReader(Encoder(stored.contract, settings.unknown_category))
-        path = stored.folder / FOLDER / golden.FILE
-        self.golden = golden.read(path.read_bytes()) if path.is_file() else None
-        self._golden_rows = (
-            [] if self.golden is None else golden.encode_rows(self.golden, self.reader.read_row)
-        )
+        self.golden = golden.read(stored.read(f"{FOLDER}/{golden.FILE}"))
+        self._golden_rows = golden.encode_rows(self.golden, self.reader.read_row)
         self.engine = engine.choose(stored, settings)
         self.scorer = Scorer(stored.contract, self.engine.predictor)
         reference = {"name": stored.name, "version": stored.version}
@@ -47,26 +44,29 @@ class LoadedModel:
 
         Together and one by one: a score must not depend on the rest of its batch.
         """
-        if self.golden is not None:
-            scores = self.scorer.predict(self._golden_rows)
-            golden.check(self.golden, scores, "the serving path")
-            alone = [self.scorer.predict([row]) for row in self._golden_rows]
-            golden.check(self.golden, np.concatenate(alone), "the serving path, row by row,")
+        scores = self.scorer.predict(self._golden_rows)
+        golden.check(self.golden, scores, "the serving path")
+        alone = [self.scorer.predict([row]) for row in self._golden_rows]
+        golden.check(self.golden, np.concatenate(alone), "the serving path, row by row,")
 
     async def prove_with_mlflow(self) -> bool:
         """Score the golden rows with MLflow's own loader, in a process of its own.
 
         Gives False where there is nothing new to learn: no golden rows of training, no mlflow
-        here, or the packages of the import, which scored them with that loader. Half of a start
-        is spared where nothing changed. Raises IntegrityError.
+        here, the packages of the import, which scored them with that loader, or code that came
+        with the model and would run. Half of a start is spared where nothing changed.
+        Raises IntegrityError.
         """
-        if self.golden is None or self.golden.is_generated:
+        if self.golden.is_generated:
             return False
         if _are_installed(self.stored.provenance.packages):
             return False
         if importlib.util.find_spec("mlflow") is None:
             return False
         scores = await _rescore(self.stored.folder)
+        if scores.ndim == 0:
+            # Loading would have run code that came with the model.
+            return False
         golden.check(self.golden, scores, "MLflow's own loader")
         return True
 

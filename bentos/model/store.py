@@ -30,6 +30,7 @@ class Provenance(msgspec.Struct, frozen=True):
     contract_hash: str = ""
     metrics: dict[str, float] = {}
     packages: dict[str, str] = {}
+    code: list[str] = []
 
 
 class StoredModel(msgspec.Struct, frozen=True):
@@ -42,10 +43,22 @@ class StoredModel(msgspec.Struct, frozen=True):
     provenance: Provenance
     contract: Contract
 
+    def read(self, name: str) -> bytes:
+        """Read a file of the model, by its path from the folder, and check what was read.
+
+        Raises IntegrityError where it is not what was imported.
+        """
+        return integrity.read_file(self.folder, name, self.provenance.files)
+
 
 def identify(files: Mapping[str, str]) -> str:
     """One digest for a model, over all its files."""
     return integrity.digest_of(files)
+
+
+def tag_suffix(digest: str) -> str:
+    """The part of a digest that ends a model's tag."""
+    return digest[:12]
 
 
 def find_tag(settings: Settings, project: Path) -> str:
@@ -75,11 +88,13 @@ def open_model(stored: bentoml.Model) -> StoredModel:
         raise IntegrityError(
             f"{stored.tag} was not imported by `tabserve import`: it has no digest"
         ) from None
-    if identify(provenance.files) != provenance.digest:
+    is_whole = identify(provenance.files) == provenance.digest
+    # The tag is what people, Bentos and records name a model by: it cannot be given other files.
+    if not is_whole or str(stored.tag.version).rpartition("-")[2] != tag_suffix(provenance.digest):
         raise IntegrityError("model.yaml was changed after the model was imported")
     integrity.check_files(folder, provenance.files)
     try:
-        made = contract.load((folder / FOLDER / CONTRACT).read_bytes())
+        made = contract.load(integrity.read_file(folder, f"{FOLDER}/{CONTRACT}", provenance.files))
     except ValueError as error:
         raise IntegrityError(str(error)) from None
     return StoredModel(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from bentos.errors import Problem, TabserveError
 from bentos.logs import LOGGER
+from bentos.model import integrity
 from bentos.model.loading import LoadedModel
 from bentos.model.store import StoredModel
 from bentos.serving import garbage
@@ -54,7 +55,7 @@ class Readiness:
             return
         stored = loaded.stored
         engine = loaded.engine
-        golden = loaded.golden.scores if loaded.golden is not None else []
+        golden = loaded.golden.scores
         self._metrics.announce(
             stored.name,
             stored.version,
@@ -62,6 +63,8 @@ class Readiness:
             engine.name,
             [score for scores in golden for score in scores],
         )
+        if writers := integrity.find_writers(stored.folder):
+            LOGGER.warning(f"the model's files can be changed by {writers}: chmod -R go-w them")
         if engine.reason:
             LOGGER.warning(f"served by the {engine.name}: {engine.reason}")
         self.loaded = loaded
@@ -85,7 +88,7 @@ class Readiness:
             "model": f"{loaded.stored.name}:{loaded.stored.version}",
             "contract": loaded.contract.hash[:12],
             "engine": loaded.engine.name,
-            "golden_rows": 0 if loaded.golden is None else len(loaded.golden.rows),
+            "golden_rows": len(loaded.golden.rows),
             "compared_with_mlflow": is_compared,
         }
         LOGGER.info("ready", extra={"fields": fields})

@@ -20,7 +20,9 @@ REQUIREMENTS = Path(__file__).parents[2] / "bentos" / "requirements.txt"
 @pytest.fixture(scope="module")
 def pyfunc_tag(pipeline_folder: Path) -> str:
     """A scikit-learn model of the Bento store."""
-    return importing.import_model(str(pipeline_folder), name="test-dependencies").tag
+    return importing.import_model(
+        str(pipeline_folder), name="test-dependencies", trusts_code=True
+    ).tag
 
 
 def test_a_native_model_needs_nothing(

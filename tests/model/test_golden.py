@@ -107,3 +107,9 @@ def test_parse_scores() -> None:
     assert golden.parse_scores(b"[0.5, 1]\n").tolist() == [0.5, 1.0]
     assert np.isnan(golden.parse_scores(b"[null]")[0])
     assert golden.parse_scores(b"a library talks\n[[0.5, 0.5]]\n").shape == (1, 2)
+
+
+def test_code_is_not_run(pipeline_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model that would run its own code is not loaded for a proof."""
+    golden.main([str(pipeline_folder)])
+    assert golden.parse_scores(capsys.readouterr().out.encode()).ndim == 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from bentos.errors import IntegrityError
-from bentos.model.integrity import check_files, digest_files, digest_of
+from bentos.model.integrity import check_files, digest_files, digest_of, find_writers, read_file
 
 
 @pytest.fixture
@@ -65,3 +66,38 @@ def test_gone_and_appeared(folder: Path) -> None:
     (folder / "a.txt").unlink()
     with pytest.raises(IntegrityError, match=r"^a\.txt was removed after"):
         check_files(folder, recorded)
+
+
+def test_links(folder: Path) -> None:
+    """A link in the store is refused: what it leads to may be another's."""
+    (folder / "d.txt").symlink_to(folder / "a.txt")
+    with pytest.raises(IntegrityError, match=r"^d\.txt is no plain file"):
+        digest_files(folder)
+
+
+def test_read_what_was_checked(folder: Path) -> None:
+    """A file is read and checked at once; one that differs, is gone or was never there is named."""
+    recorded = digest_files(folder)
+    assert read_file(folder, "b/c.txt", recorded) == b"c"
+    with pytest.raises(IntegrityError, match=r"^the model has no new\.txt"):
+        read_file(folder, "new.txt", recorded)
+    (folder / "a.txt").write_bytes(b"b")
+    with pytest.raises(IntegrityError, match=r"^a\.txt was changed"):
+        read_file(folder, "a.txt", recorded)
+    (folder / "a.txt").unlink()
+    with pytest.raises(IntegrityError, match=r"^a\.txt cannot be read: No such file"):
+        read_file(folder, "a.txt", recorded)
+
+
+def test_writers(folder: Path) -> None:
+    """Who else may change a model's files is said; this process's own group counts as itself."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    assert find_writers(folder) == ""
+    (folder / "a.txt").chmod(0o664)
+    assert find_writers(folder) == ""
+    if os.geteuid() == 0:
+        os.chown(folder / "a.txt", 0, 12345)
+        assert find_writers(folder) == "the group 12345"
+    (folder / "b").chmod(0o777)
+    assert find_writers(folder) == "every user of this machine"

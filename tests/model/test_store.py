@@ -12,7 +12,7 @@ import yaml
 
 from bentos import settings
 from bentos.errors import IntegrityError
-from bentos.model import store
+from bentos.model import golden, store
 from bentos.model.intake import importing
 from bentos.model.layout import BOOSTER, CONTRACT, FOLDER, MLFLOW_FOLDER
 from bentos.model.store import StoredModel
@@ -25,7 +25,8 @@ def spoilt(folders: dict[str, Path], tmp_path: Path) -> Iterator[bentoml.Model]:
     copied = shutil.copytree(folders["booster"], tmp_path / "spoilt")
     tag = importing.import_model(str(copied)).tag
     yield bentoml.models.get(tag)
-    bentoml.models.delete(tag)
+    if tag in [str(model.tag) for model in bentoml.models.list()]:
+        bentoml.models.delete(tag)
 
 
 def test_open(stored: dict[str, StoredModel], imported: dict[str, str]) -> None:
@@ -68,9 +69,27 @@ def test_contract_of_another_version(spoilt: bentoml.Model) -> None:
     manifest = Path(spoilt.path) / "model.yaml"
     document = yaml.safe_load(manifest.read_text())
     document["metadata"]["files"] = integrity.digest_files(folder)
+    digest = store.identify(document["metadata"]["files"])
+    document["metadata"]["digest"] = digest
+    document["version"] = digest[:12]
+    manifest.write_text(yaml.safe_dump(document))
+    Path(spoilt.path).rename(Path(spoilt.path).with_name(digest[:12]))
+    with pytest.raises(IntegrityError, match="import the model again"):
+        store.open_model(bentoml.models.get(f"{spoilt.tag.name}:{digest[:12]}"))
+
+
+def test_files_of_another_tag(spoilt: bentoml.Model) -> None:
+    """Digests that agree with changed files are refused: they do not belong to the tag."""
+    from bentos.model import integrity
+
+    folder = Path(spoilt.path) / MLFLOW_FOLDER
+    (folder / FOLDER / golden.FILE).unlink()
+    manifest = Path(spoilt.path) / "model.yaml"
+    document = yaml.safe_load(manifest.read_text())
+    document["metadata"]["files"] = integrity.digest_files(folder)
     document["metadata"]["digest"] = store.identify(document["metadata"]["files"])
     manifest.write_text(yaml.safe_dump(document))
-    with pytest.raises(IntegrityError, match="import the model again"):
+    with pytest.raises(IntegrityError, match=r"model\.yaml was changed"):
         store.open_model(bentoml.models.get(spoilt.tag))
 
 

@@ -35,24 +35,31 @@ def tag(copied: Path, request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def _imported(folder: Path, name: str) -> Iterator[str]:
-    tag = importing.import_model(str(folder), name=name).tag
-    yield tag
-    bentoml.models.delete(tag)
+    yield importing.import_model(str(folder), name=name).tag
+    for model in bentoml.models.list(name):
+        bentoml.models.delete(model.tag)
 
 
 def _files_of(tag: str) -> Path:
     return Path(bentoml.models.get(tag).path) / MLFLOW_FOLDER
 
 
-def _seal(tag: str) -> None:
-    """Record the files of a model as they are now: a forger who can write `model.yaml`."""
+def _seal(tag: str) -> str:
+    """Record the files of a model as they are now, under the tag that belongs to them.
+
+    A forger who can write the whole store, and has the service serve another tag.
+    """
     path = Path(bentoml.models.get(tag).path) / "model.yaml"
     files = integrity.digest_files(_files_of(tag))
     text = path.read_text()
     provenance = msgspec.convert(dict(bentoml.models.get(tag).info.metadata), Provenance)
     for name, digest in provenance.files.items():
         text = text.replace(digest, files[name])
-    path.write_text(text.replace(provenance.digest, store.identify(files)))
+    digest = store.identify(files)
+    text = text.replace(provenance.digest, digest)
+    path.write_text(re.sub(r"^version: .*$", f"version: {digest[:12]}", text, flags=re.MULTILINE))
+    path.parent.rename(path.parent.with_name(digest[:12]))
+    return f"{tag.partition(':')[0]}:{digest[:12]}"
 
 
 def _age(tag: str) -> None:
@@ -133,8 +140,7 @@ def test_golden_scores_altered(tag: str) -> None:
     kept = golden.read(path.read_bytes())
     kept.scores[17][0] += 1e-9
     path.write_bytes(msgspec.json.encode(kept))
-    _seal(tag)
-    with serving(tag) as app:
+    with serving(_seal(tag)) as app:
         _assert_refuses(app, "golden row 17 of 64")
 
 
@@ -145,8 +151,7 @@ def test_booster_altered(tag: str, capsys: pytest.CaptureFixture[str]) -> None:
     start = text.index("leaf_value=") + len("leaf_value=")
     end = text.index(" ", start)
     booster.write_text(f"{text[:start]}{float(text[start:end]) + 0.001}{text[end:]}")
-    _seal(tag)
-    with serving(tag) as app:
+    with serving(_seal(tag)) as app:
         _assert_refuses(app, "the serving path gives another score than the model gave")
     reasons = [
         line
@@ -168,9 +173,9 @@ def test_mlflow_says_otherwise(
         for path in changed.iterdir():
             if path.name.startswith("model."):
                 shutil.copy(path, files / path.name)
-        _seal(tag)
-        _age(tag)
-        with serving(tag) as app:
+        sealed = _seal(tag)
+        _age(sealed)
+        with serving(sealed) as app:
             waiting = app.get("/readyz")
             assert "being scored" in assert_problem(waiting, 503, "not-ready")["detail"]
             assert app.get("/v1/model").status == 200

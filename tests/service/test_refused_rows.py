@@ -23,7 +23,9 @@ BAD = {**GOOD, "colour": "ultramarine"}
 @pytest.fixture(scope="module")
 def pipeline(pipeline_folder: Path) -> Iterator[App]:
     """The service on a scikit-learn pipeline that fails on colours that it does not know."""
-    tag = importing.import_model(str(pipeline_folder), name="fails-on-unknown").tag
+    tag = importing.import_model(
+        str(pipeline_folder), name="fails-on-unknown", trusts_code=True
+    ).tag
     with serving(tag) as app:
         end = time.monotonic() + 120
         while app.get("/readyz").status != 200:

@@ -16,11 +16,11 @@ import mlflow
 import msgspec
 import numpy as np
 import pandas as pd
-import yaml
 from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 
 from bentos.errors import IntakeError
 from bentos.model.contract import Category
+from bentos.model.engines import model_code
 
 Call = Callable[[pd.DataFrame], object]
 
@@ -52,8 +52,11 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 def load(model_dir: Path) -> Loaded:
-    """Load a model with MLflow. Raises IntakeError for a model that gives labels alone."""
-    flavors = yaml.safe_load((model_dir / "MLmodel").read_text())["flavors"]
+    """Load a model with MLflow: what `model_code.find` names runs, so ask first who trusts it.
+
+    Raises IntakeError for a model that gives labels alone, or names a file outside of its folder.
+    """
+    flavors = model_code.read_manifest(model_dir)["flavors"]
     for flavor, loader, describe in (
         ("lightgbm", mlflow.lightgbm, _lightgbm),
         ("xgboost", mlflow.xgboost, _xgboost),

@@ -16,12 +16,13 @@ from mlflow.models import Model as MlflowModel
 from bentos.errors import IntakeError
 from bentos.model import bundle, contract, golden, integrity
 from bentos.model.contract import Contract
+from bentos.model.engines import model_code
 from bentos.model.intake.inspection import inspect
 from bentos.model.intake.origin import Origin, download, find_origin
 from bentos.model.intake.uris import parse
 from bentos.model.layout import BOOSTER, CONTRACT, FOLDER
 from bentos.model.proof import why_not
-from bentos.model.store import identify
+from bentos.model.store import identify, tag_suffix
 
 # What a model was trained and is run with: shown by /v1/model.
 _RECORDED_PACKAGES = ("lightgbm", "mlflow", "numpy", "pandas", "scikit-learn")
@@ -40,12 +41,13 @@ class Imported(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
 
 
-def import_model(uri: str, name: str | None = None) -> Imported:
+def import_model(uri: str, name: str | None = None, *, trusts_code: bool = False) -> Imported:
     """Bring a model into the Bento store.
 
     `uri`: `models:/name@alias`, `models:/name/7`, `models:/name/latest`, `models:/m-id`,
     `runs:/id/model`, a local folder or another artifact URI. `name`: of the Bento model; by
-    default the registered name or the folder's.
+    default the registered name or the folder's. `trusts_code`: whether code that came with the
+    model may run, here and, for a model that only MLflow can run, where it is served.
     Raises IntakeError, saying what to do, where the model cannot be served. The tag is
     made of the registry version and the files' digest: importing twice changes nothing.
     """
@@ -58,21 +60,39 @@ def import_model(uri: str, name: str | None = None) -> Imported:
         )
     with tempfile.TemporaryDirectory(prefix="tabserve-import-") as scratch:
         model_dir = download(origin, Path(scratch))
-        warnings = tuple(prepare(model_dir))
+        code = model_code.find(model_dir)
+        if code and not trusts_code:
+            raise IntakeError(_explain_code(code, origin))
+        warnings = (*_announce(code), *prepare(model_dir))
         made = contract.load((model_dir / FOLDER / CONTRACT).read_bytes())
         files = integrity.digest_files(model_dir)
         digest = identify(files)
         prefix = f"v{origin.registry_version}-" if origin.registry_version else ""
-        tag = f"{chosen}:{prefix}{digest[:12]}"
+        tag = f"{chosen}:{prefix}{tag_suffix(digest)}"
         is_new = _make_latest(tag, files)
         if is_new:
             bentoml.mlflow.import_model(
                 tag,
                 str(model_dir),
                 labels=_labels(origin, made),
-                metadata=_metadata(origin, made, model_dir, files, digest),
+                metadata={**_metadata(origin, made, model_dir, files, digest), "code": code},
             )
     return Imported(tag, made, digest, is_new, warnings)
+
+
+def _explain_code(code: list[str], origin: Origin) -> str:
+    author = f" by {origin.author}" if origin.author else ""
+    run = f" in run {origin.run_id}" if origin.run_id else ""
+    return (
+        f"loading this model runs code that came with it: {'; '.join(code)}. It was logged"
+        f"{author}{run}. Import it with --trust-code if you trust who made it, or log it without: "
+        "a Booster, or serialization_format='skops'"
+    )
+
+
+def _announce(code: list[str]) -> Iterator[str]:
+    if code:
+        yield f"this import ran code that came with the model: {'; '.join(code)}"
 
 
 def bento_name(name: str) -> str:

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model as MlflowModel
 
 from bentos.errors import IntakeError
+from bentos.model.engines.model_code import require_plain_files
 from bentos.model.intake.uris import Uri
 
 
@@ -28,6 +29,7 @@ class Origin(msgspec.Struct, frozen=True):
     registry_name: str = ""
     registry_version: str = ""
     metrics: dict[str, float] = {}
+    author: str = ""
 
 
 def find_origin(uri: Uri) -> Origin:
@@ -38,22 +40,17 @@ def find_origin(uri: Uri) -> Origin:
             version = _find_version(client, uri)
             run_id = version.run_id or ""
             number = str(version.version)
-            return Origin(
-                f"models:/{version.name}/{number}",
-                version.name,
-                run_id,
-                version.name,
-                number,
-                _run_metrics(client, run_id),
+            found = Origin(
+                f"models:/{version.name}/{number}", version.name, run_id, version.name, number
             )
+            return _of_run(client, found)
         if uri.place == "logged":
             model = client.get_logged_model(uri.reference)
             run_id = model.source_run_id or ""
-            return Origin(uri.text, model.name, run_id, metrics=_run_metrics(client, run_id))
+            return _of_run(client, Origin(uri.text, model.name, run_id))
         if uri.place == "run":
             client.get_run(uri.reference)
-            metrics = _run_metrics(client, uri.reference)
-            return Origin(uri.text, _last(uri.text), uri.reference, metrics=metrics)
+            return _of_run(client, Origin(uri.text, _last(uri.text), uri.reference))
     except MlflowException as error:
         asked = mlflow.get_tracking_uri()
         raise IntakeError(
@@ -63,25 +60,37 @@ def find_origin(uri: Uri) -> Origin:
     if uri.place == "artifact":
         return Origin(uri.text, _last(uri.text))
     run_id = _recorded_run(Path(uri.text))
-    return Origin(uri.text, _last(uri.text), run_id, metrics=_run_metrics(client, run_id))
+    return _of_run(client, Origin(uri.text, _last(uri.text), run_id))
 
 
 def download(origin: Origin, scratch: Path) -> Path:
     """Copy the model's files into a folder of their own. Raises IntakeError."""
+    if (folder := Path(origin.uri)).is_dir():
+        # MLflow copies what a link leads to, wherever it is.
+        require_plain_files(folder)
     try:
         path = mlflow.artifacts.download_artifacts(
             artifact_uri=origin.uri, dst_path=str(scratch / "model")
         )
     except Exception as error:  # each artifact store raises errors of its own
         raise IntakeError(
-            f"the files of {origin.uri} cannot be read: {first_line(error)}"
+            f"the files of {origin.uri} cannot be read: {_explain_download(error)}"
         ) from None
     model_dir = Path(path)
+    require_plain_files(model_dir)
     if not (model_dir / "MLmodel").is_file():
         raise IntakeError(f"{origin.uri} is not an MLflow model: it has no file named MLmodel")
     # The registry's note of the download, not the model's: it differs between URIs of one model.
     (model_dir / "registered_model_meta").unlink(missing_ok=True)
     return model_dir
+
+
+def _explain_download(error: BaseException) -> str:
+    """MLflow lists the failure of each file after a first line that names none of them."""
+    lines = [line.strip("# ") for line in str(error).splitlines() if line.strip("# ")]
+    if len(lines) > 2 and "failures occurred while downloading" in lines[0]:
+        return f"{lines[1].removeprefix('File ')}: {lines[2]}"
+    return first_line(error)
 
 
 def first_line(error: BaseException) -> str:
@@ -103,15 +112,20 @@ def _find_version(
     return max(found, key=lambda version: int(version.version))
 
 
-def _run_metrics(client: mlflow.MlflowClient, run_id: str) -> dict[str, float]:
-    if not run_id:
-        return {}
+def _of_run(client: mlflow.MlflowClient, origin: Origin) -> Origin:
+    """Add what its run tells."""
+    if not origin.run_id:
+        return origin
     try:
-        metrics = client.get_run(run_id).data.metrics
+        data = client.get_run(origin.run_id).data
     except MlflowException:
         # A folder may have been copied from another tracking server.
-        return {}
-    return {name: float(value) for name, value in sorted(metrics.items()) if math.isfinite(value)}
+        return origin
+    metrics = {
+        name: float(value) for name, value in sorted(data.metrics.items()) if math.isfinite(value)
+    }
+    author = str(data.tags.get("mlflow.user", ""))
+    return msgspec.structs.replace(origin, metrics=metrics, author=author)
 
 
 def _recorded_run(folder: Path) -> str:

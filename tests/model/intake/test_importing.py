@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +16,15 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, Schema
 
 from bentos.errors import IntakeError
 from bentos.model import bundle, contract, golden, store
 from bentos.model.intake import importing
+from bentos.model.intake.origin import find_origin
+from bentos.model.intake.uris import parse
 from bentos.model.layout import BOOSTER, CONTRACT, FOLDER
 from bentos.model.store import StoredModel
 from tests import models
@@ -213,12 +217,12 @@ def test_copied_folder(folders: dict[str, Path], tmp_path: Path) -> None:
 
 def test_pipeline(pipeline_folder: Path) -> None:
     """A model that only MLflow can run is imported with its flavor, and without a booster."""
-    made = importing.import_model(str(pipeline_folder), name="pipeline")
+    made = importing.import_model(str(pipeline_folder), name="pipeline", trusts_code=True)
     assert (made.contract.engine, made.contract.task) == ("pyfunc", "binary")
     model = open_tag(made.tag)
     assert model.provenance.flavor == "sklearn"
     assert not (model.folder / FOLDER / BOOSTER).exists()
-    assert len(made.warnings) == 2
+    assert len(made.warnings) == 3
 
 
 # ---- what it prepares
@@ -402,3 +406,59 @@ def test_datetime_column(frame: pd.DataFrame, trained: dict[str, Any], tmp_path:
     )
     with pytest.raises(IntakeError, match=r"'opened' is a datetime.*days since"):
         importing.import_model(str(path))
+
+
+# ---- code that comes with a model
+
+
+def test_code_needs_trust(pipeline_folder: Path, tmp_path: Path) -> None:
+    """A model whose loading runs its own code is refused unless that is allowed."""
+    with pytest.raises(
+        IntakeError, match=r"runs code that came with it: model\.pkl, a pickle \(flavor sklearn\)"
+    ):
+        importing.import_model(str(pipeline_folder), name="untrusted")
+    made = importing.import_model(str(pipeline_folder), name="untrusted", trusts_code=True)
+    assert made.warnings[0].startswith("this import ran code that came with the model: model.pkl")
+    assert open_tag(made.tag).provenance.code == ["model.pkl, a pickle (flavor sklearn)"]
+
+
+def test_pickle_is_not_run(folders: dict[str, Path], tmp_path: Path) -> None:
+    """A refused import has run nothing of the model's."""
+    path = shutil.copytree(folders["binary"], tmp_path / "spoilt")
+    witness = tmp_path / "it-ran"
+    (path / "model.pkl").write_bytes(pickle.dumps(_Touch(witness)))
+    manifest = yaml.safe_load((path / "MLmodel").read_text())
+    manifest["flavors"]["lightgbm"].update(data="model.pkl", serialization_format="pickle")
+    (path / "MLmodel").write_text(yaml.safe_dump(manifest))
+    with pytest.raises(IntakeError, match="Import it with --trust-code if you trust who made it"):
+        importing.import_model(str(path), name="spoilt")
+    assert not witness.exists()
+    with pytest.raises(IntakeError):
+        importing.import_model(str(path), name="spoilt", trusts_code=True)
+    assert witness.exists(), "the check above cannot fail"
+
+
+class _Touch:
+    """An object whose pickle makes a file when it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
+def test_link_in_a_folder(folders: dict[str, Path], tmp_path: Path) -> None:
+    """A link in a model's folder is refused: the copy would take what it leads to."""
+    path = shutil.copytree(folders["binary"], tmp_path / "linked")
+    (path / "notes.txt").symlink_to("/etc/hostname")
+    with pytest.raises(IntakeError, match=r"^notes\.txt in the model's folder is a link"):
+        importing.import_model(str(path), name="linked")
+
+
+def test_author_of_code(registered: dict[str, str], tmp_path: Path) -> None:
+    """A refusal says who logged the model, as far as MLflow knows."""
+    origin = find_origin(parse("models:/Credit Risk!@champion"))
+    assert origin.author
+    text = importing._explain_code(["model.pkl, a pickle"], origin)
+    assert f"by {origin.author} in run {registered['run_id']}" in text
