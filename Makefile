@@ -197,6 +197,8 @@ format: setup ## Rewrite the code in the project's style.
 
 lock: | $(NEEDS_UV) ## Lock the dependencies anew, and what the Bento installs.
 	$(UV) lock
+	@# Only some indexes tell sizes: without them the file is the same whichever one was asked.
+	@sed -i 's/, size = [0-9]*//' uv.lock
 	@$(MAKE) --no-print-directory .requirements > bentos/requirements.txt
 
 drift-lock: | $(NEEDS_UV) ## Lock the drift job's dependencies anew.
