@@ -6,7 +6,16 @@ importing this module alone pulls in no learning library.
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from bentos.errors import TabserveError
+
+# What is learned: the probability of one of two classes, of each of several, or a number.
+TaskName = Literal["binary", "multiclass", "regression"]
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
+
+# Labels in ascending order; none for a regression.
+Classes = tuple[int | float | str | bool, ...]
 
 
 class TrainingError(TabserveError):

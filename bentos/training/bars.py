@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from bentos.training import TrainingError
 
-# The metrics that `evaluation.measure` gives.
-METRICS = (
-    "roc_auc",
-    "pr_auc",
-    "ks",
-    "gini",
-    "brier",
-    "log_loss",
-    "precision",
-    "recall",
-    "f1",
-    "accuracy",
-    "flagged_rate",
-    "calibration_error",
-    "calibration_gap",
-)
 _FORM = re.compile(r"\s*(\w+)\s*(>=|<=)\s*(-?\d+(?:\.\d*)?(?:[eE]-?\d+)?)\s*")
 
 
@@ -37,7 +22,7 @@ class Bar:
 
     def is_met(self, metrics: Mapping[str, float]) -> bool:
         """Whether metrics clear the bar; a NaN never does."""
-        found = metrics[self.metric]
+        found = metrics.get(self.metric, math.nan)
         return found >= self.value if self.is_least else found <= self.value
 
     def __str__(self) -> str:
@@ -45,23 +30,31 @@ class Bar:
 
 
 def parse(texts: Iterable[str]) -> list[Bar]:
-    """Read bars. Raises TrainingError for another form or an unknown metric."""
+    """Read bars. Raises TrainingError for another form."""
     bars = []
     for text in texts:
         found = _FORM.fullmatch(text)
         if found is None:
             raise TrainingError(f"{text!r} is no bar: write METRIC>=VALUE or METRIC<=VALUE")
         metric, sign, value = found.groups()
-        if metric not in METRICS:
-            raise TrainingError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
         bars.append(Bar(metric, sign == ">=", float(value)))
     return bars
+
+
+def require_known(bars: Iterable[Bar], metrics: Collection[str], task: str) -> None:
+    """Raise TrainingError for a bar on a metric that a task does not have."""
+    for bar in bars:
+        if bar.metric not in metrics:
+            raise TrainingError(
+                f"there is no metric {bar.metric!r} of a {task} target; there are "
+                f"{', '.join(metrics)}"
+            )
 
 
 def find_missed(bars: Iterable[Bar], metrics: Mapping[str, float]) -> list[str]:
     """A line for each bar that is not cleared."""
     return [
-        f"{bar.metric} is {metrics[bar.metric]:.4f}, {bar} is required"
+        f"{bar.metric} is {metrics.get(bar.metric, math.nan):.4f}, {bar} is required"
         for bar in bars
         if not bar.is_met(metrics)
     ]

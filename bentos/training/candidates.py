@@ -1,4 +1,4 @@
-"""The three models that compete: a baseline, a forest, and the boosted trees that are served.
+"""The three models that compete: a linear baseline, a forest, the boosted trees that are served.
 
 Each fits on the training rows and may look at the validation rows, never at the test rows.
 Fixed seeds and fixed numbers of threads: the same rows and settings give the same model, to
@@ -7,32 +7,36 @@ the last bit.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
 import pandas as pd
-from lightgbm import LGBMClassifier, early_stopping
+from lightgbm import LGBMClassifier, LGBMModel, LGBMRegressor, early_stopping
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # publishes none
+
+from bentos.training.tasks import registry as tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from bentos.training import TaskName
     from bentos.training.data import Dataset
     from bentos.training.settings import (
         ForestSettings,
         LightgbmSettings,
-        LogisticSettings,
+        LinearSettings,
         SearchSettings,
     )
 
@@ -41,26 +45,34 @@ if TYPE_CHECKING:
 Parameters = dict[str, Any]
 
 
-class Classifier(Protocol):
-    """What every candidate can do: shape (n, features) in, float64 of shape (n, 2) out."""
-
-    def predict_proba(self, features: pd.DataFrame, /) -> NDArray[np.float64]: ...
-
-
 @dataclass(frozen=True)
 class Candidate:
-    """A fitted model. `history`: validation ROC-AUC of every trial, in order."""
+    """A fitted model. `history`: the deciding metric of every trial on validation, in order."""
 
     name: str
-    model: Classifier
+    task: TaskName
+    # An estimator of scikit-learn's kind; each library has a base class of its own.
+    model: Any
     parameters: Parameters
     history: list[float] = field(default_factory=list)
 
     def score(self, features: pd.DataFrame) -> NDArray[np.float64]:
-        """Probability of the second class, float64, shape (n,)."""
+        """Score rows, float64.
+
+        Binary: probability of the second class, shape (n,). Several classes: of each, shape
+        (n, classes). Regression: the value, shape (n,).
+        """
         # One thread: a sum taken by several has an order that changes from run to run.
         with threadpool_limits(limits=1):
-            return np.asarray(self.model.predict_proba(features), dtype=np.float64)[:, 1]
+            return score(self.model, self.task, features)
+
+
+def score(model: Any, task: TaskName, features: pd.DataFrame) -> NDArray[np.float64]:
+    """Score rows with an estimator of scikit-learn's kind, as `Candidate.score` says."""
+    if task == "regression":
+        return np.asarray(model.predict(features), dtype=np.float64)
+    scores = np.asarray(model.predict_proba(features), dtype=np.float64)
+    return scores[:, 1] if task == "binary" else scores
 
 
 def _encoder(features: pd.DataFrame, *, is_linear: bool) -> ColumnTransformer:
@@ -86,20 +98,27 @@ def _encoder(features: pd.DataFrame, *, is_linear: bool) -> ColumnTransformer:
     return ColumnTransformer([("categories", ordinal, names), ("numbers", "passthrough", numbers)])
 
 
-def fit_logistic(train: Dataset, settings: LogisticSettings) -> Candidate:
-    """Logistic regression on scaled numbers and one-hot categories: the baseline."""
-    parameters: Parameters = {
-        "C": settings.inverse_regularisation,
-        "max_iter": settings.maximum_iterations,
-        # Few columns and many rows: exact second-order steps, a handful of them.
-        "solver": "newton-cholesky",
-    }
-    model = make_pipeline(
-        _encoder(train.features, is_linear=True), LogisticRegression(**parameters)
-    )
-    with threadpool_limits(limits=1):
-        model.fit(train.features, train.labels)
-    return Candidate("logistic_regression", model, parameters)
+def fit_linear(train: Dataset, settings: LinearSettings) -> Candidate:
+    """The baseline on scaled numbers and one-hot categories: logistic, or ridge regression."""
+    parameters: Parameters
+    if train.task == "regression":
+        parameters = {"alpha": 1.0 / settings.inverse_regularisation}
+        model = Ridge(**parameters)
+    else:
+        parameters = {
+            "C": settings.inverse_regularisation,
+            "max_iter": settings.maximum_iterations,
+            # Exact second-order steps, a handful of them, where columns are few; the memory of
+            # these grows with the square of columns times classes.
+            "solver": "newton-cholesky" if train.task == "binary" else "lbfgs",
+        }
+        model = LogisticRegression(**parameters)
+    pipeline = make_pipeline(_encoder(train.features, is_linear=True), model)
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        # A baseline that stopped at `maximum_iterations` is a baseline all the same.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        pipeline.fit(train.features, train.labels)
+    return Candidate(tasks.pick(train.task).baseline, train.task, pipeline, parameters)
 
 
 def fit_forest(train: Dataset, settings: ForestSettings) -> Candidate:
@@ -109,12 +128,13 @@ def fit_forest(train: Dataset, settings: ForestSettings) -> Candidate:
         "min_samples_leaf": settings.minimum_leaf_rows,
         "random_state": settings.seed,
     }
-    forest = RandomForestClassifier(**parameters, n_jobs=settings.threads)
+    kind = RandomForestRegressor if train.task == "regression" else RandomForestClassifier
+    forest = kind(**parameters, n_jobs=settings.threads)
     model = make_pipeline(_encoder(train.features, is_linear=False), forest)
     model.fit(train.features, train.labels)
     # Threads add up the trees' votes in the order in which they finish.
     forest.set_params(n_jobs=1)
-    return Candidate("random_forest", model, parameters)
+    return Candidate("random_forest", train.task, model, parameters)
 
 
 def fit_lightgbm(
@@ -123,7 +143,7 @@ def fit_lightgbm(
     settings: LightgbmSettings,
     report: Callable[[str], None],
 ) -> Candidate:
-    """LightGBM, tuned with Optuna's TPE for validation ROC-AUC.
+    """LightGBM, tuned with Optuna's TPE for the task's deciding metric on validation.
 
     The best trial is fitted again with exactly the trees that early stopping kept, so that no
     reader of the model has to know about a best iteration.
@@ -133,53 +153,69 @@ def fit_lightgbm(
     sampler = optuna.samplers.TPESampler(
         seed=settings.seed, n_startup_trials=max(1, settings.trials // 3)
     )
-    study = optuna.create_study(direction="maximize", sampler=sampler)
+    task = tasks.pick(train.task)
+    deciding = task.deciding
+    fixed = _fixed(settings, train.task)
+    kind = LGBMRegressor if train.task == "regression" else LGBMClassifier
+    study = optuna.create_study(
+        direction="maximize" if deciding.is_more_better else "minimize", sampler=sampler
+    )
 
     def attempt(trial: optuna.Trial) -> float:
-        model = LGBMClassifier(
-            **_fixed(settings),
-            n_estimators=settings.maximum_trees,
-            **_suggest(trial, settings.search),
+        model: LGBMModel = kind(
+            **fixed, n_estimators=settings.maximum_trees, **_suggest(trial, settings.search)
         )
-        # 0 and 1 instead of the labels: LightGBM 4.7 does not encode those of `eval_y`.
+        # Numbers instead of labels: LightGBM 4.7 does not encode those of `eval_y`.
         model.fit(
             train.features,
             train.outcomes,
             eval_X=validation.features,
             eval_y=validation.outcomes,
-            eval_metric="auc",
+            eval_metric=fixed["metric"],
             callbacks=[
                 early_stopping(
                     settings.early_stopping_rounds, first_metric_only=True, verbose=False
                 )
             ],
         )
-        trial.set_user_attr("trees", int(model.best_iteration_))
-        scores = np.asarray(model.predict_proba(validation.features))[:, 1]
-        auc = float(roc_auc_score(validation.outcomes, scores))
+        trial.set_user_attr("trees", max(1, int(model.best_iteration_)))
+        scores = score(model, train.task, validation.features)
+        value = task.measure(validation.outcomes, scores, _NO_THRESHOLD)[deciding.metric]
         report(
-            f"  trial {trial.number + 1}/{settings.trials}: "
-            f"validation ROC-AUC {auc:.4f}, {model.best_iteration_} trees"
+            f"  trial {trial.number + 1}/{settings.trials}: validation {deciding.title} "
+            f"{value:.4f}, {model.best_iteration_} trees"
         )
-        return auc
+        return value
 
     study.optimize(attempt, n_trials=settings.trials)
     parameters = {**study.best_params, "n_estimators": study.best_trial.user_attrs["trees"]}
-    model = LGBMClassifier(**_fixed(settings), **parameters)
+    model: LGBMModel = kind(**fixed, **parameters)
     model.fit(train.features, train.labels)
     return Candidate(
         "lightgbm",
+        train.task,
         model,
-        {**_fixed(settings), **parameters},
+        {**fixed, **parameters},
         [float(trial.value) for trial in study.trials if trial.value is not None],
     )
 
 
-def _fixed(settings: LightgbmSettings) -> Parameters:
+# The deciding metric of no task depends on a threshold.
+_NO_THRESHOLD = 0.5
+
+_OBJECTIVES: dict[TaskName, tuple[str, str]] = {
+    "binary": ("binary", "auc"),
+    "multiclass": ("multiclass", "multi_logloss"),
+    "regression": ("regression", "rmse"),
+}
+
+
+def _fixed(settings: LightgbmSettings, task: TaskName) -> Parameters:
     """What no trial changes. The last five make training repeatable (LightGBM, Parameters)."""
+    objective, metric = _OBJECTIVES[task]
     return {
-        "objective": "binary",
-        "metric": "auc",
+        "objective": objective,
+        "metric": metric,
         "verbose": -1,
         "subsample_freq": 1,
         "random_state": settings.seed,

@@ -7,20 +7,20 @@ so that `tabserve --help` stays quick.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
+from bentos.logs import hide_password
 from bentos.model.intake.tracking import configure
-from bentos.training import TrainingError
+from bentos.training import TASKS, TrainingError
 
 if TYPE_CHECKING:
+    from bentos.training import TaskName
     from bentos.training.data import Dataset
-    from bentos.training.experiment import Result, Trained
+    from bentos.training.experiment import Trained
     from bentos.training.registry import Verdict
     from bentos.training.settings import Settings
-
-COLUMNS = ("roc_auc", "pr_auc", "ks", "gini", "brier", "log_loss", "f1", "accuracy")
 
 
 @click.command()
@@ -29,7 +29,12 @@ COLUMNS = ("roc_auc", "pr_auc", "ks", "gini", "brier", "log_loss", "f1", "accura
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="CSV or Parquet file to train on; default: the packaged reference data.",
 )
-@click.option("--target", help="Column of --data to predict; it must have two values.")
+@click.option("--target", help="Column of --data to predict.")
+@click.option(
+    "--task",
+    type=click.Choice(TASKS),
+    help="What to learn; by default what the values of --target suggest.",
+)
 @click.option("--drop", multiple=True, help="Column of --data that is no feature; repeatable.")
 @click.option(
     "--time",
@@ -47,8 +52,8 @@ COLUMNS = ("roc_auc", "pr_auc", "ks", "gini", "brier", "log_loss", "f1", "accura
 @click.option(
     "--require",
     multiple=True,
-    help='Bar on the test rows, such as "roc_auc>=0.77"; below it nothing is registered. '
-    "Repeatable.",
+    help='Bar on the test rows, such as "roc_auc>=0.77" or "mae<=2.5"; if it is missed nothing '
+    "is registered. Repeatable.",
 )
 @click.option(
     "--require-better",
@@ -64,6 +69,7 @@ COLUMNS = ("roc_auc", "pr_auc", "ks", "gini", "brier", "log_loss", "f1", "accura
 def train(
     data: Path | None,
     target: str | None,
+    task: TaskName | None,
     drop: tuple[str, ...],
     time: str | None,
     config: Path | None,
@@ -75,13 +81,14 @@ def train(
 ) -> None:
     """Train, evaluate and register a LightGBM model.
 
-    Learns targets of two values. KEY=VALUE overrides a setting, such as lightgbm.trials=5. The
-    runs go to MLFLOW_TRACKING_URI, by default a file in the data directory.
+    Learns one of two classes, one of several, or a number. KEY=VALUE overrides a setting, such
+    as lightgbm.trials=5. The runs go to MLFLOW_TRACKING_URI, by default a file in the data
+    directory.
     """
     if (data is None) != (target is None):
         raise click.UsageError("--data and --target go together")
-    if data is None and (drop or time):
-        raise click.UsageError("--drop and --time go with --data")
+    if data is None and (drop or time or task):
+        raise click.UsageError("--drop, --time and --task go with --data")
     if data is not None and name is None:
         raise click.UsageError("--data needs --name: what the model is called in the registry")
     name = "credit-default" if name is None else name
@@ -93,16 +100,25 @@ def train(
     options: dict[str, object] = {
         section: values
         for section, values in (
-            ("data", {"drop": list(drop)} if drop else {}),
+            (
+                "data",
+                {**({"drop": list(drop)} if drop else {}), **({"task": task} if task else {})},
+            ),
             ("split", {"time": time} if time else {}),
             ("registry", {"require": list(require)} if require else {}),
         )
         if values
     }
+    from bentos.training.tasks.target import describe  # noqa: PLC0415 - --help stays quick
+
     try:
         dataset, chosen = _prepare(data, target, config, overrides, options)
         uri = configure()
-        click.echo(f"{len(dataset.outcomes):,} rows of {dataset.description.title}; MLflow: {uri}")
+        click.echo(
+            f"{len(dataset.outcomes):,} rows of {dataset.description.title}; MLflow: "
+            f"{hide_password(uri)}"
+        )
+        click.echo(describe(dataset.task, dataset.classes, dataset.description.target.name))
         if not (reuse and _reuse(name, dataset, chosen)):
             _train(dataset, chosen, name, require_better)
     except TrainingError as error:
@@ -131,8 +147,10 @@ def _prepare(
     suited = describe_reference().settings if data is None else {}
     chosen = settings.load(suited, config, overrides, options)
     if data is None or target is None:
-        if chosen.split.time is not None or chosen.data.drop:
-            raise TrainingError("split.time and data.drop go with a file: name it with --data")
+        if chosen.split.time is not None or chosen.data.drop or chosen.data.task:
+            raise TrainingError(
+                "split.time, data.drop and data.task go with a file: name it with --data"
+            )
         dataset = load_reference()
     else:
         dataset = load_file(
@@ -141,6 +159,8 @@ def _prepare(
             chosen.data.maximum_categories,
             chosen.data.drop,
             chosen.split.time,
+            # `settings.load` refuses other names.
+            cast("TaskName | None", chosen.data.task),
         )
     return reduce(dataset, chosen.data.rows, chosen.split.seed), chosen
 
@@ -148,13 +168,16 @@ def _prepare(
 def _reuse(name: str, dataset: Dataset, chosen: Settings) -> bool:
     """Whether a champion of these data and settings is there already; says so if it is."""
     from bentos.training import registry, settings  # noqa: PLC0415 - --help stays quick
+    from bentos.training.tasks import registry as tasks  # noqa: PLC0415 - --help stays quick
 
     champion = registry.find_champion(name)
     if champion is None or not registry.is_same(champion, dataset.digest, settings.digest(chosen)):
         return False
+    deciding = tasks.pick(dataset.task).deciding
+    value = float(champion.tags[f"test_{deciding.metric}"])
     click.echo(
         f"{name} version {champion.version} is champion and was trained on the same data with the "
-        f"same settings (ROC-AUC {float(champion.tags['test_roc_auc']):.4f}): nothing to do"
+        f"same settings ({deciding.title} {value:.4f}): nothing to do"
     )
     _say_next(name, "champion")
     return True
@@ -162,13 +185,18 @@ def _reuse(name: str, dataset: Dataset, chosen: Settings) -> bool:
 
 def _train(dataset: Dataset, chosen: Settings, name: str, require_better: bool) -> None:
     from bentos.training import bars, experiment, registry  # noqa: PLC0415 - --help stays quick
+    from bentos.training.tasks import registry as tasks  # noqa: PLC0415 - --help stays quick
 
+    deciding = tasks.pick(dataset.task).deciding
     trained = experiment.train(dataset, chosen, name, click.echo)
     _say_results(trained, dataset)
-    served, baseline = trained.served.metrics["roc_auc"], trained.baseline.metrics["roc_auc"]
-    if served <= baseline:
+    served, baseline = (
+        result.metrics[deciding.metric] for result in (trained.served, trained.baseline)
+    )
+    if deciding.gain(served, baseline) <= 0.0:
         raise click.ClickException(
-            f"nothing registered: LightGBM's ROC-AUC {served:.4f} does not beat the baseline's "
+            f"nothing registered: LightGBM's {deciding.title} {served:.4f} does not beat the "
+            f"baseline's "
             f"{baseline:.4f}; the runs are kept under {trained.run_id}"
         )
     missed = bars.find_missed(bars.parse(chosen.registry.require), trained.served.metrics)
@@ -188,37 +216,42 @@ def _register(
     trained: Trained, dataset: Dataset, chosen: Settings, name: str, verdict: Verdict
 ) -> None:
     from bentos.training import card, registry, settings  # noqa: PLC0415 - --help stays quick
+    from bentos.training.tasks import registry as tasks  # noqa: PLC0415 - --help stays quick
 
-    served = trained.served
-    version = registry.register(
-        name,
-        trained.model_uri,
-        verdict.alias,
-        {
-            registry.DATA_TAG: dataset.digest,
-            registry.SETTINGS_TAG: settings.digest(chosen),
-            "test_roc_auc": repr(served.metrics["roc_auc"]),
-            "threshold": repr(served.threshold),
-            "positive_class": str(dataset.classes[1]),
-        },
-    )
+    served, task = trained.served, tasks.pick(dataset.task)
+    metric = task.deciding.metric
+    tags = {
+        registry.DATA_TAG: dataset.digest,
+        registry.SETTINGS_TAG: settings.digest(chosen),
+        f"test_{metric}": repr(served.metrics[metric]),
+    }
+    if served.threshold is not None:
+        tags["threshold"] = repr(served.threshold)
+        tags["positive_class"] = str(dataset.classes[1])
+    version = registry.register(name, trained.model_uri, verdict.alias, tags)
     click.echo(f"registered {name} version {version.version} as {verdict.alias}: {verdict.reason}")
-    click.echo("card: " + card.card_line(name, version.version, served.metrics, served.threshold))
+    line = card.card_line(name, version.version, task, served.metrics, served.threshold)
+    click.echo(f"card: {line}")
     _say_next(name, verdict.alias)
 
 
 def _say_results(trained: Trained, dataset: Dataset) -> None:
     """Run ids and a table of test metrics."""
-    target, positive = dataset.description.target.name, dataset.classes[1]
-    click.echo(f"\nscore: probability that {target} is {positive}\nparent run {trained.run_id}")
-    click.echo(f"{'test rows':<21}" + "".join(f"{column:>10}" for column in COLUMNS) + "  run")
+    from bentos.training.tasks import registry as tasks  # noqa: PLC0415 - --help stays quick
+
+    task = tasks.pick(dataset.task)
+    said = task.say_score(dataset.description.target.name, dataset.classes)
+    click.echo(f"\nscore: {said}\nparent run {trained.run_id}")
+    width = max(10, *(len(name) + 2 for name in task.shown))
+    click.echo(f"{'test rows':<21}" + "".join(f"{name:>{width}}" for name in task.shown) + "  run")
     for key, result in trained.results.items():
-        click.echo(f"{key:<21}{_row(result)}  {result.run_id}")
+        row = "".join(_cell(result.metrics.get(name), width) for name in task.shown)
+        click.echo(f"{key:<21}{row}  {result.run_id}")
     click.echo()
 
 
-def _row(result: Result) -> str:
-    return "".join(f"{result.metrics[column]:>10.4f}" for column in COLUMNS)
+def _cell(value: float | None, width: int) -> str:
+    return f"{'-' if value is None else format(value, '.4f'):>{width}}"
 
 
 def _say_next(name: str, alias: str) -> None:

@@ -13,16 +13,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from numbers import Number
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bentos.model.bundle import SCORE_PREFIX
-from bentos.training import TrainingError
+from bentos.training import Classes, TaskName, TrainingError
 from bentos.training.description import Description, describe_reference, describe_unknown
+from bentos.training.reading import read_table
 from bentos.training.schema import check
 from bentos.training.split import sample
+from bentos.training.tasks.target import read_target, require_class_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,12 +34,9 @@ if TYPE_CHECKING:
 
 PACKAGED = "credit_default.parquet"
 
-# Fewer rows than this of the rarer class leave a test part of ten, whose metrics are noise.
-MINIMUM_CLASS_ROWS = 50
-
-# LightGBM writes feature names into its model text, where these characters end a name; it
-# replaces white space by underscores, after which no name would match.
-UNSAFE_NAME = re.compile(r'[\s",:\[\]{}]')
+# LightGBM writes feature names into its model text, where these characters end a name. White
+# space is fine: it becomes an underscore there, and the intake knows that.
+UNSAFE_NAME = re.compile(r'[\n\r\t",:\[\]{}]')
 
 # MLflow keeps at most 36 characters of a data set's digest.
 DIGEST_CHARACTERS = 32
@@ -48,22 +47,37 @@ class Dataset:
     """Features and outcomes.
 
     `features`: shape (n, features); float64, bool or category of strings. `labels`: shape
-    (n,), as the file has them. `classes`: the two labels, ascending; the model's score is the
-    probability of the second. `source`: where the rows are from, a URL or a file name. `times`:
-    when each row was known, shape (n,), where a column of the file says so.
+    (n,), as the file has them, float64 for a regression. `classes`: the labels that occur,
+    ascending; of two, the model's score is the probability of the second; a regression has
+    none. `source`: where the rows are from, a URL or a file name. `times`: when each row was
+    known, shape (n,), where a column of the file says so.
     """
 
     features: pd.DataFrame
     labels: NDArray[np.generic]
-    classes: tuple[int | float | str | bool, int | float | str | bool]
+    classes: Classes
     description: Description
     source: str
     times: NDArray[np.int64] | None = None
 
+    @property
+    def task(self) -> TaskName:
+        """What is learned: the probability of one of two classes, of several, or a number."""
+        if not self.classes:
+            return "regression"
+        return "binary" if len(self.classes) == 2 else "multiclass"
+
     @cached_property
-    def outcomes(self) -> NDArray[np.int64]:
-        """1 for the second class, else 0; shape (n,)."""
-        return np.asarray(self.labels == self.classes[1], dtype=np.int64)
+    def outcomes(self) -> NDArray[Any]:
+        """Number of the class, int64, or the value itself, float64; shape (n,)."""
+        if not self.classes:
+            return np.asarray(self.labels, dtype=np.float64)
+        return np.searchsorted(np.array(self.classes), self.labels).astype(np.int64)
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """What parts have in equal shares: the class; a regression has one stratum, 0."""
+        return self.outcomes if self.classes else np.zeros(len(self.labels), dtype=np.int64)
 
     @cached_property
     def digest(self) -> str:
@@ -123,12 +137,14 @@ def load_file(
     maximum_categories: int,
     drop: Sequence[str] = (),
     time: str | None = None,
+    task: TaskName | None = None,
 ) -> Dataset:
-    """Load a CSV or Parquet file with a binary target.
+    """Load a CSV or Parquet file.
 
     `maximum_categories`: a text column with more values is refused. `drop`: columns that are no
-    features. `time`: column of times, which is no feature either.
-    Raises TrainingError naming the column at fault, never a value.
+    features. `time`: column of times, which is no feature either. `task`: what to learn, by
+    default what the target's values suggest.
+    Raises TrainingError naming every column at fault, never a value.
     """
     frame = read_table(path)
     description = describe_unknown(path.name, target)
@@ -137,15 +153,13 @@ def load_file(
     for name in (*drop, *([] if time is None else [time])):
         if name not in frame.columns or name == target:
             raise TrainingError(f"{path.name} has no column {name!r} besides the target")
-    labels, classes = _labels(frame.pop(target), target)
+    labels, classes = read_target(frame.pop(target), target, task)
     times = None if time is None else _read_times(frame.pop(time), time)
     frame = frame.drop(columns=list(drop))
     if frame.shape[1] == 0:
         raise TrainingError(f"{path.name} has no column besides {target!r}")
     _check_names(frame)
-    features = pd.DataFrame(
-        {name: _convert(frame[name], maximum_categories) for name in frame.columns}
-    )
+    features = convert(frame, maximum_categories)
     check(features, description)
     return Dataset(features, labels, classes, description, str(path), times)
 
@@ -167,65 +181,40 @@ def reduce(dataset: Dataset, rows: int | None, seed: int) -> Dataset:
     """Keep about `rows` rows with the same share of every class; None keeps all."""
     if rows is None:
         return dataset
-    kept = dataset.take(sample(dataset.outcomes, rows, seed))
-    _check_class_rows(kept.outcomes, dataset.description.target.name)
+    kept = dataset.take(sample(dataset.strata, rows, seed))
+    require_class_rows(kept.strata, len(dataset.classes), dataset.description.target.name)
     return kept
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV or Parquet file. Raises TrainingError."""
-    is_parquet = path.suffix.lower() in (".parquet", ".pq")
-    try:
-        return pd.read_parquet(path) if is_parquet else pd.read_csv(path, low_memory=False)
-    # Both readers raise a family of errors that share no base but ValueError and OSError.
-    except (ValueError, OSError, EOFError):
-        kind = "Parquet" if is_parquet else "CSV"
-        raise TrainingError(f"{path} cannot be read as {kind}") from None
-
-
 def _check_names(frame: pd.DataFrame) -> None:
+    known: set[str] = set()
     for name in frame.columns:
         if not isinstance(name, str) or not name or UNSAFE_NAME.search(name):
             raise TrainingError(
-                f"column {name!r}: rename it, LightGBM's model file cannot hold white space or "
+                f"column {name!r}: rename it, LightGBM's model file cannot hold line ends, tabs or "
                 'any of ",:[]{} in a name'
             )
         if name.startswith(SCORE_PREFIX):
             raise TrainingError(f"column {name!r}: names may not start with {SCORE_PREFIX!r}")
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise TrainingError(f"column {repeated[0]!r} occurs more than once")
+        if (written := name.replace(" ", "_")) in known:
+            raise TrainingError(
+                f"column {name!r}: rename it, another one is alike but for spaces and underscores"
+            )
+        known.add(written)
 
 
-def _labels(
-    values: pd.Series, target: str
-) -> tuple[NDArray[np.generic], tuple[int | float | str | bool, int | float | str | bool]]:
-    missing = int(values.isna().sum())
-    if missing:
-        raise TrainingError(f"target {target!r} is missing in {missing} rows")
-    count = values.nunique()
-    if count != 2:
-        raise TrainingError(
-            f"target {target!r} has {count} different values: `tabserve train` learns binary "
-            "targets only; log another model yourself and add its evidence with `tabserve evidence`"
-        )
-    # Objects, extension types and categories become plain numpy arrays, which MLflow's safe
-    # model format takes.
-    listed = values.tolist()
-    is_plain = all(isinstance(value, bool | int | float) for value in listed)
-    labels = np.array(listed if is_plain else [str(value) for value in listed])
-    first, second = np.unique(labels).tolist()
-    _check_class_rows(np.asarray(labels == second, dtype=np.int64), target)
-    return labels, (first, second)
-
-
-def _check_class_rows(outcomes: NDArray[np.int64], target: str) -> None:
-    rarer = int(np.bincount(outcomes, minlength=2).min())
-    if rarer < MINIMUM_CLASS_ROWS:
-        raise TrainingError(
-            f"target {target!r} has {rarer} rows of its rarer class, "
-            f"{MINIMUM_CLASS_ROWS} are needed"
-        )
+def convert(frame: pd.DataFrame, maximum_categories: int) -> pd.DataFrame:
+    """Every column as a feature. Raises TrainingError naming all columns that cannot be one."""
+    features: dict[str, pd.Series] = {}
+    faults: list[str] = []
+    for name in frame.columns:
+        try:
+            features[name] = _convert(frame[name], maximum_categories)
+        except TrainingError as error:
+            faults.append(str(error))
+    if faults:
+        raise TrainingError("; ".join(faults))
+    return pd.DataFrame(features)
 
 
 def _convert(values: pd.Series, maximum_categories: int) -> pd.Series:
@@ -234,7 +223,10 @@ def _convert(values: pd.Series, maximum_categories: int) -> pd.Series:
         raise TrainingError(f"column {name!r} has no value in any of its {len(values)} rows")
     is_time = pd.api.types.is_datetime64_any_dtype(dtype) or dtype.kind == "m"
     if is_time or isinstance(dtype, pd.PeriodDtype):
-        raise TrainingError(f"column {name!r} holds times: turn it into a number or leave it out")
+        raise TrainingError(
+            f"column {name!r} holds times: leave it out with --drop, split by it with --time, or "
+            "turn it into numbers"
+        )
     if pd.api.types.is_bool_dtype(dtype) and not isinstance(dtype, pd.CategoricalDtype):
         # A boolean with missing values has no type of its own in LightGBM.
         return _categorise(values, maximum_categories) if values.hasnans else values.astype(bool)
@@ -254,8 +246,20 @@ def _categorise(values: pd.Series, maximum_categories: int) -> pd.Series:
     text = values.astype(object).map(str, na_action="ignore")
     categories = sorted(set(text.dropna()))
     if len(categories) > maximum_categories:
+        if _holds_times(text):
+            raise TrainingError(
+                f"column {values.name!r} holds times as text: leave it out with --drop, split by "
+                "it with --time, or turn it into numbers"
+            )
         raise TrainingError(
             f"column {values.name!r} has {len(categories)} different texts, "
-            f"more than data.maximum_categories={maximum_categories}: leave it out or group them"
+            f"more than data.maximum_categories={maximum_categories}: leave it out with --drop, or "
+            "group them"
         )
     return text.astype(pd.CategoricalDtype(categories))
+
+
+def _holds_times(text: pd.Series) -> bool:
+    # A few texts show it; names and ids do not start with a date.
+    shown = text.dropna().head(20)
+    return bool(pd.to_datetime(shown, errors="coerce", utc=True, format="ISO8601").notna().all())

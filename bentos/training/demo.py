@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from bentos.training.data import Dataset, load_reference
+from bentos.training.explore import describe
 
 NAME = "credit-default"
 # Loading LightGBM, BentoML and, for the proof with its own loader, MLflow takes some
@@ -42,6 +43,7 @@ SHOWN_METRICS = (
 
 # A log of the demo's own, so that each starts with an empty one and can be looked at after.
 LOG = Path(".tabserve") / "demo.db"
+EXPLORED = Path(".tabserve") / "explore.html"
 
 ORDINARY_ROWS = 4000
 CHANGED_ROWS = 6000
@@ -250,6 +252,11 @@ def main(prepare: bool, job: str | None) -> None:
     if not Path("service.py").is_file():
         raise click.ClickException("run this in the project's root folder")
     step(1, "train the reference model (or reuse it) and register it in MLflow")
+    if not prepare and not EXPLORED.exists():
+        # The reference data never change, and neither does their page.
+        EXPLORED.parent.mkdir(parents=True, exist_ok=True)
+        EXPLORED.write_text(describe(load_reference()), encoding="utf-8")
+        click.echo(f"the data on one page: {EXPLORED}")
     run("tabserve", "train", "--reuse", "--name", NAME)
     step(2, "import the champion into the Bento store")
     run("tabserve", "import", f"models:/{NAME}@champion")
@@ -284,6 +291,7 @@ def main(prepare: bool, job: str | None) -> None:
         "  make serve                 the same service on http://127.0.0.1:3000 (Swagger page)\n"
         "  uv run tabserve --help     train on your data, import your model, read the log\n"
         "  .tabserve/drift/*.html     the drift reports, for a browser\n"
+        "  .tabserve/explore.html     the reference data on one page\n"
         "  uv run mlflow ui --backend-store-uri sqlite:///.tabserve/mlflow.db\n"
         "                             runs, pictures and the model card\n"
         "  ARCHITECTURE.md            how it is built"

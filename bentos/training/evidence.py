@@ -56,23 +56,30 @@ def write(
     candidate: Candidate,
     train: Dataset,
     test: Dataset,
-    decision: bundle.Decision,
+    decision: bundle.Decision | None,
     card: str,
     settings: EvidenceSettings,
     seed: int,
 ) -> list[Path]:
     """Write every file into a folder and return their paths.
 
-    Scores are the model's own, exactly: float64 as `predict_proba` gave them.
+    Scores are the model's own, exactly: float64 as it gave them. `decision`: of a binary
+    model, else None.
     """
+    classes = train.classes if train.task == "multiclass" else None
     sampled = np.sort(shuffle(len(train.outcomes), seed)[: settings.reference_rows])
     reference = train.features.iloc[sampled]
-    golden = choose_golden(test.features, candidate.score(test.features), settings.golden_rows)
+    scores = candidate.score(test.features)
+    ranked = scores if scores.ndim == 1 else scores[:, 0]
+    golden = choose_golden(test.features, ranked, settings.golden_rows)
     paths = [
-        bundle.write_scored_rows(folder / bundle.REFERENCE, reference, candidate.score(reference)),
-        bundle.write_scored_rows(folder / bundle.GOLDEN, golden, candidate.score(golden)),
-        bundle.write_decision(folder / bundle.DECISION, decision),
-        bundle.write_features(folder / bundle.FEATURES, train.description.texts),
+        bundle.write_scored_rows(
+            folder / bundle.REFERENCE, reference, candidate.score(reference), classes
+        ),
+        bundle.write_scored_rows(folder / bundle.GOLDEN, golden, candidate.score(golden), classes),
     ]
+    if decision is not None:
+        paths.append(bundle.write_decision(folder / bundle.DECISION, decision))
+    paths.append(bundle.write_features(folder / bundle.FEATURES, train.description.texts))
     (folder / bundle.CARD).write_text(card)
     return [*paths, folder / bundle.CARD]

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING
 
 import mlflow
 import mlflow.lightgbm
-import numpy as np
 import pandas as pd
-from lightgbm import LGBMClassifier
+from lightgbm import LGBMModel
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric
 from mlflow.models import infer_signature
@@ -33,60 +32,40 @@ from bentos.training import (
     bars,
     candidates,
     card,
-    evaluation,
     evidence,
-    fairness,
-    figures,
+    explore,
     importance,
     settings,
 )
-from bentos.training.split import divide, divide_by_time
+from bentos.training.parts import Parts, partition
+from bentos.training.tasks import evaluation, fairness, figures
+from bentos.training.tasks import registry as tasks
+from bentos.training.tasks.task import Evaluated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from bentos.training import TaskName
     from bentos.training.candidates import Candidate
     from bentos.training.data import Dataset
-    from bentos.training.fairness import Slice
     from bentos.training.settings import Settings
+    from bentos.training.tasks.fairness import Slice
 
-BASELINE = "logistic_regression"
 SERVED = "lightgbm"
 
 # What MLflow needs to load the model again. Given, because finding it out takes MLflow a process
 # of its own and half a minute.
 REQUIREMENTS = ("lightgbm", "scikit-learn", "skops", "numpy", "pandas")
 EXAMPLE_ROWS = 3
-# Of each class in each part: as many as a random split of the smallest data leaves.
-MINIMUM_PART_ROWS = 10
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The data, whole and in parts."""
-
-    whole: Dataset
-    train: Dataset
-    validation: Dataset
-    test: Dataset
-
-    @property
-    def rows(self) -> dict[str, int]:
-        """Number of rows of each part."""
-        return {
-            "training": len(self.train.outcomes),
-            "validation": len(self.validation.outcomes),
-            "test": len(self.test.outcomes),
-        }
 
 
 @dataclass(frozen=True)
 class Result:
-    """A candidate and what it is worth on the test rows."""
+    """A candidate and what it is worth on the test rows. `threshold`: of a binary score."""
 
     candidate: Candidate
     run_id: str
-    threshold: float
+    threshold: float | None
     metrics: dict[str, float]
     slices: list[Slice]
 
@@ -108,29 +87,7 @@ class Trained:
     @property
     def baseline(self) -> Result:
         """The candidate that has to be beaten."""
-        return self.results[BASELINE]
-
-
-def partition(dataset: Dataset, chosen: Settings) -> Parts:
-    """Split the data as the settings say."""
-    shares = chosen.split
-    if dataset.times is None:
-        split = divide(dataset.outcomes, shares.seed, shares.validation, shares.test)
-    else:
-        split = divide_by_time(dataset.times, shares.validation, shares.test)
-        for part in (split.train, split.validation, split.test):
-            counts = np.bincount(dataset.outcomes[part], minlength=2)
-            if counts.min() < MINIMUM_PART_ROWS:
-                raise TrainingError(
-                    f"a part of the split by time has {int(counts.min())} rows of one class, "
-                    f"{MINIMUM_PART_ROWS} are needed: take other shares, or another column"
-                )
-    return Parts(
-        dataset,
-        dataset.take(split.train),
-        dataset.take(split.validation),
-        dataset.take(split.test),
-    )
+        return self.results[tasks.pick(self.test.task).baseline]
 
 
 def train(dataset: Dataset, chosen: Settings, name: str, report: Callable[[str], None]) -> Trained:
@@ -139,6 +96,7 @@ def train(dataset: Dataset, chosen: Settings, name: str, report: Callable[[str],
     Raises TrainingError for slices that the data cannot give.
     """
     fairness.require(dataset.features, chosen.fairness.slices)
+    require_fitting(dataset.task, chosen)
     parts = partition(dataset, chosen)
     report(", ".join(f"{count:,} {part} rows" for part, count in parts.rows.items()))
     with mlflow.start_run(
@@ -147,9 +105,12 @@ def train(dataset: Dataset, chosen: Settings, name: str, report: Callable[[str],
         mlflow.log_params(settings.flatten(chosen))
         mlflow.log_text(settings.dump(chosen), "settings.yaml")
         _log_inputs(parts)
+        if chosen.data.explore:
+            report("describing the data in explore.html of the run")
+            mlflow.log_text(explore.describe(dataset), "explore.html")
         results: dict[str, Result] = {}
         for fitted in (
-            lambda: candidates.fit_logistic(parts.train, chosen.logistic_regression),
+            lambda: candidates.fit_linear(parts.train, chosen.linear),
             lambda: candidates.fit_forest(parts.train, chosen.random_forest),
         ):
             with _child(report, fitted) as (candidate, run_id):
@@ -163,6 +124,17 @@ def train(dataset: Dataset, chosen: Settings, name: str, report: Callable[[str],
             report("  logging the model with its evidence")
             model_uri = _log_model(result, results, parts, chosen, name)
     return Trained(parent.info.run_id, parts.test, results, model_uri)
+
+
+def require_fitting(task: TaskName, chosen: Settings) -> None:
+    """Raise TrainingError for settings that a task has no use for."""
+    if task != "binary" and chosen.registry.minimum_auc is not None:
+        raise TrainingError(
+            f"registry.minimum_auc is a bar for binary targets, this one is {task}: take "
+            "registry.require, or --require"
+        )
+    known = tasks.pick(task).titles
+    bars.require_known(bars.parse(chosen.registry.require), known, task)
 
 
 @contextmanager
@@ -219,52 +191,53 @@ def _evaluate(candidate: Candidate, run_id: str, parts: Parts, chosen: Settings)
     """Choose the threshold on the validation rows, measure on the test rows, log both."""
     _log_inputs(parts)
     mlflow.log_params(candidate.parameters)
-    validation, test = parts.validation, parts.test
+    task, validation, test = tasks.pick(parts.whole.task), parts.validation, parts.test
     validation_scores = candidate.score(validation.features)
-    threshold = evaluation.choose_threshold(
-        validation.outcomes, validation_scores, chosen.threshold
-    )
+    threshold = None
+    if task.name == "binary":
+        threshold = evaluation.choose_threshold(
+            validation.outcomes, validation_scores, chosen.threshold
+        )
+        mlflow.log_metric("threshold", threshold)
     scores = candidate.score(test.features)
-    metrics = evaluation.measure(test.outcomes, scores, threshold)
+    metrics = task.measure(test.outcomes, scores, threshold)
     slices = fairness.compare(
-        test.features, test.outcomes, scores, threshold, chosen.fairness.slices
+        test.features,
+        test.outcomes,
+        scores,
+        chosen.fairness.slices,
+        lambda outcomes, scored: task.measure_group(outcomes, scored, threshold),
     )
-    tuned = evaluation.measure(validation.outcomes, validation_scores, threshold)
+    tuned = task.measure(validation.outcomes, validation_scores, threshold)
     mlflow.log_metrics(
         {
-            "threshold": threshold,
             **{f"test_{key}": value for key, value in metrics.items()},
             **{f"validation_{key}": value for key, value in tuned.items()},
             **{key: value for item in slices for key, value in item.metrics.items()},
+            # On how many rows: without it a comparison cannot know how exact a metric is.
+            "test_rows": float(len(test.outcomes)),
+            "validation_rows": float(len(validation.outcomes)),
         }
     )
-    mlflow.log_dict({"slices": [vars(item) for item in slices]}, "fairness.json")
-    _log_trials(run_id, candidate.history)
-    pictures = {
-        "roc": figures.draw_roc(test.outcomes, scores, threshold, metrics),
-        "precision_recall": figures.draw_precision_recall(
-            test.outcomes, scores, threshold, metrics
-        ),
-        "calibration": figures.draw_calibration(test.outcomes, scores, metrics),
-        "confusion": figures.draw_confusion(test.outcomes, scores, threshold, parts.whole.classes),
-        "scores": figures.draw_scores(test.outcomes, scores, threshold, parts.whole.classes),
-    }
-    if isinstance(candidate.model, LGBMClassifier):
+    mlflow.log_dict({"slices": [item.as_dict() for item in slices]}, "fairness.json")
+    _log_trials(run_id, candidate.history, task.deciding.metric)
+    pictures = task.draw(Evaluated(test.outcomes, scores, threshold, parts.whole.classes, metrics))
+    if isinstance(candidate.model, LGBMModel):
         rows = test.features.head(chosen.evidence.contribution_rows)
         ranked = importance.rank(candidate.model, rows)
         mlflow.log_text(ranked.to_json(orient="records", indent=2), "importance.json")
-        pictures["importance"] = figures.draw_importance(ranked)
+        pictures["importance"] = figures.draw_importance(ranked, task.contribution_unit)
     for title, figure in pictures.items():
         mlflow.log_figure(figure, f"figures/{title}.png")
     return Result(candidate, run_id, threshold, metrics, slices)
 
 
-def _log_trials(run_id: str, history: list[float]) -> None:
+def _log_trials(run_id: str, history: list[float], metric: str) -> None:
     """One point a trial, so that MLflow draws the search as a curve."""
     if history:
         now = int(time.time() * 1000)
         points = [
-            Metric("trial_validation_roc_auc", value, now, step)
+            Metric(f"trial_validation_{metric}", value, now, step)
             for step, value in enumerate(history)
         ]
         mlflow.MlflowClient().log_batch(run_id, metrics=points)
@@ -275,13 +248,15 @@ def _log_model(
 ) -> str:
     """Log the model, its signature and its evidence; returns its URI."""
     train, model = parts.train, result.candidate.model
-    if not isinstance(model, LGBMClassifier):
+    if not isinstance(model, LGBMModel):
         raise TypeError("only a LightGBM model is logged")
     versions = {package: version(package) for package in REQUIREMENTS}
-    decision = Decision(
-        threshold=result.threshold,
-        method=evaluation.explain_threshold(chosen.threshold, len(parts.validation.outcomes)),
-    )
+    decision = None
+    if result.threshold is not None:
+        decision = Decision(
+            threshold=result.threshold,
+            method=evaluation.explain_threshold(chosen.threshold, len(parts.validation.outcomes)),
+        )
     text = card.write(
         card.Facts(
             name=name,

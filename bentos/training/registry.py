@@ -15,9 +15,10 @@ import lightgbm
 import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
-from sklearn.metrics import roc_auc_score
 
 from bentos.model.intake import aliases
+from bentos.training import candidates
+from bentos.training.tasks import registry as tasks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,56 +64,66 @@ def is_same(version: ModelVersion, data_digest: str, settings_digest: str) -> bo
 
 
 def judge(
-    name: str, auc: float, test: Dataset, data_digest: str, settings: RegistrySettings
+    name: str, value: float, test: Dataset, data_digest: str, settings: RegistrySettings
 ) -> Verdict:
-    """Compare a new model's ROC-AUC with the bar and with the champion on the same test rows.
+    """Compare a new model's deciding metric with the bar and with the champion's on these rows.
 
-    `auc`: of the new model on `test`. `data_digest`: of all the data, not of `test` alone.
+    `value`: of the new model on `test`. `data_digest`: of all the data, not of `test` alone.
     """
+    task = tasks.pick(test.task)
+    deciding, title = task.deciding, task.deciding.title
     bar = settings.minimum_auc
-    if bar is not None and auc < bar:
-        return Verdict(CHALLENGER, f"ROC-AUC {auc:.4f} is under the bar of {bar:.4f}")
+    if bar is not None and value < bar:
+        return Verdict(CHALLENGER, f"{title} {value:.4f} is under the bar of {bar:.4f}")
     champion = find_champion(name)
     if champion is None:
         return Verdict(CHAMPION, "there was no champion")
     present = f"the champion (version {champion.version})"
     try:
-        its_auc = float(roc_auc_score(test.outcomes, score(champion, test)))
+        its_scores = score(champion, test)
     except IncomparableError as error:
         return Verdict(CHALLENGER, f"{present} cannot be compared: {error}")
+    # The deciding metric of no task depends on a threshold.
+    its_value = task.measure(test.outcomes, its_scores, 0.5)[deciding.metric]
     margin = settings.margin
     remark = ""
     if champion.tags.get(DATA_TAG) != data_digest:
         # It may have seen some of these rows in its training.
         remark = "; it was trained on other data, which may flatter it here"
-    said = f"{auc:.4f} against {its_auc:.4f} of {present}, margin {margin:g}{remark}"
-    if auc - its_auc > margin:
-        return Verdict(CHAMPION, f"better on the same rows: ROC-AUC {said}")
-    return Verdict(CHALLENGER, f"not better by the margin on the same rows: ROC-AUC {said}")
+    said = f"{value:.4f} against {its_value:.4f} of {present}, margin {margin:g}{remark}"
+    if deciding.gain(value, its_value) > margin:
+        return Verdict(CHAMPION, f"better on the same rows: {title} {said}")
+    return Verdict(CHALLENGER, f"not better by the margin on the same rows: {title} {said}")
 
 
 def score(version: ModelVersion, rows: Dataset) -> NDArray[np.float64]:
-    """Score rows with a registered LightGBM model: probability of the second class, shape (n,).
+    """Score rows with a registered LightGBM model, as `Candidate.score` says.
 
-    Raises IncomparableError if it takes other features, has other classes, or is no
-    LightGBM classifier.
+    Raises IncomparableError if it takes other features, has other classes, or is no LightGBM
+    model of this task.
     """
     try:
         model = mlflow.lightgbm.load_model(f"models:/{version.name}/{version.version}")
     except (MlflowException, OSError):
         raise IncomparableError("it cannot be loaded as a LightGBM model") from None
-    if not isinstance(model, lightgbm.LGBMClassifier):
-        raise IncomparableError("it is no LightGBM classifier")
-    if model.classes_.tolist() != list(rows.classes):
+    is_regression = rows.task == "regression"
+    kind = lightgbm.LGBMRegressor if is_regression else lightgbm.LGBMClassifier
+    if not isinstance(model, kind):
+        raise IncomparableError(
+            f"it is no LightGBM {'regressor' if is_regression else 'classifier'}"
+        )
+    if not is_regression and model.classes_.tolist() != list(rows.classes):
         raise IncomparableError("it has other classes")
-    lacking = [name for name in model.feature_name_ if name not in rows.features]
+    # LightGBM writes spaces in names as underscores.
+    columns = {str(name).replace(" ", "_"): name for name in rows.features}
+    lacking = [name for name in model.feature_name_ if name not in columns]
     if lacking:
         raise IncomparableError(f"the data have no column {lacking[0]!r}, which it needs")
     try:
-        scores = model.predict_proba(rows.features[model.feature_name_])
+        taken = rows.features[[columns[name] for name in model.feature_name_]]
+        return candidates.score(model, rows.task, taken)
     except (lightgbm.basic.LightGBMError, ValueError):
         raise IncomparableError("it takes columns of other types") from None
-    return np.asarray(scores, dtype=np.float64)[:, 1]
 
 
 def register(name: str, model_uri: str, alias: str, tags: Mapping[str, str]) -> ModelVersion:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
-from bentos.training import TrainingError, bars
+from bentos.training import TASKS, TrainingError, bars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +36,8 @@ class DataSettings:
     rows: int | None
     maximum_categories: int
     drop: list[str]
+    task: str | None
+    explore: bool
 
 
 @dataclass
@@ -47,7 +49,7 @@ class SplitSettings:
 
 
 @dataclass
-class LogisticSettings:
+class LinearSettings:
     inverse_regularisation: float
     maximum_iterations: int
 
@@ -119,7 +121,7 @@ class Settings:
     experiment: str
     data: DataSettings
     split: SplitSettings
-    logistic_regression: LogisticSettings
+    linear: LinearSettings
     random_forest: ForestSettings
     lightgbm: LightgbmSettings
     threshold: ThresholdSettings
@@ -188,12 +190,9 @@ def _check(settings: Settings) -> None:
         "split": split.validation + split.test >= 1,
         "data.rows": settings.data.rows is not None and settings.data.rows < 1,
         "data.maximum_categories": settings.data.maximum_categories < 2,
-        "logistic_regression.inverse_regularisation": (
-            settings.logistic_regression.inverse_regularisation <= 0
-        ),
-        "logistic_regression.maximum_iterations": (
-            settings.logistic_regression.maximum_iterations < 1
-        ),
+        "data.task": settings.data.task is not None and settings.data.task not in TASKS,
+        "linear.inverse_regularisation": settings.linear.inverse_regularisation <= 0,
+        "linear.maximum_iterations": settings.linear.maximum_iterations < 1,
         "random_forest.trees": settings.random_forest.trees < 1,
         "random_forest.minimum_leaf_rows": settings.random_forest.minimum_leaf_rows < 1,
         "random_forest.threads": settings.random_forest.threads < 1,

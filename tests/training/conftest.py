@@ -25,6 +25,7 @@ SMALL = (
     "random_forest.trees=10",
     "evidence.reference_rows=500",
     "evidence.contribution_rows=100",
+    "data.explore=false",
     "registry.minimum_auc=null",
 )
 

@@ -7,7 +7,7 @@ import pytest
 from lightgbm import LGBMClassifier
 from sklearn.metrics import roc_auc_score
 
-from bentos.training.candidates import Candidate, fit_forest, fit_lightgbm, fit_logistic
+from bentos.training.candidates import Candidate, fit_forest, fit_lightgbm, fit_linear
 from bentos.training.data import Dataset
 from bentos.training.settings import Settings
 from tests.training.conftest import halve, make_dataset
@@ -16,7 +16,7 @@ from tests.training.conftest import halve, make_dataset
 def fit(name: str, train: Dataset, validation: Dataset, chosen: Settings) -> Candidate:
     """Fit a candidate by its name."""
     if name == "logistic_regression":
-        return fit_logistic(train, chosen.logistic_regression)
+        return fit_linear(train, chosen.linear)
     if name == "random_forest":
         return fit_forest(train, chosen.random_forest)
     return fit_lightgbm(train, validation, chosen.lightgbm, lambda line: None)

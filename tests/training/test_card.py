@@ -7,9 +7,10 @@ import numpy as np
 from bentos.model.bundle import Decision
 from bentos.training import card
 from bentos.training.data import Dataset
-from bentos.training.evaluation import measure
-from bentos.training.fairness import compare
 from bentos.training.settings import SliceSettings
+from bentos.training.tasks.evaluation import measure
+from bentos.training.tasks.fairness import compare, measure_rates
+from bentos.training.tasks.registry import pick
 from tests.training.conftest import make_dataset
 
 
@@ -24,7 +25,13 @@ def make_facts(dataset: Dataset, slices: list[SliceSettings]) -> card.Facts:
         metrics={"lightgbm": metrics, "random_forest": {**metrics, "roc_auc": 0.999}},
         served="lightgbm",
         decision=Decision(0.5, "By hand."),
-        slices=compare(dataset.features, dataset.outcomes, scores, 0.5, slices),
+        slices=compare(
+            dataset.features,
+            dataset.outcomes,
+            scores,
+            slices,
+            lambda one, other: measure_rates(one, other, 0.5),
+        ),
         parameters={"num_leaves": 7},
         versions={"lightgbm": "4.0"},
         settings_digest="abc",
@@ -92,7 +99,7 @@ def test_unknown_data_are_called_unknown() -> None:
 def test_card_line_is_one_line(reference: Dataset) -> None:
     """Name, version, the main metrics and the threshold in one line."""
     metrics = make_facts(reference, []).metrics["lightgbm"]
-    line = card.card_line("some-model", "3", metrics, 0.21)
-    assert line.startswith("some-model version 3: ROC-AUC 0.")
+    line = card.card_line("some-model", "3", pick("binary"), metrics, 0.21)
+    assert line.startswith("some-model version 3: roc_auc 0.")
     assert "threshold 0.2100" in line
     assert "\n" not in line

@@ -41,7 +41,7 @@ def test_command_tells_what_it_did(first: Outcome) -> None:
     assert first.exit_code == 0, first.output
     assert "score: probability that default_next_month is 1" in first.output
     assert "registered credit-default version 1 as champion: there was no champion" in first.output
-    assert "card: credit-default version 1: ROC-AUC" in first.output
+    assert "card: credit-default version 1: roc_auc" in first.output
     assert first.output.endswith("next: tabserve import models:/credit-default@champion\n")
     assert champion_of("credit-default") == "1"
 
@@ -141,8 +141,11 @@ def test_model_that_does_not_beat_the_baseline_is_not_registered(tmp_path: Path)
         (["--name", "a/b"], 2, "--name may not"),
         (["--name", ""], 2, "--name may not"),
         (["--data", __file__, "--target", "x"], 2, "--data needs --name"),
-        (["--drop", "x"], 2, "--drop and --time go with --data"),
-        (["split.time=day"], 1, "split.time and data.drop go with a file"),
+        (["--drop", "x"], 2, "--drop, --time and --task go with --data"),
+        (["--task", "binary"], 2, "--drop, --time and --task go with --data"),
+        (["--task", "ranking"], 2, "is not one of 'binary', 'multiclass', 'regression'"),
+        (["data.task=ranking"], 1, "setting 'data.task' is out of range"),
+        (["split.time=day"], 1, "split.time, data.drop and data.task go with a file"),
         (["--require", "auc=1"], 1, "'auc=1' is no bar"),
         (["--require", "auc>=1"], 1, "there is no metric 'auc'"),
         (["--data", __file__, "--target", "x", "--name", "x", "--drop", "y"], 1, "cannot be read"),

@@ -99,11 +99,21 @@ def test_missing_target_column_is_named(tmp_path: Path) -> None:
     assert "no column 'result'" in refuse(tmp_path, make_rows(), "result")
 
 
-def test_target_must_be_binary_and_complete(tmp_path: Path) -> None:
-    """More than two values and missing values are counted, not shown."""
-    said = refuse(tmp_path, make_rows().assign(outcome=["secret", "b", "c"] * 200))
-    assert "3 different values" in said
-    assert "secret" not in said
+def test_task_follows_the_target(tmp_path: Path) -> None:
+    """Two values, several, a number: outcomes are class numbers, or the values themselves."""
+    several = load_file(
+        save(tmp_path, make_rows().assign(outcome=["mid", "low", "top"] * 200)), "outcome", 10
+    )
+    assert (several.task, several.classes) == ("multiclass", ("low", "mid", "top"))
+    assert several.outcomes[:3].tolist() == [1, 0, 2]
+    values = load_file(save(tmp_path, make_rows()), "second", 10)
+    assert (values.task, values.classes) == ("regression", ())
+    assert values.outcomes.dtype == np.float64
+    assert set(values.strata) == {0}
+
+
+def test_target_must_be_complete(tmp_path: Path) -> None:
+    """Missing values of the target are counted, not shown."""
     assert "missing in 20 rows" in refuse(
         tmp_path, make_rows().assign(outcome=pd.Series([None, *["yes", "no"] * 14, "no"] * 20))
     )
@@ -116,10 +126,18 @@ def test_rare_class_is_refused(tmp_path: Path) -> None:
 
 
 def test_names_that_the_model_file_cannot_hold_are_refused(tmp_path: Path) -> None:
-    """White space and JSON's characters would be lost or refused inside LightGBM."""
-    for name in ("two words", "a:b", 'quo"te', "list[0]"):
+    """Line ends and JSON's characters would be lost or refused inside LightGBM."""
+    for name in ("two\nlines", "a:b", 'quo"te', "list[0]"):
         assert repr(name) in refuse(tmp_path, make_rows().rename(columns={"first": name}))
     assert "__score__" in refuse(tmp_path, make_rows().rename(columns={"first": "__score__x"}))
+
+
+def test_spaces_and_umlauts_are_names(tmp_path: Path) -> None:
+    """A space becomes an underscore in the model file; two names may not become the same."""
+    rows = make_rows().rename(columns={"first": "Größe in m²"})
+    assert "Größe in m²" in load_file(save(tmp_path, rows), "outcome", 10).features
+    alike = make_rows().rename(columns={"first": "a b", "second": "a_b"})
+    assert "alike but for spaces" in refuse(tmp_path, alike)
 
 
 def test_columns_that_cannot_be_learned_are_named(tmp_path: Path) -> None:

@@ -86,6 +86,12 @@ def test_every_run_logs_its_pictures(first: Outcome, candidate: str) -> None:
     assert {Path(item.path).stem for item in listed} == expected
 
 
+def test_a_part_has_its_number_of_rows(first: Outcome) -> None:
+    """How many rows a metric stands on is a metric too: drift of performance needs it."""
+    metrics = get(first, "lightgbm").data.metrics
+    assert (metrics["test_rows"], metrics["validation_rows"]) == (600, 600)
+
+
 def test_artifacts_stay_in_the_data_directory(first: Outcome, folder: Path) -> None:
     """Parent and children write into the folder of the database, not into the current folder."""
     for candidate in CANDIDATES:

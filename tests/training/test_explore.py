@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from bentos.cli import main
-from bentos.training import explore
+from bentos.training import relation
 from tests.training.conftest import make_rows
 
 
@@ -34,17 +34,20 @@ def test_names_do_not_describe_themselves() -> None:
     """A text that differs in every row separates nothing; direction and gaps do not matter."""
     rows = make_rows(400).assign(person=[f"person {number}" for number in range(400)])
     features = rows.drop(columns="outcome").assign(away=-(rows["outcome"] == "yes").astype(float))
-    ranked = explore.rank(features, rows["outcome"])
-    assert ranked["away"] == 1.0
-    assert ranked["person"] == 0.5
-    assert next(iter(ranked)) == "away"
+    ranked = relation.rank(features, rows["outcome"])
+    assert not isinstance(ranked, str)
+    assert ranked.values["away"] == 1.0
+    assert ranked.values["person"] == 0.5
+    assert next(iter(ranked.values)) == "away"
+    assert ranked.leaks == ["away"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--data", "rows.csv", "--target", "nope"], "rows.csv has no column 'nope'"),
-        (["--data", "broken.csv"], "broken.csv cannot be read as CSV"),
+        (["--data", "broken.csv"], "broken.csv is empty"),
+        (["--data", "twice.csv"], "twice.csv: column 'a' occurs more than once"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -54,6 +57,7 @@ def test_mistakes_are_one_line(
     monkeypatch.chdir(tmp_path)
     make_rows(50).to_csv("rows.csv", index=False)
     Path("broken.csv").write_bytes(b"")
+    Path("twice.csv").write_text("a,b,a\n1,2,3\n")
     result = CliRunner().invoke(main, ["explore", *arguments])
     assert result.exit_code == 1
     assert result.stderr == f"Error: {words}\n"

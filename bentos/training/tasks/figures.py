@@ -1,6 +1,7 @@
-"""The pictures of one evaluation. Each function returns a figure and keeps no state.
+"""The pictures of a binary score, and what all pictures share.
 
-Figures are made without pyplot: no window system, no global list of open figures.
+Each function returns a figure and keeps no state. Figures are made without pyplot: no window
+system, no global list of open figures.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from bentos.audit.quality.measures import group_calibration
-from bentos.training.evaluation import count_confusion
+from bentos.training.tasks.evaluation import count_confusion
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -27,7 +30,8 @@ SCORE_BINS = 50
 MOST_FEATURES = 20
 
 
-def _canvas(title: str, inches: tuple[float, float] = INCHES) -> tuple[Figure, Axes]:
+def canvas(title: str, inches: tuple[float, float] = INCHES) -> tuple[Figure, Axes]:
+    """An empty figure in the project's style, with its axes."""
     figure = Figure(figsize=inches, dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots()
     _dress(axes, title)
@@ -42,7 +46,8 @@ def _dress(axes: Axes, title: str) -> None:
     axes.set_axisbelow(True)
 
 
-def _label(axes: Axes, across: str, up: str) -> None:
+def label(axes: Axes, across: str, up: str) -> None:
+    """Name both axes."""
     axes.set_xlabel(across, fontsize=9)
     axes.set_ylabel(up, fontsize=9)
 
@@ -51,17 +56,17 @@ def draw_roc(
     outcomes: NDArray[np.int64],
     scores: NDArray[np.float64],
     threshold: float,
-    metrics: dict[str, float],
+    metrics: Mapping[str, float],
 ) -> Figure:
     """Receiver operating characteristic, with the decision threshold's point."""
-    figure, axes = _canvas(f"ROC: AUC {metrics['roc_auc']:.4f}, KS {metrics['ks']:.4f}")
+    figure, axes = canvas(f"ROC: AUC {metrics['roc_auc']:.4f}, KS {metrics['ks']:.4f}")
     false_rate, true_rate, _ = roc_curve(outcomes, scores)
     axes.plot([0, 1], [0, 1], color=CONTEXT, linestyle="--", linewidth=1, label="chance")
     axes.plot(false_rate, true_rate, color=MAIN, linewidth=1.8, label="model")
     confusion = count_confusion(outcomes, scores, threshold)
     rates = confusion[:, 1] / confusion.sum(axis=1)
     axes.plot(*rates, "o", color=SECOND, label=f"threshold {threshold:.3f}")
-    _label(axes, "false positive rate", "true positive rate")
+    label(axes, "false positive rate", "true positive rate")
     axes.legend(fontsize=8, frameon=False, loc="lower right")
     return figure
 
@@ -70,10 +75,10 @@ def draw_precision_recall(
     outcomes: NDArray[np.int64],
     scores: NDArray[np.float64],
     threshold: float,
-    metrics: dict[str, float],
+    metrics: Mapping[str, float],
 ) -> Figure:
     """Precision over recall, with the decision threshold's point."""
-    figure, axes = _canvas(f"Precision and recall: average precision {metrics['pr_auc']:.4f}")
+    figure, axes = canvas(f"Precision and recall: average precision {metrics['pr_auc']:.4f}")
     precision, recall, _ = precision_recall_curve(outcomes, scores)
     axes.axhline(
         outcomes.mean(),
@@ -91,16 +96,16 @@ def draw_precision_recall(
         label=f"threshold {threshold:.3f}",
     )
     axes.set_ylim(0, 1.02)
-    _label(axes, "recall", "precision")
+    label(axes, "recall", "precision")
     axes.legend(fontsize=8, frameon=False, loc="upper right")
     return figure
 
 
 def draw_calibration(
-    outcomes: NDArray[np.int64], scores: NDArray[np.float64], metrics: dict[str, float]
+    outcomes: NDArray[np.int64], scores: NDArray[np.float64], metrics: Mapping[str, float]
 ) -> Figure:
     """Observed rate over mean score in ten groups of equal size, with 95 % intervals."""
-    figure, axes = _canvas(f"Calibration: error {metrics['calibration_error']:.4f}")
+    figure, axes = canvas(f"Calibration: error {metrics['calibration_error']:.4f}")
     expected, observed, rows = group_calibration(scores, outcomes.astype(np.float64))
     # 1.96 standard errors of a share: the normal approximation, enough for a picture.
     spread = 1.96 * np.sqrt(observed * (1 - observed) / rows)
@@ -112,7 +117,7 @@ def draw_calibration(
     )  # fmt: skip
     axes.set_xlim(0, top)
     axes.set_ylim(0, top)
-    _label(axes, "mean score of the group", "observed rate of positives")
+    label(axes, "mean score of the group", "observed rate of positives")
     axes.legend(fontsize=8, frameon=False, loc="upper left")
     return figure
 
@@ -121,10 +126,10 @@ def draw_confusion(
     outcomes: NDArray[np.int64],
     scores: NDArray[np.float64],
     threshold: float,
-    classes: tuple[object, object],
+    classes: Sequence[object],
 ) -> Figure:
     """Rows by outcome and label at the threshold, and their share of the outcome."""
-    figure, axes = _canvas(f"Outcome and label at threshold {threshold:.3f}")
+    figure, axes = canvas(f"Outcome and label at threshold {threshold:.3f}")
     counts = count_confusion(outcomes, scores, threshold)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -138,7 +143,7 @@ def draw_confusion(
     names = [str(name) for name in classes]
     axes.set_xticks([0, 1], names)
     axes.set_yticks([0, 1], names)
-    _label(axes, "label that the model gives", "outcome")
+    label(axes, "label that the model gives", "outcome")
     return figure
 
 
@@ -146,10 +151,10 @@ def draw_scores(
     outcomes: NDArray[np.int64],
     scores: NDArray[np.float64],
     threshold: float,
-    classes: tuple[object, object],
+    classes: Sequence[object],
 ) -> Figure:
     """The distribution of scores in each class, each of area 1."""
-    figure, axes = _canvas("Scores by outcome")
+    figure, axes = canvas("Scores by outcome")
     edges = np.linspace(0.0, 1.0, SCORE_BINS + 1)
     for value, colour in ((0, MAIN), (1, SECOND)):
         axes.hist(
@@ -160,23 +165,26 @@ def draw_scores(
         threshold, color="black", linestyle=":", linewidth=1.2, label=f"threshold {threshold:.3f}"
     )
     axes.set_xlim(0, 1)
-    _label(axes, "score", "density")
+    label(axes, "score", "density")
     axes.legend(fontsize=8, frameon=False)
     return figure
 
 
-def draw_importance(ranked: pd.DataFrame) -> Figure:
-    """Mean |TreeSHAP| and gain, side by side, the strongest twenty features on top."""
+def draw_importance(ranked: pd.DataFrame, unit: str = "log-odds") -> Figure:
+    """Mean |TreeSHAP| and gain, side by side, the strongest twenty features on top.
+
+    `unit`: what contributions are counted in.
+    """
     shown = ranked.head(MOST_FEATURES).iloc[::-1]
     figure = Figure(figsize=(8.0, 1.2 + 0.24 * len(shown)), dpi=DOTS_PER_INCH, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for axes, column, title, colour, unit in (
-        (left, "mean_contribution", "Mean |TreeSHAP|", MAIN, "log-odds"),
+    for axes, column, title, colour, across in (
+        (left, "mean_contribution", "Mean |TreeSHAP|", MAIN, unit),
         (right, "gain_share", "Gain", SECOND, "share of the total"),
     ):
         _dress(axes, title)
         axes.barh(shown["feature"], shown[column], color=colour)
         axes.grid(axis="y", visible=False)
         axes.margins(y=0.01)  # no empty row above and below the bars
-        axes.set_xlabel(unit, fontsize=9)
+        axes.set_xlabel(across, fontsize=9)
     return figure

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,45 +18,43 @@ from sklearn.metrics import roc_auc_score
 from bentos.training import TrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from bentos.training.settings import SliceSettings
+
+    # A group's outcomes and scores in, its numbers out.
+    Measure = Callable[[NDArray[Any], NDArray[np.float64]], dict[str, float | None]]
 
 MISSING = "missing"
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One group's numbers; a rate over no rows is None.
+    """One group's rows and numbers; a rate over no rows is None.
 
-    `base_rate`: share of positives. `approval_rate`: share with a score under the threshold.
-    `false_negative_rate`: share of the positives that were approved. `false_positive_rate`:
-    share of the negatives that were not.
+    Which numbers there are is the task's to say (`Task.measure_group`).
     """
 
     column: str
     group: str
     rows: int
-    base_rate: float
-    roc_auc: float | None
-    approval_rate: float
-    false_negative_rate: float | None
-    false_positive_rate: float | None
+    numbers: Mapping[str, float | None]
+
+    def as_dict(self) -> dict[str, object]:
+        """Column, group, rows and every number, for a file."""
+        named: dict[str, object] = {"column": self.column, "group": self.group, "rows": self.rows}
+        return {**named, **self.numbers}
 
     @property
     def metrics(self) -> dict[str, float]:
         """The numbers that exist, under names that MLflow takes."""
-        place = f"{self.column}_{re.sub(r'[^0-9A-Za-z]+', '_', self.group)}"
-        values = {
-            "roc_auc": self.roc_auc,
-            "approval_rate": self.approval_rate,
-            "false_negative_rate": self.false_negative_rate,
-            "false_positive_rate": self.false_positive_rate,
-        }
+        column, group = (re.sub(r"[^0-9A-Za-z_]+", "_", text) for text in (self.column, self.group))
         return {
-            f"fairness_{place}_{name}": value for name, value in values.items() if value is not None
+            f"fairness_{column}_{group}_{name}": value
+            for name, value in self.numbers.items()
+            if value is not None
         }
 
 
@@ -77,15 +75,15 @@ def require(features: pd.DataFrame, slices: Sequence[SliceSettings]) -> None:
 
 def compare(
     features: pd.DataFrame,
-    outcomes: NDArray[np.int64],
+    outcomes: NDArray[Any],
     scores: NDArray[np.float64],
-    threshold: float,
     slices: Sequence[SliceSettings],
+    measure: Measure,
 ) -> list[Slice]:
     """Measure every group of every slice.
 
-    `features`: shape (n, features); `outcomes` and `scores`: shape (n,). A group without rows
-    is left out; rows without a value are a group of their own.
+    `features`: shape (n, features); `outcomes`: shape (n,); `scores`: shape (n,) or (n,
+    classes). A group without rows is left out; rows without a value are a group of their own.
     """
     found: list[Slice] = []
     for wanted in slices:
@@ -93,11 +91,8 @@ def compare(
         for name in groups.cat.categories:
             members = (groups == name).to_numpy(dtype=bool)
             if members.any():
-                found.append(
-                    _measure(
-                        wanted.column, str(name), outcomes[members], scores[members], threshold
-                    )
-                )
+                numbers = measure(outcomes[members], scores[members])
+                found.append(Slice(wanted.column, str(name), int(members.sum()), numbers))
     return found
 
 
@@ -118,23 +113,22 @@ def _group(values: pd.Series, edges: list[float] | None) -> pd.Series:
     return groups
 
 
-def _measure(
-    column: str,
-    group: str,
-    outcomes: NDArray[np.int64],
-    scores: NDArray[np.float64],
-    threshold: float,
-) -> Slice:
+def measure_rates(
+    outcomes: NDArray[np.int64], scores: NDArray[np.float64], threshold: float
+) -> dict[str, float | None]:
+    """Rates of a binary score over a group's rows.
+
+    `base_rate`: share of positives. `approval_rate`: share with a score under the threshold.
+    `false_negative_rate`: share of the positives that were approved. `false_positive_rate`:
+    share of the negatives that were not.
+    """
     approved = scores < threshold
     positive = outcomes == 1
     has_both = bool(positive.any() and not positive.all())
-    return Slice(
-        column=column,
-        group=group,
-        rows=len(outcomes),
-        base_rate=float(positive.mean()),
-        roc_auc=float(roc_auc_score(outcomes, scores)) if has_both else None,
-        approval_rate=float(approved.mean()),
-        false_negative_rate=float(approved[positive].mean()) if positive.any() else None,
-        false_positive_rate=float((~approved[~positive]).mean()) if not positive.all() else None,
-    )
+    return {
+        "base_rate": float(positive.mean()),
+        "roc_auc": float(roc_auc_score(outcomes, scores)) if has_both else None,
+        "approval_rate": float(approved.mean()),
+        "false_negative_rate": float(approved[positive].mean()) if positive.any() else None,
+        "false_positive_rate": float((~approved[~positive]).mean()) if not positive.all() else None,
+    }

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bentos.training import figures
-from bentos.training.evaluation import measure
+from bentos.training.tasks import figures
+from bentos.training.tasks.evaluation import measure
 
 GENERATOR = np.random.default_rng(4)
 SCORES = GENERATOR.random(400)

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bentos.training.evaluation import (
+from bentos.training.settings import ThresholdMethod, ThresholdSettings
+from bentos.training.tasks.evaluation import (
     choose_threshold,
     count_confusion,
     explain_threshold,
     measure,
 )
-from bentos.training.settings import ThresholdMethod, ThresholdSettings
 
 OUTCOMES = np.array([0, 0, 0, 1, 0, 1, 1, 1], dtype=np.int64)
 SCORES = np.array([0.1, 0.2, 0.3, 0.35, 0.6, 0.7, 0.8, 0.9])

@@ -1,0 +1,1 @@
+"""What differs between tasks: metrics, pictures, groups. One module each, and a registry line."""
