@@ -33,7 +33,7 @@ BENTO_EXTRAS ?=
 LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo serve train test lint format lock clean
-.PHONY: test-models
+.PHONY: test-models audit sbom
 .PHONY: bench loadtest loadtest-compare soak zoo
 .PHONY: monitoring monitoring-setup dashboards-preview
 .PHONY: images test-images kind-up kind-down deploy
@@ -186,6 +186,22 @@ test-images: setup ## Look into the finished images and run them (after make ima
 
 test-models: setup ## Hundreds of generated models imported, served and held against themselves.
 	$(RUN) python -m tests.zoo.sweep --output tests/zoo/results/$(shell date +%F)-sweep.md
+
+# Every environment that is shipped or tested, as its lock file pins it.
+LOCKS := bentos/requirements.txt $(DRIFT_LOCK)/requirements.txt $(DRIFT_LOCK)/torch.txt .tabserve/all.txt
+
+audit: setup drift-setup ## Licences, workflows, and known vulnerabilities of all locked packages (needs PyPI's own service).
+	$(RUN) python -m tests.supply_chain.licences
+	$(RUN) python -m tests.supply_chain.licences .venv-drift/lib/python3.11/site-packages
+	$(RUN) zizmor --offline --quiet .github
+	@mkdir -p .tabserve && $(UV) export --quiet --frozen --all-extras --no-emit-project --no-header > .tabserve/all.txt
+	$(RUN) python -m tests.supply_chain.audit $(LOCKS)
+
+sbom: setup ## CycloneDX lists of the Python packages in the images, into .tabserve/sbom.
+	@mkdir -p .tabserve/sbom
+	$(RUN) cyclonedx-py requirements bentos/requirements.txt --output-reproducible -o .tabserve/sbom/tabserve.cdx.json
+	cat $(DRIFT_LOCK)/requirements.txt $(DRIFT_LOCK)/torch.txt \
+		| $(RUN) cyclonedx-py requirements - --output-reproducible -o .tabserve/sbom/tabserve-drift.cdx.json
 
 format: setup ## Rewrite the code in the project's style.
 	$(RUN) ruff check --fix .
