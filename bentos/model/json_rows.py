@@ -8,32 +8,21 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from bentos.errors import MAX_LISTED, Fault, Problem
 from bentos.model.row_types import row_type
-from bentos.model.validation import NOT_FINITE, EncodedRow, Encoder, Hints, JsonObject
+from bentos.model.validation import EncodedRow, Encoder, Hints, JsonObject
+from bentos.model.values.checks import NOT_FINITE
+from bentos.model.values.json_limits import count_colons, require_few_members, too_deep
 
 # A float64 is finite up to about 1.8e308: no finite number needs more digits.
 _MAX_DIGITS = 400
-_COLON = ord(":")
-_QUOTE = ord('"')
-_OPENING = np.frombuffer(b"{[", dtype=np.uint8)
-_CLOSING = np.frombuffer(b"}]", dtype=np.uint8)
-# No honest body is nested deeper; Python's reader gives up at about the same depth.
-_MAX_DEPTH = 900
-# A string of JSON, or one that never ends. Possessive, so that no body takes it long.
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 # How \u003a and \u003A begin: a colon in a text that is no colon in the body.
 _COLON_ESCAPE = b"\\u003"
-# Below this many bytes numpy's overhead is more than the count.
-_SMALL_BODY = 4096
 # What a typed decoder raises: wrong JSON or types, no UTF-8, or too deep a nesting.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -141,7 +130,7 @@ class RowReader:
         if not 0 < len(raws) <= max_rows:
             return None
         # A second member `instances` would leave more colons than its own and the rows'.
-        if _count_colons(body) != 1 + sum(raw.count(b":") for raw in raws):
+        if count_colons(body) != 1 + sum(raw.count(b":") for raw in raws):
             return None
         hints, slow = Hints(), 0
         encoded: list[EncodedRow | None] = []
@@ -168,7 +157,7 @@ class RowReader:
         where it is written as an escape. A key that came twice leaves one value, so the body
         then has more colons than the rows account for.
         """
-        colons = _count_colons(body)
+        colons = count_colons(body)
         if colons == members:
             return True
         if _COLON_ESCAPE in body:
@@ -201,49 +190,14 @@ def _envelope(row: type) -> type[msgspec.Struct]:
     )
 
 
-def _count_colons(body: bytes) -> int:
-    if len(body) < _SMALL_BODY:
-        return body.count(b":")
-    # Four times as fast as bytes.count on a large body.
-    return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == _COLON))
-
-
-def _outside_strings(body: bytes) -> NDArray[np.uint8]:
-    if b"\\" in body:
-        return np.frombuffer(_STRING.sub(b"", body), dtype=np.uint8)
-    data = np.frombuffer(body, dtype=np.uint8)
-    is_outside: NDArray[np.bool_] = (np.cumsum(data == _QUOTE, dtype=np.int32) & 1) == 0
-    return np.compress(is_outside, data)
-
-
-def _require_few_members(body: bytes, max_members: int) -> None:
-    # Before anything is decoded: a member of five bytes takes two hundred once it is read.
-    if _count_colons(body) <= max_members:
-        return
-    outside = _outside_strings(body)
-    if np.count_nonzero(outside == _COLON) <= max_members:
-        return
-    steps = np.isin(outside, _OPENING).astype(np.int8) - np.isin(outside, _CLOSING)
-    if np.cumsum(steps, dtype=np.int32).max() > _MAX_DEPTH:
-        raise _too_deep()
-    raise Problem("too-large", f"the body has more than {max_members} JSON members")
-
-
-def _too_deep() -> Problem:
-    return Problem(
-        "malformed",
-        "the body is nested too deeply",
-        faults=[Fault("", "too_deep", "is nested too deeply to be read")],
-    )
-
-
-def parse(body: bytes, max_objects: int, max_members: int) -> object:
+def parse(body: bytes, max_objects: int, max_members: int, nan: object = NOT_FINITE) -> object:
     """Decode any JSON value, keeping note of duplicate keys and impossible numbers.
 
-    Raises Problem where the body is no JSON text, or has more than `max_objects` objects or
-    `max_members` members in all of them: it never quotes the body.
+    `nan`: what stands for the `NaN` that some writers of JSON write. Raises Problem where the
+    body is no JSON text, or has more than `max_objects` objects or `max_members` members in all
+    of them: it never quotes the body.
     """
-    _require_few_members(body, max_members)
+    require_few_members(body, max_members)
     count = 0
 
     def members(pairs: Iterable[tuple[str, object]]) -> JsonObject:
@@ -261,7 +215,7 @@ def parse(body: bytes, max_objects: int, max_members: int) -> object:
         return json.loads(
             text,
             object_pairs_hook=members,
-            parse_constant=lambda _: NOT_FINITE,
+            parse_constant=lambda name: nan if name == "NaN" else NOT_FINITE,
             parse_float=_finite,
             parse_int=_integer,
         )
@@ -270,7 +224,7 @@ def parse(body: bytes, max_objects: int, max_members: int) -> object:
             "malformed", f"the body is not JSON at line {error.lineno}, column {error.colno}"
         ) from None
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
 
 
 def _members(pairs: Iterable[tuple[str, object]]) -> JsonObject:

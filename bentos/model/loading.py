@@ -15,6 +15,7 @@ import numpy as np
 
 from bentos.errors import IntegrityError
 from bentos.model import engine, golden
+from bentos.model.columns import ColumnEncoder
 from bentos.model.engines.predictor import Scores
 from bentos.model.json_rows import RowReader
 from bentos.model.layout import FOLDER
@@ -30,7 +31,9 @@ class LoadedModel:
     def __init__(self, stored: StoredModel, settings: Settings) -> None:
         self.stored = stored
         self.contract = stored.contract
-        self.reader = RowReader(Encoder(stored.contract, settings.unknown_category))
+        encoder = Encoder(stored.contract, settings.unknown_category)
+        self.reader = RowReader(encoder)
+        self.columns = ColumnEncoder(encoder)
         self.golden = golden.read(stored.read(f"{FOLDER}/{golden.FILE}"))
         self._golden_rows = golden.encode_rows(self.golden, self.reader.read_row)
         self.engine = engine.choose(stored, settings)

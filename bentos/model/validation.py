@@ -15,16 +15,15 @@ category's code as float, str for text, None for missing.
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
-from bentos.errors import Fault, FaultCode
-from bentos.model.contract import FLOAT32_MAX, INTEGER_LIMITS, Category, Contract, Feature
+from bentos.errors import Fault
+from bentos.model.contract import INTEGER_LIMITS, Contract
+from bentos.model.values.checks import EncodedValue, check_for, explain
 
-EncodedValue = float | int | bool | str | None
 EncodedRow = tuple[EncodedValue, ...]
 UnknownCategory = Literal["refuse", "missing"]
 
@@ -41,13 +40,6 @@ class JsonObject(dict[str, object]):
     """A decoded JSON object that remembers which keys came twice, by position."""
 
     duplicates: tuple[tuple[int, str], ...] = ()
-
-
-class NotFinite:
-    """Stands for a number that JSON does not have: NaN, Infinity, or one beyond float64."""
-
-
-NOT_FINITE = NotFinite()
 
 
 def escape_pointer(name: str) -> str:
@@ -99,7 +91,7 @@ class Encoder:
             if feature.kind == "integer"
         )
         self._colons = tuple(_colon_counts(contract))
-        self._checks = tuple(_check_for(feature) for feature in contract.features)
+        self._checks = tuple(check_for(feature) for feature in contract.features)
 
     def encode(self, row: msgspec.Struct) -> EncodedRow | None:
         """Encode a struct of `row_type`, which is used up by it.
@@ -174,7 +166,7 @@ class Encoder:
             if code is None:
                 values.append(encoded)
                 continue
-            fault = Fault(place, code, _explain(feature, code))
+            fault = Fault(place, code, explain(feature, code))
             if code == "unknown_category" and self.unknown_category == "missing":
                 tolerated.append(fault)
                 values.append(None)
@@ -220,119 +212,3 @@ def _colon_counts(
             yield f"f{position}", in_name, None
         elif in_name or in_values:
             yield f"f{position}", in_name, in_values
-
-
-Check = Callable[[Any], tuple[EncodedValue, FaultCode | None]]
-
-
-def _check_for(feature: Feature) -> Check:
-    if feature.kind == "float":
-        check = _float_check(FLOAT32_MAX if feature.dtype == "float" else math.inf)
-    elif feature.kind == "integer":
-        check = _integer_check(*INTEGER_LIMITS[feature.dtype])
-    elif feature.kind == "boolean":
-        check = _boolean_check
-    elif feature.kind == "category":
-        check = _category_check(feature.categories or ())
-    else:
-        check = _text_check
-    is_nullable = feature.is_nullable
-
-    def checked(value: Any) -> tuple[EncodedValue, FaultCode | None]:
-        if value is None:
-            return None, None if is_nullable else "not_nullable"
-        if value is NOT_FINITE:
-            return None, "not_finite"
-        return check(value)
-
-    return checked
-
-
-def _float_check(limit: float) -> Check:
-    def check(value: Any) -> tuple[EncodedValue, FaultCode | None]:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return None, "wrong_type"
-        try:
-            number = float(value)
-        except OverflowError:
-            return None, "not_finite"
-        if not math.isfinite(number):
-            return None, "not_finite"
-        return (number, None) if abs(number) <= limit else (None, "out_of_bounds")
-
-    return check
-
-
-def _integer_check(low: int, high: int) -> Check:
-    def check(value: Any) -> tuple[EncodedValue, FaultCode | None]:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return None, "wrong_type"
-        if isinstance(value, float):
-            if not math.isfinite(value):
-                return None, "not_finite"
-            # 3.0 is an integer to JSON Schema, and some clients know no other numbers.
-            if not value.is_integer():
-                return None, "wrong_type"
-            value = int(value)
-        return (value, None) if low <= value <= high else (None, "out_of_bounds")
-
-    return check
-
-
-def _boolean_check(value: Any) -> tuple[EncodedValue, FaultCode | None]:
-    return (value, None) if isinstance(value, bool) else (None, "wrong_type")
-
-
-def _text_check(value: Any) -> tuple[EncodedValue, FaultCode | None]:
-    if not isinstance(value, str):
-        return None, "wrong_type"
-    # A lone surrogate is no Unicode text and cannot be stored or sent on.
-    return (None, "malformed") if not _is_text(value) else (value, None)
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _category_check(categories: tuple[Category, ...]) -> Check:
-    codes = {value: float(code) for code, value in enumerate(categories)}
-    types = {type(value) for value in categories}
-    takes_numbers = bool(types & {int, float})
-
-    def check(value: Any) -> tuple[EncodedValue, FaultCode | None]:
-        # In Python True == 1; in JSON a boolean is never a number, nor a number a boolean.
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (type(value) in types or (is_number and takes_numbers)):
-            return None, "wrong_type"
-        code = codes.get(value)
-        return (code, None) if code is not None else (None, "unknown_category")
-
-    return check
-
-
-_EXPECTED = {
-    "float": "a JSON number",
-    "integer": "a JSON integer",
-    "boolean": "true or false",
-    "category": "one of the model's categories",
-    "text": "a JSON string",
-}
-
-
-def _explain(feature: Feature, code: FaultCode) -> str:
-    if code == "not_nullable":
-        return "may not be null"
-    if code == "not_finite":
-        return "must be a finite number: JSON has no NaN and no infinity"
-    if code == "out_of_bounds":
-        return f"does not fit the column type '{feature.dtype}' exactly"
-    if code == "unknown_category":
-        return "is not one of the model's categories: GET /v1/model lists them"
-    if code == "malformed":
-        return "is not well-formed Unicode text"
-    null = " or null" if feature.is_nullable else ""
-    return f"must be {_EXPECTED[feature.kind]}{null}"

@@ -16,7 +16,8 @@ import msgspec
 from bentos.errors import Fault, Problem
 from bentos.ids import check_id
 from bentos.model.contract import Category, Contract
-from bentos.model.validation import MAX_NAMES, NOT_FINITE, JsonObject
+from bentos.model.validation import MAX_NAMES, JsonObject
+from bentos.model.values.checks import NOT_FINITE
 from bentos.protocols.v1 import error_in_place
 
 _MEMBERS = ("id", "outcome")

@@ -8,6 +8,7 @@ one line in `registry`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -38,12 +39,13 @@ class Reply:
         self.headers = headers
 
 
-class Call(msgspec.Struct, frozen=True, gc=False):
+class Call(msgspec.Struct, gc=False):
     """One request as a protocol sees it.
 
     `body`: whole, not compressed. `query`: its known parameters. `parameters`: the path
     segments that the route's template names. `media_type`: in lower case, without parameters.
-    `headers`: by name in lower case.
+    `headers`: by name in lower case. `asked`: what `decode` found in the request that `encode`
+    answers by; nothing else reads it.
     """
 
     body: bytes
@@ -51,6 +53,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     parameters: Mapping[str, str] = {}
     media_type: bytes = JSON
     headers: Mapping[bytes, bytes] = {}
+    asked: Any = None
 
 
 class Rows(msgspec.Struct, gc=False):
@@ -89,26 +92,29 @@ class ScoringRoute(msgspec.Struct, frozen=True):
     `path`: a template; `{name}` stands for one segment. `decode`: the model, the request and
     the largest number of rows to the request's rows; raises Problem where it has none. `encode`:
     the results to the answer; raises Problem where the whole answer is an error. `query`: the
-    values of each query parameter. `media_types`: of bodies that it reads.
+    values of each query parameter; None lets any pass and reads none. `media_types`: of bodies
+    that it reads; an empty one reads a body whose type is not given.
     """
 
     path: str
     decode: Callable[[LoadedModel, Call, int], Rows]
     encode: Callable[[LoadedModel, Call, Results], Reply]
-    query: Mapping[str, tuple[str, ...]] = {}
+    query: Mapping[str, tuple[str, ...]] | None = {}
     media_types: tuple[bytes, ...] = (JSON,)
 
 
 class DocumentRoute(msgspec.Struct, frozen=True):
-    """One path that is read by GET and needs no rows.
+    """One path that needs no rows, read by GET and HEAD, or by another `method`.
 
     `read`: makes the answer from the model, which is None while none is loaded; from the
     problem that keeps the worker from being ready, which is None once it is; and from the
-    request. Raises Problem.
+    request, without a body. Raises Problem. `query`: as of a `ScoringRoute`.
     """
 
     path: str
     read: Callable[[LoadedModel | None, Problem | None, Call], Reply]
+    method: str = "GET"
+    query: Mapping[str, tuple[str, ...]] | None = {}
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -128,13 +134,13 @@ class Description(msgspec.Struct):
 class Protocol(msgspec.Struct, frozen=True):
     """One wire protocol.
 
-    `prefix`: paths that begin with it belong to this protocol: what is not among its routes
-    is answered with an error in its shape. `encode_problem`: an error and the request's id to
-    an answer. `describe`: its part of the OpenAPI document.
+    `prefixes`: paths that are one of them, or lie below one, belong to this protocol: what is
+    not among its routes is answered with an error in its shape. `encode_problem`: an error and
+    the request's id to an answer. `describe`: its part of the OpenAPI document.
     """
 
     name: str
-    prefix: str
+    prefixes: tuple[str, ...]
     routes: tuple[ScoringRoute | DocumentRoute, ...]
     encode_problem: Callable[[Problem, str], Reply]
     describe: Callable[[Contract, Limits], Description]

@@ -144,7 +144,7 @@ def _result(
 
 PROTOCOL = Protocol(
     name="v1",
-    prefix="/v1",
+    prefixes=("/v1",),
     routes=(
         ScoringRoute("/v1/predict", decode_row, encode_row),
         ScoringRoute(

@@ -74,7 +74,7 @@ class FrontApp:
 
     async def _refuse_or_pass_on(self, path: str, request: Request, send: Send) -> None:
         for protocol in self._worker.protocols:
-            if path == protocol.prefix or path.startswith(f"{protocol.prefix}/"):
+            if any(_is_within(path, prefix) for prefix in protocol.prefixes):
                 await self._exchange.run(_refusal(OTHER, not_found, protocol), request, send)
                 return
         await self._pass_on(path, request, send)
@@ -108,6 +108,10 @@ class FrontApp:
             await self._exchange.run(endpoint, request, send)
             return
         self._worker.telemetry.finish(route, request, status, perf_counter())
+
+
+def _is_within(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(f"{prefix}/")
 
 
 def _parameters(template: list[str], segments: list[str]) -> dict[str, str] | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bentos.errors import Problem
+from bentos.protocols import media_type
 from bentos.serving import gzip
 from bentos.serving.http import ClientGone, Message, Request
 
@@ -58,11 +59,13 @@ class BodyReader:
         left. What it counts into the budget, `give_back` counts out.
         """
         headers, max_bytes = request.headers, self._max_bytes
-        media_type, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
-        request.media_type = media_type.strip()
-        charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
-        if request.media_type not in media_types or charset not in (b"", b"utf-8"):
-            raise _unsupported(media_types)
+        given = headers.get(b"content-type", b"")
+        # As most clients write it: nothing to look at more closely.
+        if given not in media_types:
+            given, parameters = media_type.parse(given)
+            if given not in media_types or not _is_utf8(parameters):
+                raise _unsupported(media_types)
+        request.media_type = given
         encoding = headers.get(b"content-encoding", b"identity").strip().lower()
         if encoding not in (b"identity", b"gzip"):
             raise Problem(
@@ -115,8 +118,14 @@ class BodyReader:
             message = await request.receive()
 
 
+def _is_utf8(parameters: Mapping[bytes, bytes]) -> bool:
+    return not parameters or (
+        parameters.keys() == {b"charset"} and parameters[b"charset"].lower() == b"utf-8"
+    )
+
+
 def _unsupported(media_types: Sequence[bytes]) -> Problem:
-    accepted = [one.decode() for one in media_types]
+    accepted = [one.decode() for one in media_types if one]
     return Problem(
         "unsupported-media-type",
         f"send the body as {' or '.join(accepted)}, in UTF-8",

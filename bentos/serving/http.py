@@ -106,10 +106,13 @@ def read_subject(request: Request) -> str | None:
     return given.decode()
 
 
-def read_query(request: Request, known: Mapping[str, tuple[str, ...]]) -> Mapping[str, str]:
-    """Read the query string; `known` gives the values of each parameter. Raises Problem."""
+def read_query(request: Request, known: Mapping[str, tuple[str, ...]] | None) -> Mapping[str, str]:
+    """Read the query string; `known` gives the values of each parameter. Raises Problem.
+
+    None reads nothing, and lets anything pass.
+    """
     raw = request.scope["query_string"]
-    if not raw:
+    if not raw or known is None:
         return _NONE
     query: dict[str, str] = {}
     for number, (name, value) in enumerate(

@@ -76,7 +76,7 @@ class Worker:
         for protocol in self.protocols:
             for route in protocol.routes:
                 if isinstance(route, DocumentRoute):
-                    add(protocol, "GET", route.path, partial(self._read, route))
+                    add(protocol, route.method, route.path, partial(self._read, route))
                 else:
                     add(protocol, "POST", route.path, partial(self.pipeline.answer, route))
         add(default, "POST", "/v1/feedback", self.feedback.answer)
@@ -85,7 +85,7 @@ class Worker:
         return routes
 
     async def _read(self, route: DocumentRoute, request: Request) -> Reply:
-        call = Call(b"", read_query(request, {}), request.parameters)
+        call = Call(b"", read_query(request, route.query), request.parameters)
         unready = None if self.readiness.is_ready else self.readiness.problem()
         return route.read(self.readiness.loaded, unready, call)
 

@@ -16,7 +16,8 @@ from bentos.errors import MAX_LISTED, Fault, Problem
 from bentos.model import json_rows
 from bentos.model.contract import Contract, Feature
 from bentos.model.json_rows import RowReader
-from bentos.model.validation import NOT_FINITE, EncodedRow, Encoder, JsonObject
+from bentos.model.validation import EncodedRow, Encoder, JsonObject
+from bentos.model.values.checks import NOT_FINITE
 from tests.rows import (
     ENCODED,
     GOOD,

@@ -17,12 +17,12 @@ from bentos.model.row_types import row_type
 from bentos.model.validation import (
     MAX_HINTS,
     MAX_NAMES,
-    NOT_FINITE,
     Encoder,
     Hints,
     JsonObject,
     escape_pointer,
 )
+from bentos.model.values.checks import NOT_FINITE
 from tests.rows import (
     ENCODED,
     FEATURES,

@@ -21,6 +21,9 @@ from tests.rows import PLAIN, WIDE, contract_of
 
 KINDS = ("binary", "multiclass", "regression", "booster")
 
+# The schema of errors, by the first segment of a path.
+ERRORS = {"v2": "InferError"}
+
 
 def document_of(contract: Contract) -> dict[str, Any]:
     """The document of a contract as a client reads it."""
@@ -151,12 +154,16 @@ def test_problems() -> None:
     responses = paths["/v1/predict"]["post"]["responses"]
     assert {"200", "400", "408", "413", "415", "422", "503", "504"} <= set(responses)
     known = {str(int(status)) for status, _ in PROBLEMS.values()}
-    for path in paths.values():
-        for operation in path.values():
+    for path, methods in paths.items():
+        error = ERRORS.get(path.split("/")[1], "Problem")
+        for method, operation in methods.items():
+            if method == "parameters":
+                continue
             for status, response in operation["responses"].items():
                 if status not in ("200", "202"):
                     assert status in known
-                    assert set(response["content"]) == {"application/problem+json"}
+                    (shape,) = response["content"].values()
+                    assert shape["schema"]["$ref"] == f"#/components/schemas/{error}"
 
 
 def test_limits() -> None:

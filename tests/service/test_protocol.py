@@ -67,7 +67,7 @@ def describe(contract: Contract, limits: Limits) -> Description:
 
 TOY = Protocol(
     "toy",
-    "/toy",
+    ("/toy",),
     (ScoringRoute("/toy/{name}/lines", decode, encode, media_types=(TEXT,)),),
     encode_problem,
     describe,

@@ -223,7 +223,12 @@ def test_openapi(app: App) -> None:
     assert row["properties"]["is_member"]["type"] == "boolean"
     assert "Money, in euro" in row["properties"]["amount"]["description"]
     paths = {"/v1/predict", "/v1/predict/batch", "/v1/feedback", "/v1/model", "/metrics"}
-    assert paths | {"/livez", "/readyz", "/healthz"} == document["paths"].keys()
+    own = {path for path in document["paths"] if not path.startswith("/v2")}
+    assert paths | {"/livez", "/readyz", "/healthz"} == own
+    # Paths of the other protocols are those that are answered.
+    assert document["paths"].keys() - own == {
+        path for path in app.module.WORKER.routes if path.startswith("/v2")
+    }
 
 
 def test_openapi_example(app: App) -> None:
@@ -239,6 +244,10 @@ def _assert_documented(app: App) -> None:
         answer = app.post(path, content["application/json"]["example"])
         assert answer.status == 200
         assert b"error" not in answer.body and b"warnings" not in answer.body
+    model = app.get("/v1/model").json()
+    infer = document["paths"]["/v2/models/{model}/infer"]["post"]["requestBody"]["content"]
+    path = f"/v2/models/{model['name']}/infer"
+    assert app.post(path, infer["application/json"]["example"]).status == 200
 
 
 def test_request_id_is_echoed(app: App) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bentos.model.contract import Contract, Feature
-from bentos.model.validation import EncodedRow, EncodedValue
+from bentos.model.validation import EncodedRow
+from bentos.model.values.checks import EncodedValue
 
 _DTYPES = {
     "double": "float64",

@@ -25,7 +25,8 @@ from bentos.logs import LOGGER
 from bentos.model.contract import Category, Contract
 from bentos.model.frame import FeatureWarning
 from bentos.model.scoring import Scored
-from bentos.model.validation import EncodedRow, EncodedValue, escape_pointer
+from bentos.model.validation import EncodedRow, escape_pointer
+from bentos.model.values.checks import EncodedValue
 from bentos.records.record import Record, RecordedWarning
 from bentos.records.store import Store
 from bentos.records.subject import Keys

@@ -8,7 +8,8 @@ import pytest
 from bentos.model.contract import Contract, Feature
 from bentos.model.engines.pandas_frame import to_pandas
 from bentos.model.store import StoredModel
-from bentos.model.validation import EncodedRow, EncodedValue, Encoder
+from bentos.model.validation import EncodedRow, Encoder
+from bentos.model.values.checks import EncodedValue
 from tests.rows import ENCODED, WIDE, contract_of
 
 

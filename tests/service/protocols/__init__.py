@@ -1,0 +1,1 @@
+"""Each protocol on the real service, asked as its clients ask."""
