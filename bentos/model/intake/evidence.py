@@ -12,16 +12,14 @@ import msgspec
 import numpy as np
 import pandas as pd
 from mlflow.models import Model as MlflowModel
-from numpy.typing import NDArray
 
 from bentos.errors import IntakeError
 from bentos.model import bundle
 from bentos.model.contract import Feature, Profile
 from bentos.model.intake.generated import Row
-from bentos.model.intake.rows import members_of
+from bentos.model.intake.rows import ScoredRows, members_of
 
 Kept = TypeVar("Kept")
-ScoredRows = tuple[pd.DataFrame, NDArray[np.float64]]
 
 # Rows of an input example, or of a frame, that are looked at for values.
 _MOST_ROWS = 200

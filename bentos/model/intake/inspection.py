@@ -26,7 +26,7 @@ from bentos.model.intake.generated import Row, generate, thresholds
 from bentos.model.intake.inner import restore_categories
 from bentos.model.intake.lightgbm_model import own_prediction, read_lightgbm
 from bentos.model.intake.proof import Proof, check_logged, explain, prove_native, prove_pyfunc
-from bentos.model.intake.rows import SentRows, require_columns, send
+from bentos.model.intake.rows import SentRows, check_scored, require_columns, send
 from bentos.model.intake.task import Answers, task_of
 
 _NO_TEXT = (
@@ -154,13 +154,9 @@ def _golden_rows(made: Contract, evidence: Evidence) -> tuple[SentRows | None, l
     """The logged golden rows that a client could send, and a warning of those that none could."""
     if evidence.golden is None:
         return None, []
-    frame, scores = evidence.golden
+    frame = evidence.golden[0]
     require_columns(frame, made)
-    count = len(made.classes or ()) if made.task == "multiclass" else 1
-    if scores.shape[1] != count:
-        raise IntakeError(
-            f"{bundle.GOLDEN} has {scores.shape[1]} scores a row, the model gives {count}"
-        )
+    check_scored(evidence.golden, made, bundle.GOLDEN)
     sent = send(made, evidence.golden_rows, bundle.GOLDEN)
     lost = len(frame) - len(sent.kept)
     if not lost:
@@ -185,7 +181,7 @@ def _contract(
             if decision is None
             else decision.method
         )
-    return Contract(
+    made = Contract(
         features=describe(features, evidence.descriptions, logged.profiles(evidence, features)),
         task=task,
         engine=engine,
@@ -193,3 +189,6 @@ def _contract(
         threshold=threshold,
         threshold_method=method,
     )
+    if evidence.reference is not None:
+        check_scored(evidence.reference, made, bundle.REFERENCE)
+    return made

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bentos.errors import IntakeError, Problem
 from bentos.model import bundle
@@ -15,6 +16,9 @@ from bentos.model.contract import Contract
 from bentos.model.intake.generated import Row
 from bentos.model.json_rows import RowReader
 from bentos.model.validation import EncodedRow, Encoder
+
+# A frame of shape (rows, features), and float64 of shape (rows, scores).
+ScoredRows = tuple[pd.DataFrame, NDArray[np.float64]]
 
 # What JSON, or float64, cannot carry: such rows exist in training, but no client can send them.
 _UNSENDABLE = ("not_finite", "out_of_bounds")
@@ -78,9 +82,26 @@ def send(contract: Contract, rows: Sequence[Row], what: str) -> SentRows:
     return sent
 
 
-def require_columns(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """Give the contract's columns in its order. Raises IntakeError where one is not there."""
+def require_columns(frame: pd.DataFrame, contract: Contract) -> None:
+    """Raise IntakeError where golden rows lack one of the contract's columns."""
     lacking = [name for name in contract.names if name not in frame.columns]
     if lacking:
         raise IntakeError(f"{bundle.GOLDEN} has no column '{lacking[0]}'")
-    return frame[list(contract.names)]
+
+
+def check_scored(scored: ScoredRows, contract: Contract, file: str) -> None:
+    """Hold the scores of a file against the contract: their number, and their range.
+
+    Raises IntakeError, naming the file and the first row.
+    """
+    scores = scored[1]
+    count = len(contract.classes or ()) if contract.task == "multiclass" else 1
+    if scores.shape[1] != count:
+        raise IntakeError(f"{file} has {scores.shape[1]} scores a row, the model gives {count}")
+    wrong = ~np.isfinite(scores)
+    if contract.task != "regression":
+        wrong |= (scores < 0.0) | (scores > 1.0)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong.any(axis=1))[0])
+        kind = "number" if contract.task == "regression" else "probability from 0 to 1"
+        raise IntakeError(f"row {row} of {file} has a score that is no {kind}")

@@ -268,6 +268,8 @@ def test_bare_model_is_warned_of(folder: Path) -> None:
         (bundle.GOLDEN, b"no parquet", "golden.parquet cannot be read"),
         (bundle.REFERENCE, b"no parquet", "reference.parquet cannot be read"),
         (bundle.DECISION, b'{"threshold": "high"}', "decision.json cannot be read"),
+        (bundle.DECISION, b'{"threshold": -5, "method": ""}', "no probability from 0 to 1"),
+        (bundle.DECISION, b'{"threshold": 1e999, "method": ""}', "decision.json cannot be read"),
         (bundle.FEATURES, b'["amount"]', "features.json cannot be read"),
     ],
 )
@@ -294,6 +296,31 @@ def test_golden_rows_must_be_rows(folder: Path, frame: pd.DataFrame) -> None:
         list(importing.prepare(folder))
     write_golden(folder, frame.head(3), np.zeros((3, 2)), classes=[0, 1])
     with pytest.raises(IntakeError, match="2 scores a row, the model gives 1"):
+        list(importing.prepare(folder))
+
+
+@pytest.mark.parametrize(
+    ("score", "says"),
+    [
+        (-0.1, "row 2 of reference.parquet has a score that is no probability from 0 to 1"),
+        (1.5, "no probability"),
+        (np.nan, "no probability"),
+        (np.inf, "no probability"),
+    ],
+)
+def test_scores_of_the_reference(
+    folder: Path, frame: pd.DataFrame, score: float, says: str
+) -> None:
+    """Scores of the reference that the model cannot have given are refused, by row."""
+    scores = np.array([0.0, 1.0, score])
+    path = folder / bundle.FOLDER / bundle.REFERENCE
+    bundle.write_scored_rows(path, frame.head(3), scores)
+    with pytest.raises(IntakeError, match=says):
+        list(importing.prepare(folder))
+    bundle.write_scored_rows(path, frame.head(3), np.zeros((3, 2)), classes=[0, 1])
+    with pytest.raises(
+        IntakeError, match=r"reference\.parquet has 2 scores a row, the model gives 1"
+    ):
         list(importing.prepare(folder))
 
 
