@@ -27,12 +27,10 @@ try:
     PROJECT = Path(__file__).resolve().parent
     TAG = naming.resolve(store.find_tag(SETTINGS, PROJECT))
     dependencies.require(TAG, PROJECT / "bentos" / "requirements.txt")
-    LOG = Log(SETTINGS)
+    directory.join_directory()
+    WORKER = Worker(SETTINGS, Metrics(), Log(SETTINGS))
 except ConfigurationError as error:
     raise SystemExit(f"tabserve: {error}") from None
-
-directory.join_directory()
-WORKER = Worker(SETTINGS, Metrics(), LOG)
 
 
 @bentoml.service(

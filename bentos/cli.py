@@ -37,6 +37,7 @@ class LazyGroup(click.Group):
         "export": "bentos.audit.export",
         "forget": "bentos.audit.forget",
         "import": "bentos.commands.import_",
+        "keys": "bentos.commands.keys",
         "migrate": "bentos.audit.migrate",
         "models": "bentos.commands.models",
         "performance": "bentos.audit.performance",

@@ -30,6 +30,7 @@ class AccessLine(msgspec.Struct):
     route: str
     status: int
     problem: str | None
+    client: str | None
     rows: int
     milliseconds: float
     model: str | None
@@ -60,11 +61,12 @@ class AccessLog:
         rows: int,
         seconds: float,
         problem: str | None = None,
+        client: str | None = None,
     ) -> None:
         """Add a line.
 
         `seconds`: from first byte seen to answer handed over. `problem`: the kind of problem
-        that was answered.
+        that was answered. `client`: the name of the key.
         """
         line = AccessLine(
             datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -75,6 +77,7 @@ class AccessLog:
             route,
             status,
             problem,
+            client,
             rows,
             round(seconds * 1e3, 3),
             self._model,

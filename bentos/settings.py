@@ -120,6 +120,16 @@ class Settings(BaseSettings):
         "tokens. Empty stores no subject.",
     )
 
+    keys_file: str = Field(
+        "",
+        description="File of API keys (`tabserve keys`), read again when it changes. Empty "
+        "answers everyone.",
+    )
+    require_keys: bool = Field(
+        False,
+        description="Refuse to start where neither keys nor an issuer of tokens are set.",
+    )
+
     @field_validator("model")
     @classmethod
     def _is_tag(cls, value: str) -> str:

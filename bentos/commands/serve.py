@@ -46,6 +46,8 @@ def serve(model: str | None, port: int, workers: int | None, host: str) -> None:
     project = find_project()
     overrides[settings.variable("model")] = tag
     overrides[settings.variable("data_dir")] = str(chosen.data_dir.resolve())
+    if chosen.keys_file:
+        overrides[settings.variable("keys_file")] = str(Path(chosen.keys_file).resolve())
     raise click.exceptions.Exit(Foreground(project, host, port, tag, overrides).run())
 
 

@@ -8,7 +8,7 @@ one line in `registry`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -19,6 +19,11 @@ from bentos.model.scoring import Scored
 from bentos.model.validation import EncodedRow
 
 JSON = b"application/json"
+
+# What a key may be good for.
+Scope = Literal["predict", "feedback", "explain", "admin"]
+# What a route asks of a key: one scope, a valid key of whatever scope, or no key at all.
+Need = Literal[Scope, "any", "none"]
 
 
 class Reply:
@@ -93,7 +98,8 @@ class ScoringRoute(msgspec.Struct, frozen=True):
     the largest number of rows to the request's rows; raises Problem where it has none. `encode`:
     the results to the answer; raises Problem where the whole answer is an error. `query`: the
     values of each query parameter; None lets any pass and reads none. `media_types`: of bodies
-    that it reads; an empty one reads a body whose type is not given.
+    that it reads; an empty one reads a body whose type is not given. `need`: what a key must be
+    good for, where keys are asked for.
     """
 
     path: str
@@ -101,6 +107,7 @@ class ScoringRoute(msgspec.Struct, frozen=True):
     encode: Callable[[LoadedModel, Call, Results], Reply]
     query: Mapping[str, tuple[str, ...]] | None = {}
     media_types: tuple[bytes, ...] = (JSON,)
+    need: Need = "predict"
 
 
 class DocumentRoute(msgspec.Struct, frozen=True):
@@ -108,13 +115,16 @@ class DocumentRoute(msgspec.Struct, frozen=True):
 
     `read`: makes the answer from the model, which is None while none is loaded; from the
     problem that keeps the worker from being ready, which is None once it is; and from the
-    request, without a body. Raises Problem. `query`: as of a `ScoringRoute`.
+    request, without a body. Raises Problem. `query`: as of a `ScoringRoute`. `need`: what a key
+    must be good for; `"none"` only where the answer says no more than whether the service lives
+    and is ready.
     """
 
     path: str
     read: Callable[[LoadedModel | None, Problem | None, Call], Reply]
     method: str = "GET"
     query: Mapping[str, tuple[str, ...]] | None = {}
+    need: Need = "predict"
 
 
 class Limits(msgspec.Struct, frozen=True):

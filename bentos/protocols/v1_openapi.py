@@ -15,6 +15,9 @@ JSON = "application/json"
 
 # What any route with a body may answer.
 BODY_PROBLEMS = (
+    "unauthorized",
+    "forbidden",
+    "rate-limited",
     "malformed",
     "bad-query",
     "bad-header",

@@ -13,7 +13,7 @@ from time import perf_counter
 import bentoml
 
 from bentos.errors import Problem
-from bentos.protocols.protocol import Protocol, Reply
+from bentos.protocols.protocol import Need, Protocol, Reply
 from bentos.serving.exchange import Endpoint, Handler
 from bentos.serving.http import App, Message, Receive, Request, Scope, Send
 from bentos.serving.operations import not_found
@@ -24,6 +24,9 @@ OTHER = "other"
 
 # What BentoML answers and people ask for: labels of their own.
 _BENTOML_ROUTES = frozenset({"/livez", "/healthz", "/schema.json"})
+
+# Answered without a key: the cluster's probes have none.
+_HEALTH = frozenset({"/livez", "/healthz"})
 
 # BentoML's own format between services: only ever read from a service behind another.
 _INNER = b"application/vnd.bentoml+pickle"
@@ -80,6 +83,24 @@ class FrontApp:
         await self._pass_on(path, request, send)
 
     async def _pass_on(self, path: str, request: Request, send: Send) -> None:
+        gate = self._worker.gate
+        if gate is None or path in _HEALTH:
+            await self._answer_by_bentoml(path, request, send)
+            return
+        try:
+            refusal = gate.enter("any", request)
+            if refusal is not None:
+                await refusal
+        except Problem as problem:
+            endpoint = _refusal(OTHER, _raise(problem), self._worker.protocols[0], "none")
+            await self._exchange.run(endpoint, request, send)
+            return
+        try:
+            await self._answer_by_bentoml(path, request, send)
+        finally:
+            request.client.leave()
+
+    async def _answer_by_bentoml(self, path: str, request: Request, send: Send) -> None:
         status = 0
         refusal: Handler | None = None
 
@@ -97,6 +118,7 @@ class FrontApp:
                     *message.get("headers", ()),
                     (b"x-request-id", request.id.encode()),
                     (b"server-timing", request.timing.header(perf_counter())),
+                    (b"x-content-type-options", b"nosniff"),
                 ]
             if refusal is None:
                 await send(message)
@@ -104,7 +126,7 @@ class FrontApp:
         await self._app(request.scope, request.receive, send_marked)
         route = path if path in _BENTOML_ROUTES else OTHER
         if refusal is not None:
-            endpoint = _refusal(route, refusal, self._worker.protocols[0])
+            endpoint = _refusal(route, refusal, self._worker.protocols[0], "none")
             await self._exchange.run(endpoint, request, send)
             return
         self._worker.telemetry.finish(route, request, status, perf_counter())
@@ -130,20 +152,29 @@ def _parameters(template: list[str], segments: list[str]) -> dict[str, str] | No
 
 def _is_inner(request: Request) -> bool:
     # A service behind another one on the same host speaks BentoML's format over a private
-    # socket; BentoML itself refuses that format on the main service.
+    # socket; BentoML itself refuses that format on the main service. Only a socket in the file
+    # system has no address: what came over a network is never inner, whatever it says.
     return (
         request.headers.get(b"content-type") == _INNER
         and bentoml.server_context.service_type == "service"
+        and request.scope.get("client") is None
     )
 
 
-def _refusal(route: str, handler: Handler, protocol: Protocol) -> Endpoint:
-    return Endpoint(route, handler, protocol.encode_problem)
+def _refusal(route: str, handler: Handler, protocol: Protocol, need: Need = "any") -> Endpoint:
+    return Endpoint(route, handler, protocol.encode_problem, need)
+
+
+def _raise(problem: Problem) -> Handler:
+    async def handler(_: Request) -> Reply:
+        raise problem
+
+    return handler
 
 
 def _not_allowed(methods: dict[str, Endpoint]) -> Endpoint:
     known = next(iter(methods.values()))
-    return Endpoint(known.route, _refuse_method(methods), known.encode_problem)
+    return Endpoint(known.route, _refuse_method(methods), known.encode_problem, known.need)
 
 
 def _refuse_method(methods: Iterable[str]) -> Handler:

@@ -9,7 +9,8 @@ import msgspec
 
 from bentos.errors import Fault, Problem
 from bentos.logs import LOGGER
-from bentos.protocols.protocol import Reply
+from bentos.protocols.protocol import Need, Reply
+from bentos.serving.access.gate import Gate
 from bentos.serving.body import BodyReader
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import ClientGone, Request, Send
@@ -18,30 +19,43 @@ from bentos.serving.telemetry import Telemetry
 
 Handler = Callable[[Request], Awaitable[Reply]]
 
+# An answer is about a person: no cache keeps it, and no browser takes it for a page.
+_ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
 
 class Endpoint(msgspec.Struct, frozen=True):
     """What answers the requests of one route and method.
 
     `route`: the path template, which is the label of metrics. `encode_problem`: an error and
-    the request's id in the shape of the route's protocol.
+    the request's id in the shape of the route's protocol. `need`: what a key must be good for.
     """
 
     route: str
     handler: Handler
     encode_problem: Callable[[Problem, str], Reply]
+    need: Need = "any"
 
 
 class Exchange:
     """Runs endpoints and sends what they answer."""
 
-    def __init__(self, metrics: Metrics, bodies: BodyReader, telemetry: Telemetry) -> None:
+    def __init__(
+        self, metrics: Metrics, bodies: BodyReader, telemetry: Telemetry, gate: Gate | None
+    ) -> None:
+        self._gate = gate
         self._metrics = metrics
         self._bodies = bodies
         self._telemetry = telemetry
 
     async def run(self, endpoint: Endpoint, request: Request, send: Send) -> None:
         """Answer one request, whatever happens."""
+        is_inside = False
         try:
+            if self._gate is not None:
+                refusal = self._gate.enter(endpoint.need, request)
+                if refusal is not None:
+                    await refusal
+                is_inside = True
             reply = await endpoint.handler(request)
         except Problem as problem:
             self._count(problem)
@@ -59,12 +73,16 @@ class Exchange:
             reply = _refuse(endpoint, wrong, request)
         finally:
             self._bodies.give_back(request)
+            if is_inside:
+                request.client.leave()
         now = perf_counter()
         headers = [
             (b"content-type", reply.media_type),
             (b"content-length", b"%d" % len(reply.body)),
             (b"x-request-id", request.id.encode()),
             (b"server-timing", request.timing.header(now)),
+            *_ALWAYS,
+            *request.client.write_limits(),
         ]
         if reply.headers:
             headers += [(k.lower().encode(), v.encode()) for k, v in reply.headers.items()]
@@ -87,4 +105,7 @@ class Exchange:
 
 def _refuse(endpoint: Endpoint, problem: Problem, request: Request) -> Reply:
     request.problem = problem.kind
-    return endpoint.encode_problem(problem, request.id)
+    reply = endpoint.encode_problem(problem, request.id)
+    # A protocol shapes the body; what HTTP asks for stands in every protocol's answer.
+    reply.headers = {**problem.headers, **(reply.headers or {})}
+    return reply

@@ -81,6 +81,7 @@ class FeedbackRoute:
                 document = await parsing
             else:
                 document = json_rows.parse(body, *limits)
+            request.client.charge(len(document) if isinstance(document, list) else 1)
             made = await self._record(document, request.id)
             return Reply(json_rows.encode(made), status=HTTPStatus.ACCEPTED)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl
@@ -53,11 +53,37 @@ class Timing:
         )
 
 
+class Client:
+    """Who sends a request, as far as that is known: this one is anyone, and has no limits.
+
+    `name`: of the key, None for anyone. `label`: the same from a closed set, for metrics.
+    """
+
+    __slots__ = ("label", "name")
+
+    def __init__(self, name: str | None = None, label: str = "anonymous") -> None:
+        self.name = name
+        self.label = label
+
+    def charge(self, rows: int) -> None:
+        """Count rows against what the client may send. Raises Problem. Safe in any thread."""
+
+    def leave(self) -> None:
+        """Count one of its requests out."""
+
+    def write_limits(self) -> Sequence[tuple[bytes, bytes]]:
+        """Headers of an answer that say how much of its limits is left."""
+        return ()
+
+
+ANYONE = Client()
+
+
 class Request:
     """One HTTP request: its headers, and its body once read."""
 
     __slots__ = (
-        *("headers", "held", "id", "media_type", "parameters"),
+        *("client", "headers", "held", "id", "media_type", "parameters"),
         *("problem", "receive", "rows", "scope", "timing"),
     )
 
@@ -77,6 +103,7 @@ class Request:
         self.problem: str | None = None
         # Bytes of its body that count against the worker's budget.
         self.held = 0
+        self.client = ANYONE
 
     @property
     def announced_bytes(self) -> int:

@@ -6,7 +6,7 @@ import asyncio
 
 from bentos.errors import Problem
 from bentos.protocols import page
-from bentos.protocols.protocol import Reply
+from bentos.protocols.protocol import Need, Reply
 from bentos.serving.exchange import Handler
 from bentos.serving.exposition.metrics import CONTENT_TYPE, Metrics
 from bentos.serving.http import HTML, TEXT, Request
@@ -24,13 +24,13 @@ class Operations:
         self.openapi_json = b""
 
     @property
-    def routes(self) -> dict[str, Handler]:
-        """The handler of each path, by GET."""
+    def routes(self) -> dict[str, tuple[Handler, Need]]:
+        """The handler of each path, by GET, and what a key must be good for."""
         return {
-            "/readyz": self.readyz,
-            "/metrics": self.metrics,
-            "/docs.json": self.docs,
-            "/": self.page,
+            "/readyz": (self.readyz, "none"),
+            "/metrics": (self.metrics, "admin"),
+            "/docs.json": (self.docs, "any"),
+            "/": (self.page, "any"),
         }
 
     async def readyz(self, request: Request) -> Reply:

@@ -20,7 +20,7 @@ from bentos.records.writer.recorder import ScoredRequest
 from bentos.serving.admission import LARGE_BODY, Admission
 from bentos.serving.body import BodyReader
 from bentos.serving.exposition.metrics import Metrics
-from bentos.serving.http import Request, Timing, read_query, read_subject
+from bentos.serving.http import Client, Request, Timing, read_query, read_subject
 from bentos.serving.inference import UNENCODED, BatchResult, Inference, refuse, score_rows
 from bentos.serving.readiness import Readiness
 from bentos.settings import Settings
@@ -59,18 +59,18 @@ class Pipeline:
         subject = read_subject(request)
         body = await self._bodies.read(request, route.media_types)
         call = Call(body, query, request.parameters, request.media_type, request.headers)
-        timing = request.timing
+        timing, client = request.timing, request.client
         with self._admission.admit():
             if self._admission.is_large(body):
                 result = await self._admission.run_in_thread(
-                    _decode_and_score, route, model, call, self._max_rows, timing
+                    _decode_and_score, route, model, call, self._max_rows, timing, client
                 )
             else:
-                rows = _decode(route, model, call, self._max_rows)
+                rows = _decode(route, model, call, self._max_rows, client)
                 encode = partial(route.encode, model, call)
                 result = await self._score(model, rows, encode, timing)
             request.rows = result.total
-            return self._finish(model, result, timing, request.id, subject)
+            return self._finish(model, result, timing, request.id, subject, client.name)
 
     async def score(self, model: LoadedModel, rows: Rows, encode: Encode, request_id: str) -> Reply:
         """Score rows that are decoded already. Raises Problem, TimeoutError."""
@@ -96,6 +96,7 @@ class Pipeline:
         timing: Timing,
         request_id: str,
         subject: str | None,
+        consumer: str | None = None,
     ) -> Reply:
         """Count and log what was scored, and give the answer or raise what it failed with."""
         self._inference.count(model, result)
@@ -115,25 +116,34 @@ class Pipeline:
                     timing.dispatched - timing.decoded,
                     timing.scored - timing.dispatched,
                     perf_counter() - timing.scored,
+                    consumer,
                 )
             )
         return reply
 
 
-def _decode(route: ScoringRoute, model: LoadedModel, call: Call, max_rows: int) -> Rows:
+def _decode(
+    route: ScoringRoute, model: LoadedModel, call: Call, max_rows: int, client: Client
+) -> Rows:
     rows = route.decode(model, call, max_rows)
     # A protocol refuses these in its own words; none may get past it.
     if not rows.encoded:
         raise invalid([Fault("", "empty_batch", "must have at least one row")])
     if len(rows.encoded) > max_rows:
         raise invalid([Fault("", "too_many_rows", f"may have at most {max_rows} rows a request")])
+    client.charge(len(rows.encoded))
     return rows
 
 
 def _decode_and_score(
-    route: ScoringRoute, model: LoadedModel, call: Call, max_rows: int, timing: Timing
+    route: ScoringRoute,
+    model: LoadedModel,
+    call: Call,
+    max_rows: int,
+    timing: Timing,
+    client: Client,
 ) -> BatchResult:
-    rows = _decode(route, model, call, max_rows)
+    rows = _decode(route, model, call, max_rows, client)
     return _score(model, rows, partial(route.encode, model, call), timing)
 
 

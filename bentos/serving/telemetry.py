@@ -53,7 +53,7 @@ class Telemetry:
         seconds = now - timing.started
         metrics.observe_request(route, status, seconds)
         if request.problem is not None:
-            metrics.observe_problem(request.problem)
+            metrics.observe_problem(request.problem, request.client.label)
         if timing.scored:
             metrics.observe_stages(
                 timing.decoded - timing.started,
@@ -63,7 +63,13 @@ class Telemetry:
             )
         if self._access_log is not None and route not in _UNLOGGED:
             self._access_log.write(
-                request.id, route, status, request.rows, seconds, request.problem
+                request.id,
+                route,
+                status,
+                request.rows,
+                seconds,
+                request.problem,
+                request.client.name,
             )
 
     def start(self) -> None:

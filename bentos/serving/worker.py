@@ -12,9 +12,10 @@ from bentos.logs import LOGGER
 from bentos.model.loading import LoadedModel
 from bentos.model.store import StoredModel
 from bentos.protocols import openapi
-from bentos.protocols.protocol import Call, DocumentRoute, Limits, Protocol, Reply
+from bentos.protocols.protocol import Call, DocumentRoute, Limits, Need, Protocol, Reply
 from bentos.protocols.registry import PROTOCOLS
 from bentos.records.writer.log import Log
+from bentos.serving.access.gate import announce_open, open_gate
 from bentos.serving.admission import Admission
 from bentos.serving.body import BodyBudget, BodyReader
 from bentos.serving.exchange import Endpoint, Exchange, Handler
@@ -37,7 +38,8 @@ _LOG_STOP_SECONDS = 10.0
 class Worker:
     """Everything that answers requests in one process.
 
-    `routes`: the endpoint of each path template and method.
+    `routes`: the endpoint of each path template and method. Raises ConfigurationError where the
+    keys that the settings ask for cannot be used.
     """
 
     def __init__(
@@ -61,7 +63,8 @@ class Worker:
             settings, metrics, log, self.readiness, inference, admission, bodies
         )
         self.feedback = FeedbackRoute(settings, metrics, log, admission, bodies)
-        self.exchange = Exchange(metrics, bodies, self.telemetry)
+        self.gate = open_gate(settings, metrics)
+        self.exchange = Exchange(metrics, bodies, self.telemetry, self.gate)
         self._operations = Operations(metrics, self.readiness, self.telemetry)
         self.routes = self._make_routes()
 
@@ -69,19 +72,20 @@ class Worker:
         default = self.protocols[0]
         routes: dict[str, dict[str, Endpoint]] = {}
 
-        def add(protocol: Protocol, method: str, path: str, handler: Handler) -> None:
-            endpoint = Endpoint(path, handler, protocol.encode_problem)
+        def add(protocol: Protocol, method: str, path: str, handler: Handler, need: Need) -> None:
+            endpoint = Endpoint(path, handler, protocol.encode_problem, need)
             routes.setdefault(path, {})[method] = endpoint
 
         for protocol in self.protocols:
             for route in protocol.routes:
                 if isinstance(route, DocumentRoute):
-                    add(protocol, route.method, route.path, partial(self._read, route))
+                    add(protocol, route.method, route.path, partial(self._read, route), route.need)
                 else:
-                    add(protocol, "POST", route.path, partial(self.pipeline.answer, route))
-        add(default, "POST", "/v1/feedback", self.feedback.answer)
-        for path, handler in self._operations.routes.items():
-            add(default, "GET", path, handler)
+                    handler = partial(self.pipeline.answer, route)
+                    add(protocol, "POST", route.path, handler, route.need)
+        add(default, "POST", "/v1/feedback", self.feedback.answer, "feedback")
+        for path, (operation, need) in self._operations.routes.items():
+            add(default, "GET", path, operation, need)
         return routes
 
     async def _read(self, route: DocumentRoute, request: Request) -> Reply:
@@ -95,6 +99,10 @@ class Worker:
         `number`: which of the workers this is, from 1 on.
         """
         self._metrics.begin(self.settings, self.routes, number)
+        if self.gate is None:
+            announce_open(self._metrics)
+        else:
+            self.gate.announce()
         self.readiness.load(open_model)
         loaded = self.readiness.loaded
         if loaded is None:
@@ -118,11 +126,15 @@ class Worker:
     def start(self) -> None:
         """Begin the proof that takes long, and to show how this worker is."""
         self.readiness.start()
+        if self.gate is not None:
+            self.gate.start()
         self.telemetry.start()
 
     async def stop(self) -> None:
         """Stop: end the proof, write all answers to the log, and flush counts and lines."""
         await self.readiness.stop()
+        if self.gate is not None:
+            self.gate.stop()
         await asyncio.to_thread(self._log.stop, _LOG_STOP_SECONDS)
         self.telemetry.stop()
         directory.leave_directory()

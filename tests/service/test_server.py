@@ -95,7 +95,7 @@ def test_access_log(two_workers: Server, row: dict[str, Any], imported: dict[str
     for line in lines():
         assert line.keys() == {
             *("time", "level", "logger", "message", "request_id", "route", "status", "rows"),
-            *("problem", "milliseconds", "model", "version"),
+            *("problem", "client", "milliseconds", "model", "version"),
         }
         assert (line["route"], line["status"], line["rows"]) == wanted[line["request_id"]]
         assert (line["model"], line["version"]) == (name, version)

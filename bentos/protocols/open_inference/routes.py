@@ -38,8 +38,8 @@ PROTOCOL = Protocol(
             for rest, read in (("", documents.read_model), ("/ready", documents.read_model_ready))
         ),
         DocumentRoute("/v2", documents.read_server, query=None),
-        DocumentRoute("/v2/health/live", documents.read_live, query=None),
-        DocumentRoute("/v2/health/ready", documents.read_ready, query=None),
+        DocumentRoute("/v2/health/live", documents.read_live, query=None, need="none"),
+        DocumentRoute("/v2/health/ready", documents.read_ready, query=None, need="none"),
         DocumentRoute("/v2/models", documents.list_models, query=None),
         DocumentRoute("/v2/repository/index", documents.read_index, method="POST", query=None),
     ),

@@ -46,7 +46,7 @@ class ScoredRequest(msgspec.Struct, frozen=True, gc=False):
     """The scored rows of one request, as the request path hands them over.
 
     `ids`, `rows` and `scored` are of the same length. `subject`: the text that the client
-    sent. The stages are in seconds.
+    sent. The stages are in seconds. `consumer`: the name of the client's key.
     """
 
     request_id: str
@@ -58,6 +58,7 @@ class ScoredRequest(msgspec.Struct, frozen=True, gc=False):
     queue: float = 0.0
     predict: float = 0.0
     encode: float = 0.0
+    consumer: str | None = None
 
 
 class State(msgspec.Struct, frozen=True):
@@ -291,6 +292,7 @@ class Recorder:
         model, version, contract, environment = self._made_by
         write, note = self._features.write, self._features.note
         request_id, threshold = answered.request_id, self._threshold
+        consumer = answered.consumer
         key_id = subject = None
         if answered.subject is not None:
             key_id, subject = self._token(answered.subject)
@@ -313,7 +315,7 @@ class Recorder:
                     None if scores is None else dict(zip(self._names, scores, strict=True)),
                     None if label is None else str(label),
                     threshold,
-                    None,
+                    consumer,
                     subject,
                     key_id,
                     decode_us,

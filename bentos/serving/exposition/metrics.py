@@ -174,6 +174,16 @@ class Metrics:
         )
         self._bounds["tabserve_score"] = bounds
 
+    def show_access_open(self) -> None:
+        """Say that everyone is answered without a key."""
+        self._gauges["tabserve_access_open"].set(1)
+
+    def show_access(self, keys: int, *, is_stale: bool) -> None:
+        """Say how many keys are in force, and whether they are those of the file as it is now."""
+        self._gauges["tabserve_access_open"].set(0)
+        self._gauges["tabserve_access_keys"].set(keys)
+        self._gauges["tabserve_access_keys_stale"].set(is_stale)
+
     def set_ready(self, *, is_ready: bool) -> None:
         """Say whether this worker serves."""
         self._gauges["tabserve_ready"].labels(self._worker).set(is_ready)

@@ -153,6 +153,17 @@ GAUGES: dict[str, tuple[tuple[str, ...], Literal["livesum", "livemax"], str]] = 
         "livesum",
         "Bytes of rows that may lie on disk before any are dropped.",
     ),
+    "tabserve_access_open": (
+        (),
+        "livemax",
+        "1 where everyone is answered without a key, else 0.",
+    ),
+    "tabserve_access_keys": ((), "livemax", "Keys of the keys file that have not expired."),
+    "tabserve_access_keys_stale": (
+        (),
+        "livemax",
+        "1 where the keys file cannot be used as it is now, and the keys before are in force.",
+    ),
     "tabserve_ready": (
         _WORKER,
         "livesum",
