@@ -34,8 +34,11 @@ def retention(url: str | None, keep: timedelta, dry_run: bool) -> None:
     with open_log(url) as log:
         if dry_run:
             window = Window(until=day)
+            both = (window, Window(until=day, is_shadow=True))
             dropped = {
-                "predictions": sum(version.rows for version in log.store.versions(window)),
+                "predictions": sum(
+                    version.rows for one in both for version in log.store.versions(one)
+                ),
                 "outcomes": sum(1 for _ in log.outcomes(window)),
             }
         else:

@@ -38,7 +38,9 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     HMAC-SHA256 of whom it is about, as hexadecimal text, made with the key `subject_key`.
     Latencies are of the whole request, in microseconds. `reasons`: codes of the reasons that
     the answer gave for a refusal, the strongest first; none where it gave none, None where
-    nobody asked for an explanation.
+    nobody asked for an explanation. `shadow`: None for an answer. A row
+    that a candidate scored beside the answer has the answer's id here, or an empty text where
+    that is not known.
     """
 
     id: str
@@ -61,6 +63,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     encode_us: int = 0
     warnings: tuple[RecordedWarning, ...] = ()
     reasons: tuple[str, ...] | None = None
+    shadow: str | None = None
 
     @property
     def time(self) -> datetime:
@@ -128,12 +131,16 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """Predictions from `since` on, before `until`; of one model and version where named."""
+    """Predictions from `since` on, before `until`; of one model and version where named.
+
+    Answers alone, or with `is_shadow` what candidates scored beside them alone: never both.
+    """
 
     since: datetime = EPOCH
     until: datetime = _LAST
     model: str | None = None
     version: str | None = None
+    is_shadow: bool = False
 
     @property
     def first_id(self) -> str:

@@ -54,10 +54,14 @@ class Store(Protocol):
         """
 
     def read(self, window: Window) -> Iterator[Record]:
-        """The records of a window by id, that is by time, streaming."""
+        """The records of a window by id, that is by time, streaming.
+
+        Answers, or shadow rows: `Window.is_shadow` says which, here and in all that takes a
+        window.
+        """
 
     def get(self, prediction_id: str) -> Record | None:
-        """One record by its id."""
+        """One record by its id, an answer or a shadow row."""
 
     def versions(self, window: Window) -> list[Version]:
         """Which model versions made predictions in a window, and how many."""
@@ -75,24 +79,27 @@ class Store(Protocol):
         """What was registered under an environment's id."""
 
     def find(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Model and version of each prediction that is stored, by its id."""
+        """Model and version of each answer that is stored, by its id; never of a shadow row."""
 
     def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[OutcomeStatus]:
         """Store outcomes `(id, outcome, request_id)`, now.
 
         Gives for each what became of it: one equal to the last changes nothing, another one
-        becomes a new revision, up to MOST_REVISIONS; one whose prediction is not stored, or no
-        longer, is not stored either.
+        becomes a new revision, up to MOST_REVISIONS; one whose prediction is not stored, no
+        longer, or was no answer but a shadow row, is not stored either.
         """
 
     def outcomes(self, window: Window) -> Iterator[Outcome]:
-        """The last revision of each outcome of a window's predictions, by id, streaming."""
+        """The last revision of each outcome of a window's predictions, by id, streaming.
+
+        A shadow row has the outcome of the answer that it names, under the shadow row's own id.
+        """
 
     def revisions(self, prediction_id: str) -> list[Outcome]:
         """Every revision of one prediction's outcome, the first one first."""
 
     def of_subject(self, tokens: Sequence[str]) -> Iterator[Record]:
-        """The records of one subject under any of its tokens, by id."""
+        """The records of one subject under any of its tokens, shadow rows too, by id."""
 
     def forget(self, tokens: Sequence[str], now: datetime) -> dict[str, int]:
         """Erase a subject's predictions and outcomes, and bar late ones made before `now`.

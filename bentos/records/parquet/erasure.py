@@ -26,6 +26,7 @@ from bentos.records.parquet.rows import strings, to_parquet, values
 
 MARKS = "erasures"
 PREDICTIONS = "predictions"
+SHADOWS = "shadows"
 OUTCOMES = "outcomes"
 
 _MARK = re.compile(r"([0-9a-f]{64})-([0-9a-f]{12})\.json")
@@ -86,7 +87,7 @@ def erase(files: Files, tokens: Sequence[str], end_id: str) -> dict[str, int]:
     """
     for token in tokens:
         files.write(f"{MARKS}/{_digest(token)}-{end_id[:8] + end_id[9:13]}.json", b"{}")
-    for kind in (PREDICTIONS, OUTCOMES):
+    for kind in (PREDICTIONS, SHADOWS, OUTCOMES):
         for day in list_days(files, kind):
             files.remove_unfinished(f"{kind}/{day}")
     mine = Selection(subjects=tokens)
@@ -106,7 +107,7 @@ def erase(files: Files, tokens: Sequence[str], end_id: str) -> dict[str, int]:
 
 def _find(files: Files, selection: Selection) -> dict[Part, set[str]]:
     holding = {}
-    for part in list_parts(files, PREDICTIONS):
+    for part in list_parts(files, PREDICTIONS) + list_parts(files, SHADOWS):
         tables = merge(files, [part], ["id"], selection)
         if ids := {name for table in tables for name in values(table["id"])}:
             holding[part] = ids

@@ -60,6 +60,11 @@ PREDICTIONS = pa.schema(
         pa.field("reasons", pa.string()),
     ]
 )
+# Shadow rows have a folder of their own: whoever reads predictions with another engine gets
+# answers alone.
+SHADOWS = PREDICTIONS.append(_need("shadow", pa.string()))
+# Both, on their way to the files.
+_RECORDS = PREDICTIONS.append(pa.field("shadow", pa.string()))
 OUTCOMES = pa.schema(
     [
         _need("id", pa.string()),
@@ -80,25 +85,36 @@ _DAY_MS = 86_400_000
 
 
 def to_table(records: Sequence[Record]) -> pa.Table:
-    """Records as a table by id; of records with the same id the first one.
+    """Records as a table by id, with a last column `shadow` that is null for answers.
 
-    Raises RowsRefused for an id that is no UUIDv7, text that is no Unicode, and numbers
-    that 64 bits do not hold.
+    Of records with the same id the first one. Raises RowsRefused for an id that is no UUIDv7,
+    text that is no Unicode, and numbers that 64 bits do not hold.
     """
     try:
         batches = [
             _to_batch(records[start : start + GROUP_ROWS])
             for start in range(0, len(records), GROUP_ROWS)
         ]
-        return sort_unique(pa.Table.from_batches(batches, PREDICTIONS))
+        return sort_unique(pa.Table.from_batches(batches, _RECORDS))
     except (ValueError, TypeError, OverflowError) as error:
         # Not the message: it may quote a value.
         raise RowsRefused(f"Parquet cannot hold a row: {type(error).__name__}") from None
 
 
+def split_shadows(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The answers of a table, as `PREDICTIONS`, and its shadow rows, as `SHADOWS`."""
+    is_shadow = pc.is_valid(table["shadow"])
+    shadows = table.filter(is_shadow).cast(SHADOWS)
+    answers = table.filter(pc.invert(is_shadow)) if shadows.num_rows else table
+    return answers.drop_columns(["shadow"]), shadows
+
+
 def to_records(table: pa.Table) -> Iterator[Record]:
-    """The records of a table, in its order."""
-    columns = {name: values(table[name]) for name in _FIELDS}
+    """The records of a table of `PREDICTIONS` or `SHADOWS`, in its order."""
+    columns: dict[str, list[Any]] = {
+        name: values(table[name]) if name in table.column_names else [None] * table.num_rows
+        for name in _FIELDS
+    }
     columns["features"] = [msgspec.Raw(text) for text in columns["features"]]
     columns["scores"] = [text and _decode_scores(text) for text in columns["scores"]]
     columns["warnings"] = [
@@ -230,14 +246,12 @@ def _to_batch(records: Sequence[Record]) -> pa.RecordBatch:
             [None if reasons is None else encode(reasons) for reasons in fields["reasons"]]
         ),
     }
-    for field in PREDICTIONS:
+    for field in _RECORDS:
         if field.name not in columns:
             columns[field.name] = _BUILDERS[str(field.type)](fields[field.name])
         if columns[field.name].null_count and not field.nullable:
             raise TypeError("a required field is missing")
-    return pa.RecordBatch.from_arrays(
-        [columns[field.name] for field in PREDICTIONS], schema=PREDICTIONS
-    )
+    return pa.RecordBatch.from_arrays([columns[field.name] for field in _RECORDS], schema=_RECORDS)
 
 
 def _checked_ids(ids: Sequence[str]) -> pa.Array:

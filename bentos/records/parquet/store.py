@@ -2,6 +2,7 @@
 
     schema.json
     predictions/date=2026-11-21/<first ms>-<last ms>-<id of the write>.parquet
+    shadows/date=.../...        what candidates scored beside the answers
     outcomes/date=.../...       by the day of the prediction, too
     registrations/, environments/, events/, erasures/
 
@@ -22,9 +23,11 @@ predictions (`erasure`); run one at a time where their outcomes must go as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from bentos.errors import ConfigurationError, StoreDown
@@ -35,7 +38,7 @@ try:
 
     from bentos.records.parquet import documents, erasure
     from bentos.records.parquet import outcomes as outcome_files
-    from bentos.records.parquet.erasure import OUTCOMES, PREDICTIONS
+    from bentos.records.parquet.erasure import OUTCOMES, PREDICTIONS, SHADOWS
     from bentos.records.parquet.files import Files
     from bentos.records.parquet.merge import (
         Part,
@@ -47,7 +50,15 @@ try:
         write_part,
     )
     from bentos.records.parquet.rows import PREDICTIONS as COLUMNS
-    from bentos.records.parquet.rows import split_days, strings, to_records, to_table, values
+    from bentos.records.parquet.rows import SHADOWS as SHADOW_COLUMNS
+    from bentos.records.parquet.rows import (
+        split_days,
+        split_shadows,
+        strings,
+        to_records,
+        to_table,
+        values,
+    )
 except ImportError as error:
     raise ConfigurationError(
         f"a log of Parquet files needs {error.name}: pip install 'tabserve[parquet]'"
@@ -67,12 +78,17 @@ from bentos.records.record import (
 
 _FOLDERS = (
     PREDICTIONS,
+    SHADOWS,
     OUTCOMES,
     documents.REGISTRATIONS,
     documents.ENVIRONMENTS,
     documents.EVENTS,
     erasure.MARKS,
 )
+
+
+# Where rows are: answers, and what was scored beside them.
+_KINDS = (PREDICTIONS, SHADOWS)
 
 
 class ParquetStore:
@@ -116,7 +132,7 @@ class ParquetStore:
         barred = erasure.pick_barred(table, marks)
         if is_retry:
             stored = Selection.of_ids([record.id for record in records])
-            parts = list_parts(self._files, PREDICTIONS, stored)
+            parts = [part for kind in _KINDS for part in list_parts(self._files, kind, stored)]
             if barred is not None:
                 # The first attempt may have stored them and not lived to look again.
                 erasure.settle(self._files, parts)
@@ -126,23 +142,23 @@ class ParquetStore:
                 )
             barred = erasure.pick_barred(table, marks)
         table = table if barred is None else _without(table, barred)
-        written = self._write_days(table)
+        written = self._write_days(dict(zip(_KINDS, split_shadows(table), strict=True)))
         if has_subjects:
             erasure.settle(self._files, written, marks)
 
     def read(self, window: Window) -> Iterator[Record]:
         """The records of a window by id, streaming."""
-        return self._stream(Selection.of_window(window))
+        return self._stream(Selection.of_window(window), _kind(window))
 
     def get(self, prediction_id: str) -> Record | None:
         """One record by its id."""
-        return next(self._stream(Selection.of_ids(_ids([prediction_id]))), None)
+        return next(self._stream_both(Selection.of_ids(_ids([prediction_id]))), None)
 
     def versions(self, window: Window) -> list[Version]:
         """Which model versions made predictions in a window, and how many."""
         names = ["model", "version", "contract"]
         counts: dict[tuple[str, str, str], int] = {}
-        for table in self._tables(["id", *names], Selection.of_window(window)):
+        for table in self._tables(["id", *names], Selection.of_window(window), _kind(window)):
             grouped = table.group_by(names).aggregate([([], "count_all")])
             columns = [values(grouped[name]) for name in (*names, "count_all")]
             for *key, rows in zip(*columns, strict=True):
@@ -153,14 +169,15 @@ class ParquetStore:
         """At most so many records of a window, picked by the random end of their ids."""
         start = strings([f"{seed % 2**32:08x}"])[0]
         best: Any = None
-        for table in self._tables(["id"], Selection.of_window(window)):
+        for table in self._tables(["id"], Selection.of_window(window), _kind(window)):
             # The last 32 bits of an id are random: beginning at the seed, round the circle.
             end = pc.utf8_slice_codeunits(table["id"], 28)
             ranked = table.append_column("round", pc.less(end, start)).append_column("end", end)
             best = ranked if best is None else pa.concat_tables([best, ranked])
             order = [(name, "ascending") for name in ("round", "end", "id")]
             best = best.take(pc.sort_indices(best, sort_keys=order)[:rows])
-        return [] if best is None else list(self._stream(Selection.of_ids(values(best["id"]))))
+        picked = Selection.of_ids([] if best is None else values(best["id"]))
+        return list(self._stream(picked, _kind(window)))
 
     def registration(self, model: str, version: str) -> Registration | None:
         """What was registered of a model version."""
@@ -201,7 +218,7 @@ class ParquetStore:
 
     def of_subject(self, tokens: Sequence[str]) -> Iterator[Record]:
         """The records of one subject under any of its tokens, by id."""
-        return self._stream(Selection(subjects=tokens))
+        return self._stream_both(Selection(subjects=tokens))
 
     def forget(self, tokens: Sequence[str], now: datetime) -> dict[str, int]:
         """Erase a subject's rows from every file that has some, and bar late ones."""
@@ -214,12 +231,13 @@ class ParquetStore:
         """Remove the folders of the days before the one that `time` is in, UTC."""
         day = start_of_day(time)
         dropped = {PREDICTIONS: 0, OUTCOMES: 0}
-        for kind in (OUTCOMES, PREDICTIONS):
+        for kind in (OUTCOMES, *_KINDS):
             days = [name for name in list_days(self._files, kind) if name < f"date={day.date()}"]
             for part in list_parts(self._files, kind, Selection(end_id=floor_id(day))):
                 # A file that begins at midnight may hold the bound, and is not dropped.
                 if part.first < floor_id(day)[: len(part.first)]:
-                    dropped[kind] += count_rows(self._files, part)
+                    counted = OUTCOMES if kind == OUTCOMES else PREDICTIONS
+                    dropped[counted] += count_rows(self._files, part)
             for name in days:
                 self._files.remove_folder(f"{kind}/{name}")
         erasure.drop_marks(self._files, floor_id(day))
@@ -236,11 +254,12 @@ class ParquetStore:
     def close(self) -> None:
         """Nothing is held between calls."""
 
-    def _write_days(self, table: pa.Table) -> list[Part]:
+    def _write_days(self, tables: Mapping[str, pa.Table]) -> list[Part]:
         written: list[Part] = []
         try:
-            for day in split_days(table):
-                written.append(write_part(self._files, PREDICTIONS, day))
+            for kind, table in tables.items():
+                for day in split_days(table):
+                    written.append(write_part(self._files, kind, day))
         except BaseException:
             # All or none; where this fails too, the retry finds what is there.
             for part in written:
@@ -249,13 +268,24 @@ class ParquetStore:
             raise
         return written
 
-    def _stream(self, selection: Selection) -> Iterator[Record]:
-        for table in self._tables(COLUMNS.names, selection):
+    def _stream(self, selection: Selection, kind: str) -> Iterator[Record]:
+        columns = SHADOW_COLUMNS if kind == SHADOWS else COLUMNS
+        for table in self._tables(columns.names, selection, kind):
             yield from to_records(table)
 
-    def _tables(self, columns: Sequence[str], selection: Selection) -> Iterator[pa.Table]:
-        parts = list_parts(self._files, PREDICTIONS, selection)
+    def _stream_both(self, selection: Selection) -> Iterator[Record]:
+        streams = [self._stream(selection, kind) for kind in _KINDS]
+        return heapq.merge(*streams, key=attrgetter("id"))
+
+    def _tables(
+        self, columns: Sequence[str], selection: Selection, kind: str = PREDICTIONS
+    ) -> Iterator[pa.Table]:
+        parts = list_parts(self._files, kind, selection)
         yield from merge(self._files, parts, columns, selection)
+
+
+def _kind(window: Window) -> str:
+    return SHADOWS if window.is_shadow else PREDICTIONS
 
 
 def _ids(texts: Sequence[str]) -> list[str]:

@@ -55,7 +55,7 @@ def read_subject(connection: Connection, tokens: Sequence[str]) -> Iterator[Reco
         detached = [name for (name,) in connection.execute(_DETACHED.encode()).fetchall()]
         # From the tables, for every role: the view has no subjects.
         found = " UNION ALL ".join(
-            f"SELECT * FROM tabserve.{name} WHERE subject = ANY(%(tokens)s)"  # noqa: S608 - names of ours, read from the catalogue
+            f"SELECT {row_codec.COLUMNS} FROM tabserve.{name} WHERE subject = ANY(%(tokens)s)"  # noqa: S608 - names of ours, read from the catalogue
             for name in ("predictions", *detached)
         )
         columns = row_codec.selected(sees_all=True)

@@ -40,6 +40,7 @@ _COLUMNS = (
     ("subject_key", "text", "text"),
     ("warnings", "json", "bytea"),
     ("reasons", "json", "bytea"),
+    ("shadow", "text", "text"),
 )
 COLUMNS = ", ".join(name for name, _, _ in _COLUMNS)
 DEFINITIONS = ", ".join(f"{name} {kind}" for name, kind, _ in _COLUMNS)
@@ -125,6 +126,7 @@ def to_rows(records: Sequence[Record]) -> tuple[list[tuple[object, ...]], set[in
                 record.subject_key,
                 encode(record.warnings) if record.warnings else b"[]",
                 None if record.reasons is None else encode(record.reasons),
+                record.shadow,
             )
         )
     rows.sort(key=_BY_ID)
@@ -145,6 +147,7 @@ def to_record(row: Sequence[Any]) -> Record:
 def where(window: Window) -> tuple[str, list[object]]:
     """The condition of a window, and its parameters: whole milliseconds, as ids have."""
     conditions = ["time >= %s", "time < %s"]
+    conditions.append("shadow IS NOT NULL" if window.is_shadow else "shadow IS NULL")
     bounds = (window.since, window.until)
     parameters: list[object] = [from_milliseconds(max(0, milliseconds(time))) for time in bounds]
     for column, value in (("model", window.model), ("version", window.version)):

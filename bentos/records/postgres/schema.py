@@ -57,6 +57,7 @@ _RELATIONS = (
     "erasures",
     "events",
     "drift_predictions",
+    "drift_shadows",
     "drift_runs",
     "drift_features",
 )

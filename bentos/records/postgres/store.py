@@ -37,6 +37,12 @@ from bentos.records.record import (
 _MS = "(extract(epoch FROM {}) * 1000)::int8"
 _OUTCOME = f"id::text, outcome, revision, {_MS.format('received')}"
 
+# How much older an answer may be than the shadow row that names it, in hours: more than a request
+# can wait to be mirrored.
+_SHADOW_LAG_HOURS = 1
+
+_ANSWERS = Window()
+
 # The last 32 bits of an id are random: beginning at the seed, round the circle.
 _TAIL = "substring(uuid_send(id) FROM 13)"
 
@@ -108,7 +114,7 @@ class PostgresStore:
         """The records of a window by id, streaming, as they were when it began."""
         condition, parameters = row_codec.where(window)
         with self._access.reading() as connection:
-            statement = self._select(connection, condition)
+            statement = self._select(connection, condition, window)
         return map(row_codec.to_record, self._access.stream(statement, parameters))
 
     def get(self, prediction_id: str) -> Record | None:
@@ -125,8 +131,9 @@ class PostgresStore:
         """Which model versions made predictions in a window, and how many."""
         condition, parameters = row_codec.where(window)
         with self._access.reading() as connection:
+            source = self._source(connection, window)
             rows = connection.execute(
-                f"SELECT model, version, contract, count(*) FROM {self._source(connection)} "  # noqa: S608 - our own text
+                f"SELECT model, version, contract, count(*) FROM {source} "  # noqa: S608 - our own text
                 f"WHERE {condition} GROUP BY 1, 2, 3 "
                 'ORDER BY model COLLATE "C", version COLLATE "C", contract COLLATE "C"'.encode(),
                 parameters,
@@ -138,12 +145,13 @@ class PostgresStore:
         condition, parameters = row_codec.where(window)
         start = (seed % 2**32).to_bytes(4, "big")
         with self._access.reading() as connection:
+            source = self._source(connection, window)
             picked = (
-                f"SELECT time, id FROM {self._source(connection)} WHERE {condition} "  # noqa: S608 - our own text
+                f"SELECT time, id FROM {source} WHERE {condition} "  # noqa: S608 - our own text
                 f"ORDER BY {_TAIL} < %s, {_TAIL}, id LIMIT %s"
             )
             found = connection.execute(
-                self._select(connection, f"(time, id) IN ({picked})"),
+                self._select(connection, f"(time, id) IN ({picked})", window),
                 (*parameters, start, rows),
                 binary=True,
             ).fetchall()
@@ -208,13 +216,25 @@ class PostgresStore:
         """The last revision of each outcome of a window's predictions, by id, streaming."""
         condition, parameters = row_codec.where(window)
         with self._access.reading() as connection:
-            source = self._source(connection)
+            source = self._source(connection, window)
         # The request of an outcome and that of its prediction have one name: only the
         # table of the outcomes is asked for it.
         request = "outcome.request_id" if self._sees_all else "''"
+        if window.is_shadow:
+            # Each under its own id, with the outcome of the answer that it names.
+            joined = (
+                f"(SELECT time, id, shadow FROM {source} WHERE {condition}) AS made "  # noqa: S608 - our own text
+                "JOIN (SELECT time AS answered, id::text AS answer, outcome, revision, received"
+                f"{', request_id' if self._sees_all else ''} FROM tabserve.outcomes "
+                f"WHERE time >= %s - interval '{_SHADOW_LAG_HOURS} hours' AND time < %s) "
+                "AS outcome ON answer = shadow"
+            )
+            parameters = [*parameters, *parameters[:2]]
+            condition = "true"
+        else:
+            joined = f"tabserve.outcomes AS outcome JOIN {source} AS made USING (time, id)"
         rows = self._access.stream(
-            f"SELECT DISTINCT ON (time, id) {_OUTCOME}, {request} "  # noqa: S608 - our own text
-            f"FROM tabserve.outcomes AS outcome JOIN {source} AS prediction USING (time, id) "
+            f"SELECT DISTINCT ON (time, id) {_OUTCOME}, {request} FROM {joined} "  # noqa: S608 - our own text
             f"WHERE {condition} ORDER BY time, id, revision DESC".encode(),
             parameters,
         )
@@ -226,7 +246,7 @@ class PostgresStore:
         if key is None:
             return []
         with self._access.reading() as connection:
-            self._source(connection)
+            self._source(connection, _ANSWERS)
             request = "request_id" if self._sees_all else "''"
             rows = connection.execute(
                 f"SELECT {_OUTCOME}, {request} FROM tabserve.outcomes "  # noqa: S608 - our own text
@@ -294,17 +314,19 @@ class PostgresStore:
         """Close the connection."""
         self._access.close()
 
-    def _source(self, connection: Connection) -> str:
+    def _source(self, connection: Connection, window: Window) -> str:
         # Read through the view that hides subjects, unless this role may see them.
         if self._sees_all is None:
             row = connection.execute(
                 "SELECT has_table_privilege('tabserve.predictions', 'SELECT')"
             ).fetchone()
             self._sees_all = row is not None and bool(row[0])
-        return "tabserve.predictions" if self._sees_all else "tabserve.drift_predictions"
+        if self._sees_all:
+            return "tabserve.predictions"
+        return "tabserve.drift_shadows" if window.is_shadow else "tabserve.drift_predictions"
 
-    def _select(self, connection: Connection, condition: str) -> bytes:
-        source = self._source(connection)
+    def _select(self, connection: Connection, condition: str, window: Window = _ANSWERS) -> bytes:
+        source = self._source(connection, window)
         columns = row_codec.selected(sees_all=bool(self._sees_all))
         return f"SELECT {columns} FROM {source} WHERE {condition} ORDER BY time, id".encode()  # noqa: S608 - our own text
 

@@ -31,7 +31,7 @@ def pick_allowed(connection: sqlite3.Connection, records: Sequence[Record]) -> S
 def erase(connection: sqlite3.Connection, tokens: Sequence[str], now: datetime) -> dict[str, int]:
     """Erase a subject's rows, and bar late ones; gives how many rows, by kind."""
     marks = ", ".join("?" * len(tokens))
-    mine = f"SELECT id FROM predictions WHERE subject IN ({marks})"  # noqa: S608 - only question marks
+    mine = f"SELECT id FROM scored WHERE subject IN ({marks})"  # noqa: S608 - only question marks
     connection.executemany(
         "INSERT INTO erasures VALUES (?, ?) "
         "ON CONFLICT (subject) DO UPDATE SET end_id = max(end_id, excluded.end_id)",

@@ -12,9 +12,15 @@ from bentos.records.record import MOST_REVISIONS, OutcomeStatus
 # The last revision of each outcome of a window's predictions: SQLite gives the other columns
 # of the row that has the maximum.
 SELECT_LAST = (
-    "SELECT outcomes.id, outcome, max(revision), received_ms, outcomes.request_id "
-    "FROM outcomes JOIN predictions USING (id) WHERE {where} "
-    "GROUP BY outcomes.id ORDER BY outcomes.id"
+    "SELECT made.id, outcome, max(revision), received_ms, outcomes.request_id "
+    "FROM outcomes JOIN predictions AS made USING (id) WHERE {where} "
+    "GROUP BY made.id ORDER BY made.id"
+)
+# The same of shadow rows: the outcome is that of the answer that each names.
+SELECT_OF_SHADOWS = (
+    "SELECT made.id, outcome, max(revision), received_ms, outcomes.request_id "
+    "FROM shadows AS made JOIN outcomes ON outcomes.id = made.shadow WHERE {where} "
+    "GROUP BY made.id ORDER BY made.id"
 )
 SELECT_REVISIONS = (
     "SELECT id, outcome, revision, received_ms, request_id FROM outcomes "
@@ -34,7 +40,7 @@ def _write(
     connection: sqlite3.Connection, name: str, outcome: str, request_id: str, now_ms: int
 ) -> OutcomeStatus:
     # The transaction is the only writer: the prediction that is there stays until its end.
-    if connection.execute("SELECT 1 FROM scored WHERE id = ?", (name,)).fetchone() is None:
+    if connection.execute("SELECT 1 FROM predictions WHERE id = ?", (name,)).fetchone() is None:
         return "unknown"
     revision, last = connection.execute(
         "SELECT revision, outcome FROM outcomes WHERE id = ? ORDER BY revision DESC LIMIT 1",

@@ -19,12 +19,12 @@ Source = tuple[str, str, str, str, float | None]
 _COMMON = (
     "id, request_id, source, features, decode_us, queue_us, predict_us, encode_us, score, label"
 )
-_RARE = "scores, consumer, subject, subject_key, warnings, reasons"
+_RARE = "scores, consumer, subject, subject_key, warnings, reasons, shadow"
 _INSERT_COMMON = (
     f"INSERT INTO scored ({_COMMON}) VALUES ({', '.join('?' * 10)}) ON CONFLICT (id) DO NOTHING"  # noqa: S608 - our own column names
 )
 _INSERT = (
-    f"INSERT INTO scored ({_COMMON}, {_RARE}) VALUES ({', '.join('?' * 16)}) "  # noqa: S608 - the same
+    f"INSERT INTO scored ({_COMMON}, {_RARE}) VALUES ({', '.join('?' * 17)}) "  # noqa: S608 - the same
     "ON CONFLICT (id) DO NOTHING"
 )
 
@@ -57,7 +57,7 @@ def insert(connection: sqlite3.Connection, records: Iterable[Record]) -> None:
 
 
 def to_record(row: tuple[Any, ...]) -> Record:
-    """A record of the view's `COLUMNS`, in their order."""
+    """A record of a view's `COLUMNS`, in their order."""
     fields = dict(zip(COLUMNS, row, strict=True))
     fields["features"] = msgspec.Raw(fields["features"])
     fields["scores"] = fields["scores"] and msgspec.json.decode(fields["scores"])
@@ -106,6 +106,7 @@ def _rare(record: Record) -> tuple[object, ...] | None:
         and record.subject is None
         and not record.warnings
         and record.reasons is None
+        and record.shadow is None
     ):
         return None
     return (
@@ -115,4 +116,5 @@ def _rare(record: Record) -> tuple[object, ...] | None:
         record.subject_key,
         encode(record.warnings).decode() if record.warnings else None,
         None if record.reasons is None else encode(record.reasons).decode(),
+        record.shadow,
     )

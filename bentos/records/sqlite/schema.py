@@ -49,13 +49,23 @@ MIGRATIONS = (
     DROP VIEW predictions;
     CREATE VIEW predictions AS SELECT * FROM scored LEFT JOIN sources USING (source);
     """,
+    # What a candidate scored beside the answers is no prediction that a client got.
+    """
+    ALTER TABLE scored ADD COLUMN shadow TEXT;
+    DROP VIEW predictions;
+    CREATE VIEW recorded AS SELECT * FROM scored LEFT JOIN sources USING (source);
+    CREATE VIEW predictions AS SELECT * FROM recorded WHERE shadow IS NULL;
+    CREATE VIEW shadows AS SELECT * FROM recorded WHERE shadow IS NOT NULL;
+    """,
 )
 
 # What this tabserve works with. A migration runs once, so what was dropped later stays away.
 _RELATIONS = (
     "sources",
     "scored",
+    "recorded",
     "predictions",
+    "shadows",
     "outcomes",
     "registrations",
     "environments",

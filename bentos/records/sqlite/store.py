@@ -38,12 +38,11 @@ from bentos.records.sqlite.schema import check_schema, migrate
 # SQLite takes at most 32,766 parameters; a lookup of more ids is done in parts.
 _IDS_AT_ONCE = 500
 
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM predictions"  # noqa: S608 - our own column names
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM"
 
 # The last 32 bits of an id are random: beginning at the seed, round the circle.
 _SAMPLE = (
-    "SELECT id FROM predictions WHERE {where} "
-    "ORDER BY substr(id, 29) < ?, substr(id, 29), id LIMIT ?"
+    "SELECT id FROM {view} WHERE {where} ORDER BY substr(id, 29) < ?, substr(id, 29), id LIMIT ?"
 )
 
 
@@ -104,18 +103,18 @@ class SqliteStore:
     def read(self, window: Window) -> Iterator[Record]:
         """The records of a window by id, streaming."""
         where, parameters = _where(window)
-        return self._stream(f"{_SELECT} WHERE {where} ORDER BY id", parameters)
+        return self._stream(f"{_SELECT} {_view(window)} WHERE {where} ORDER BY id", parameters)
 
     def get(self, prediction_id: str) -> Record | None:
         """One record by its id."""
-        return next(self._stream(f"{_SELECT} WHERE id = ?", (prediction_id,)), None)
+        return next(self._stream(f"{_SELECT} recorded WHERE id = ?", (prediction_id,)), None)
 
     def versions(self, window: Window) -> list[Version]:
         """Which model versions made predictions in a window, and how many."""
         where, parameters = _where(window)
         with self._file.working() as connection:
             rows = connection.execute(
-                "SELECT model, version, contract, count(*) FROM predictions "  # noqa: S608 - our own text
+                f"SELECT model, version, contract, count(*) FROM {_view(window)} "  # noqa: S608 - our own text
                 f"WHERE {where} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
                 parameters,
             ).fetchall()
@@ -124,10 +123,10 @@ class SqliteStore:
     def sample(self, window: Window, rows: int, seed: int) -> list[Record]:
         """At most so many records of a window, picked by the random end of their ids."""
         where, parameters = _where(window)
-        picked = _SAMPLE.format(where=where)
+        picked = _SAMPLE.format(view=_view(window), where=where)
         return list(
             self._stream(
-                f"{_SELECT} WHERE id IN ({picked}) ORDER BY id",
+                f"{_SELECT} recorded WHERE id IN ({picked}) ORDER BY id",
                 (*parameters, f"{seed % 2**32:08x}", rows),
             )
         )
@@ -175,8 +174,9 @@ class SqliteStore:
 
     def outcomes(self, window: Window) -> Iterator[Outcome]:
         """The last revision of each outcome of a window's predictions, by id, streaming."""
-        where, parameters = _where(window, "predictions.")
-        statement = outcome_rows.SELECT_LAST.format(where=where)
+        where, parameters = _where(window, "made.")
+        select = outcome_rows.SELECT_OF_SHADOWS if window.is_shadow else outcome_rows.SELECT_LAST
+        statement = select.format(where=where)
         rows = self._rows(statement, parameters)
         return (to_outcome(row) for row in rows)
 
@@ -188,7 +188,7 @@ class SqliteStore:
     def of_subject(self, tokens: Sequence[str]) -> Iterator[Record]:
         """The records of one subject under any of its tokens, by id."""
         marks = ", ".join("?" * len(tokens))
-        return self._stream(f"{_SELECT} WHERE subject IN ({marks}) ORDER BY id", tokens)
+        return self._stream(f"{_SELECT} recorded WHERE subject IN ({marks}) ORDER BY id", tokens)
 
     def forget(self, tokens: Sequence[str], now: datetime) -> dict[str, int]:
         """Erase a subject's rows, and bar late ones."""
@@ -228,6 +228,10 @@ class SqliteStore:
     def _rows(self, statement: str, parameters: Sequence[object]) -> Iterator[tuple[Any, ...]]:
         with self._file.working() as connection:
             yield from connection.execute(statement, parameters)
+
+
+def _view(window: Window) -> str:
+    return "shadows" if window.is_shadow else "predictions"
 
 
 def _where(window: Window, table: str = "") -> tuple[str, list[str]]:

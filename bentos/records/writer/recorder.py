@@ -46,7 +46,9 @@ class ScoredRequest(msgspec.Struct, frozen=True, gc=False):
     """The scored rows of one request, as the request path hands them over.
 
     `ids`, `rows` and `scored` are of the same length. `subject`: the text that the client
-    sent. The stages are in seconds. `consumer`: the name of the client's key.
+    sent. The stages are in seconds. `consumer`: the name of the client's key. `answers`: for a
+    shadow, of the same length too: the id of the answer that each row was scored beside, or
+    an empty text.
     """
 
     request_id: str
@@ -59,6 +61,7 @@ class ScoredRequest(msgspec.Struct, frozen=True, gc=False):
     predict: float = 0.0
     encode: float = 0.0
     consumer: str | None = None
+    answers: Sequence[str] | None = None
 
 
 class State(msgspec.Struct, frozen=True):
@@ -298,8 +301,9 @@ class Recorder:
             key_id, subject = self._token(answered.subject)
         decode_us, queue_us = int(answered.decode * 1e6), int(answered.queue * 1e6)
         predict_us, encode_us = int(answered.predict * 1e6), int(answered.encode * 1e6)
-        for prediction_id, row, scored in zip(
-            answered.ids, answered.rows, answered.scored, strict=True
+        answers = answered.answers or (None,) * len(answered.ids)
+        for prediction_id, row, scored, shadow in zip(
+            answered.ids, answered.rows, answered.scored, answers, strict=True
         ):
             scores, label = scored.scores, scored.label
             records.append(
@@ -323,6 +327,8 @@ class Recorder:
                     predict_us,
                     encode_us,
                     note(scored.warnings) if scored.warnings else (),
+                    None,
+                    shadow,
                 )
             )
 

@@ -46,7 +46,7 @@ from tests.records.predictions import (
 PATIENCE_SECONDS = 60.0
 # The log itself; what a drift job writes beside it has tests of its own.
 TABLES = ("predictions", "outcomes", "registrations", "environments", "erasures", "events")
-OTHERS = ("migrations", "drift_predictions")
+OTHERS = ("migrations", "drift_predictions", "drift_shadows")
 # Roles are of the whole server, which lives as long as the session.
 _numbers = count(1)
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
@@ -863,6 +863,7 @@ def test_roles_have_these_rights_and_no_other(store: Store, database: str) -> No
         },
         "tabserve_drift": {
             ("drift_predictions", "SELECT"),
+            ("drift_shadows", "SELECT"),
             ("registrations", "SELECT"),
             ("environments", "SELECT"),
             ("migrations", "SELECT"),
