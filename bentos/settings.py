@@ -9,9 +9,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bentos import service_links
@@ -129,6 +130,18 @@ class Settings(BaseSettings):
         False,
         description="Refuse to start where neither keys nor an issuer of tokens are set.",
     )
+    mirror_url: str = Field(
+        "",
+        description="Candidate that gets a copy of every answered request, `http://HOST:PORT`; it "
+        "runs with TABSERVE_SHADOW. Empty mirrors nothing.",
+    )
+    mirror_share: float = Field(
+        1.0, gt=0, le=1, description="Share of the answered requests that is mirrored."
+    )
+    shadow: bool = Field(
+        False,
+        description="Log every row as one of a candidate in shadow mode, which is no answer.",
+    )
 
     @field_validator("model")
     @classmethod
@@ -136,6 +149,26 @@ class Settings(BaseSettings):
         name, _, version = value.partition(":")
         if not name or not version:
             raise ValueError("must be NAME:TAG, for example credit-default:latest")
+        return value
+
+    @field_validator("mirror_url")
+    @classmethod
+    def _is_host(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            has_host = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            has_host = False
+        is_bare = has_host and not (parts.path.strip("/") or parts.query or parts.username)
+        if value and not (is_bare and parts.scheme in ("http", "https")):
+            raise ValueError("must be http://HOST:PORT or https://HOST:PORT, with nothing after it")
+        return value
+
+    @field_validator("shadow")
+    @classmethod
+    def _mirrors_nothing(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("mirror_url"):
+            raise ValueError("a candidate in shadow mode mirrors nothing: TABSERVE_MIRROR_URL")
         return value
 
 

@@ -28,7 +28,8 @@ from bentos.records.writer.log import Log
 from bentos.records.writer.outcomes import Feedback
 from bentos.serving.admission import LARGE_BODY, Admission
 from bentos.serving.body import BodyReader
-from bentos.serving.exposition.metrics import Metrics, OutcomeResult
+from bentos.serving.exposition.metrics import Metrics
+from bentos.serving.exposition.table import OutcomeResult
 from bentos.serving.http import Request, read_query
 from bentos.serving.readiness import RETRY_AFTER
 from bentos.settings import Settings

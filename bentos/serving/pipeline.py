@@ -7,7 +7,7 @@ bring plain values instead of bytes, join at inference.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
 
@@ -22,6 +22,7 @@ from bentos.serving.body import BodyReader
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import Client, Request, Timing, read_query, read_subject
 from bentos.serving.inference import UNENCODED, BatchResult, Inference, refuse, score_rows
+from bentos.serving.mirror import Mirror, unpack
 from bentos.serving.readiness import Readiness
 from bentos.settings import Settings
 
@@ -40,6 +41,7 @@ class Pipeline:
         inference: Inference,
         admission: Admission,
         bodies: BodyReader,
+        mirror: Mirror | None = None,
     ) -> None:
         self._max_rows = settings.max_rows
         self._batch_max_rows = settings.batch_max_rows
@@ -49,6 +51,8 @@ class Pipeline:
         self._inference = inference
         self._admission = admission
         self._bodies = bodies
+        self._mirror = mirror
+        self._is_shadow = settings.shadow
 
     async def answer(self, route: ScoringRoute, request: Request) -> Reply:
         """Answer one request. Raises Problem, TimeoutError, ClientGone."""
@@ -58,6 +62,9 @@ class Pipeline:
         query = read_query(request, route.query)
         subject = read_subject(request)
         body = await self._bodies.read(request, route.media_types)
+        answers: Sequence[str] | None = None
+        if self._is_shadow:
+            body, answers = unpack(request.headers, body)
         call = Call(body, query, request.parameters, request.media_type, request.headers)
         timing, client = request.timing, request.client
         with self._admission.admit():
@@ -70,7 +77,10 @@ class Pipeline:
                 encode = partial(route.encode, model, call)
                 result = await self._score(model, rows, encode, timing)
             request.rows = result.total
-            return self._finish(model, result, timing, request.id, subject, client.name)
+            reply = self._finish(model, result, timing, request.id, subject, client.name, answers)
+            if self._mirror is not None and result.ids:
+                self._mirror.add(request, body, result.results.ids)
+            return reply
 
     async def score(self, model: LoadedModel, rows: Rows, encode: Encode, request_id: str) -> Reply:
         """Score rows that are decoded already. Raises Problem, TimeoutError."""
@@ -97,6 +107,7 @@ class Pipeline:
         request_id: str,
         subject: str | None,
         consumer: str | None = None,
+        answers: Sequence[str] | None = None,
     ) -> Reply:
         """Count and log what was scored, and give the answer or raise what it failed with."""
         self._inference.count(model, result)
@@ -117,9 +128,18 @@ class Pipeline:
                     timing.scored - timing.dispatched,
                     perf_counter() - timing.scored,
                     consumer,
+                    _align(result, answers) if self._is_shadow else None,
                 )
             )
         return reply
+
+
+def _align(result: BatchResult, answers: Sequence[str] | None) -> list[str]:
+    """For each row that was scored the id of its answer, an empty text where none is known."""
+    if not answers or len(answers) != len(result.results.ids):
+        return [""] * len(result.ids)
+    beside = dict(zip(result.results.ids, answers, strict=True))
+    return [beside[own] for own in result.ids]
 
 
 def _decode(

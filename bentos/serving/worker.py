@@ -24,6 +24,7 @@ from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.feedback import FeedbackRoute
 from bentos.serving.http import Request, read_query
 from bentos.serving.inference import Inference
+from bentos.serving.mirror import Mirror
 from bentos.serving.operations import Operations
 from bentos.serving.pipeline import Pipeline
 from bentos.serving.readiness import Readiness
@@ -59,8 +60,9 @@ class Worker:
         bodies = BodyReader(settings.max_body_bytes, settings.timeout_seconds, budget)
         inference = Inference(settings, metrics, self.readiness)
         admission = Admission(settings, metrics, inference)
+        self._mirror = Mirror(settings, metrics) if settings.mirror_url else None
         self.pipeline = Pipeline(
-            settings, metrics, log, self.readiness, inference, admission, bodies
+            settings, metrics, log, self.readiness, inference, admission, bodies, self._mirror
         )
         self.feedback = FeedbackRoute(settings, metrics, log, admission, bodies)
         self.gate = open_gate(settings, metrics)
@@ -135,6 +137,8 @@ class Worker:
         await self.readiness.stop()
         if self.gate is not None:
             self.gate.stop()
+        if self._mirror is not None:
+            await self._mirror.stop()
         await asyncio.to_thread(self._log.stop, _LOG_STOP_SECONDS)
         self.telemetry.stop()
         directory.leave_directory()

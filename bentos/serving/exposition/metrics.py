@@ -22,14 +22,12 @@ from bentos.model.scoring import Scored
 from bentos.records.writer.delivery import DropReason
 from bentos.records.writer.recorder import State
 from bentos.serving.batching import Reason
-from bentos.serving.exposition import directory, process
-from bentos.serving.exposition.table import COUNTERS, GAUGES, HISTOGRAMS
+from bentos.serving.exposition import directory, process, table
 from bentos.serving.exposition.tally import Distribution, Tally
 from bentos.settings import Settings, fingerprint
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
-OutcomeResult = Literal["recorded", "unchanged", "unknown", "not_yet", "refused"]
 STAGES = ("decode", "queue", "predict", "encode")
 # The client of a request that carried no key.
 ANONYMOUS = "anonymous"
@@ -56,17 +54,17 @@ class Metrics:
         self._registry = registry = registry or CollectorRegistry()
         self._counters = {
             name: Counter(name, about, labels, registry=registry)
-            for name, (labels, about) in COUNTERS.items()
+            for name, (labels, about) in table.COUNTERS.items()
         }
         self._histograms = {
             name: Histogram(name, about, labels, buckets=bounds, registry=registry)
-            for name, (labels, bounds, about) in HISTOGRAMS.items()
+            for name, (labels, bounds, about) in table.HISTOGRAMS.items()
         }
         self._gauges = {
             name: Gauge(name, about, labels, registry=registry, multiprocess_mode=mode)
-            for name, (labels, mode, about) in GAUGES.items()
+            for name, (labels, mode, about) in table.GAUGES.items()
         }
-        self._bounds = {name: bounds for name, (_, bounds, _) in HISTOGRAMS.items()}
+        self._bounds = {name: bounds for name, (_, bounds, _) in table.HISTOGRAMS.items()}
         self.in_flight_now = 0
         self.buffered_now = 0
         self._worker = "1"
@@ -116,9 +114,10 @@ class Metrics:
             ("tabserve_requests_shed", get_args(ShedReason)),
             ("tabserve_rows", ("scored", "rejected")),
             ("tabserve_faults", get_args(FaultCode)),
-            ("tabserve_outcomes", get_args(OutcomeResult)),
+            ("tabserve_outcomes", get_args(table.OutcomeResult)),
             ("tabserve_batches", get_args(Reason)),
             ("tabserve_log_rows_dropped", get_args(DropReason)),
+            ("tabserve_mirrored_requests", get_args(table.MirrorResult)),
         ):
             for value in values:
                 self._tally(name, value)
@@ -167,7 +166,7 @@ class Metrics:
         if len(bounds) < 3:
             powers = [10.0**power for power in range(-3, 10)]
             bounds = [*(-power for power in reversed(powers)), 0.0, *powers]
-        labels, _, about = HISTOGRAMS["tabserve_score"]
+        labels, _, about = table.HISTOGRAMS["tabserve_score"]
         self._registry.unregister(self._histograms["tabserve_score"])
         self._histograms["tabserve_score"] = Histogram(
             "tabserve_score", about, labels, buckets=bounds, registry=self._registry
@@ -261,9 +260,13 @@ class Metrics:
         for fault in faults:
             self._tally("tabserve_faults", fault.code).add()
 
-    def observe_outcome(self, result: OutcomeResult) -> None:
+    def observe_outcome(self, result: table.OutcomeResult) -> None:
         """Count an outcome sent as feedback."""
         self._tally("tabserve_outcomes", result).add()
+
+    def observe_mirrored(self, result: table.MirrorResult) -> None:
+        """Count what became of a request's copy for the candidate."""
+        self._tally("tabserve_mirrored_requests", result).add()
 
     # ---- the prediction log
 

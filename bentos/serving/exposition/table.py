@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+# What became of an outcome that was sent, and of a request's copy for a candidate.
+OutcomeResult = Literal["recorded", "unchanged", "unknown", "not_yet", "refused"]
+MirrorResult = Literal["scored", "refused", "failed", "dropped"]
+
 # From 0.5 ms, where a lone row is answered, to the default timeout of 10 s; fine where most
 # answers are. 0.1 is the latency objective of the alerts.
 _SECONDS = (
@@ -67,6 +71,10 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
         "Rows that the prediction log's store has, those of earlier starts included.",
     ),
     "tabserve_log_rows_dropped": (("reason",), "Rows lost to the prediction log, by reason."),
+    "tabserve_mirrored_requests": (
+        ("result",),
+        "Answered requests for the candidate in shadow mode, by what became of the copy.",
+    ),
     "process_cpu_seconds": (_WORKER, "User and system CPU time of a worker, in seconds."),
 }
 
