@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     )
     accelerator: bool = Field(
         True,
-        description="Score with lignum where it is proved equal to LightGBM to the last bit.",
+        description="Score LightGBM's trees with lignum where it is proved equal to the last bit.",
     )
     trust_code: bool = Field(
         False,

@@ -47,7 +47,8 @@ class Reasoner:
         if registered is not None and registered.digest != served.stored.provenance.digest:
             self.why_not = "the model of this version in the local Bento store has other files"
         elif served.contract.engine != "booster":
-            self.why_not = "the model is run by MLflow: only LightGBM's trees give contributions"
+            runs = "lignum" if served.contract.engine == "trees" else "MLflow"
+            self.why_not = f"the model is run by {runs}: only LightGBM's own gives contributions"
         else:
             self._served = served
             self._framer = Framer(served.contract)

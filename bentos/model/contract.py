@@ -15,7 +15,8 @@ import msgspec
 
 Kind = Literal["float", "integer", "boolean", "category", "text"]
 Task = Literal["binary", "multiclass", "regression"]
-Engine = Literal["booster", "pyfunc"]
+# "booster": LightGBM's text. "trees": XGBoost's or CatBoost's file, scored by lignum alone.
+Engine = Literal["booster", "trees", "pyfunc"]
 Category = str | int | float | bool
 
 SCHEMA_VERSION = 1

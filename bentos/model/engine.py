@@ -27,10 +27,12 @@ def choose(stored: StoredModel, settings: Settings) -> Engine:
     """Choose the fastest predictor that gives the model's scores to the last bit.
 
     Whatever is wrong with the accelerator, LightGBM serves, and `reason` says why.
-    Raises IntegrityError where a model needs MLflow and there is none.
+    Raises IntegrityError where a model needs MLflow, or lignum, and there is none.
     """
     if stored.contract.engine == "pyfunc":
         return Engine("pyfunc", _pyfunc(stored))
+    if stored.contract.engine == "trees":
+        return Engine("accelerated", _trees(stored))
     path = stored.folder / FOLDER / BOOSTER
     booster = BoosterPredictor(
         stored.read(f"{FOLDER}/{BOOSTER}").decode(), settings.predict_threads
@@ -47,6 +49,22 @@ def choose(stored: StoredModel, settings: Settings) -> Engine:
         except Exception as error:
             reason = f"it cannot be opened here ({type(error).__name__})"
     return Engine("booster", booster, f"no accelerator: {reason}")
+
+
+def _trees(stored: StoredModel) -> Predictor:
+    try:
+        from bentos.model.engines.boosted import BoostedPredictor  # noqa: PLC0415 - only these models need it
+
+        return BoostedPredictor(stored.folder, stored.contract)
+    except ImportError:
+        raise IntegrityError(
+            "this model is scored by lignum, which is not installed: install pylignum"
+        ) from None
+    except Exception as error:
+        raise IntegrityError(
+            f"lignum cannot open the trees of this model ({type(error).__name__}): import the "
+            "model again with the packages of this server"
+        ) from None
 
 
 def _pyfunc(stored: StoredModel) -> Predictor:

@@ -8,3 +8,7 @@ MLFLOW_FOLDER = "mlflow_model"
 FOLDER = "tabserve"
 CONTRACT = "contract.json"
 BOOSTER = "booster.txt"
+# XGBoost's or CatBoost's own model file, for lignum.
+TREES = "trees.model"
+# What that file does not say of them.
+TREES_NOTES = "trees.json"

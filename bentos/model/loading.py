@@ -24,6 +24,9 @@ from bentos.model.store import StoredModel
 from bentos.model.validation import Encoder
 from bentos.settings import Settings
 
+# Flavors whose library, named alike, a server of their trees need not have.
+_LIBRARIES = {"xgboost", "catboost"}
+
 
 class LoadedModel:
     """One model, ready to score: everything that depends on its contract, made once."""
@@ -64,7 +67,8 @@ class LoadedModel:
             return False
         if _are_installed(self.stored.provenance.packages):
             return False
-        if importlib.util.find_spec("mlflow") is None:
+        needed = ["mlflow", *({self.stored.provenance.flavor} & _LIBRARIES)]
+        if any(importlib.util.find_spec(name) is None for name in needed):
             return False
         scores = await _rescore(self.stored.folder)
         if scores.ndim == 0:

@@ -27,7 +27,7 @@ from bentos.model.engines.probing import random_matrices
 from bentos.model.engines.trees import Forest, Unsupported, parse
 from bentos.model.frame import Framer
 from bentos.model.json_rows import RowReader
-from bentos.model.layout import BOOSTER, CONTRACT, FOLDER
+from bentos.model.layout import BOOSTER, CONTRACT, FOLDER, TREES
 from bentos.model.validation import Encoder
 
 # Some seconds are usual for 1,500 trees of 63 leaves on a busy core. With more, the pod would be
@@ -77,6 +77,8 @@ def compare(model_dir: Path) -> str:
         from bentos.model.engines.accelerated import AcceleratedPredictor  # noqa: PLC0415 - a worker never loads it
     except ImportError:
         return "the package pylignum is not installed here"
+    if (model_dir / FOLDER / TREES).is_file():
+        return _compare_recorded(model_dir)
     path = model_dir / FOLDER / BOOSTER
     text = path.read_text()
     booster = NativeBooster(text)
@@ -101,6 +103,38 @@ def _compare(model_dir: Path, forest: Forest, expected: Score, given: Score) -> 
         if reason := difference(expected, given, matrix, "random"):
             return reason
     return slowness(expected, given, matrix)
+
+
+def _compare_recorded(model_dir: Path) -> str:
+    """Compare with the scores that the golden rows have: together and alone, to the last bit.
+
+    For a model whose library is not there, or need not be.
+    """
+    from bentos.model.engines.boosted import BoostedPredictor  # noqa: PLC0415 - a worker never loads it
+
+    made = contract.load((model_dir / FOLDER / CONTRACT).read_bytes())
+    try:
+        predictor = BoostedPredictor(model_dir, made)
+    except Exception as error:
+        return f"the package pylignum refuses this model ({type(error).__name__})"
+    known = golden.read((model_dir / FOLDER / golden.FILE).read_bytes())
+    framer, expected = Framer(made), np.array(known.scores, dtype=np.float64)
+    rows = golden.encode_rows(known, RowReader(Encoder(made)).read_row)
+    try:
+        together = predictor.predict(framer.frame(rows))
+        alone = np.concatenate([predictor.predict(framer.frame([row])) for row in rows])
+    except Exception as error:
+        return f"it fails on the rows of its proof ({type(error).__name__})"
+    for scores in (together, alone):
+        table = scores.reshape(len(scores), -1)
+        if table.shape != expected.shape:
+            return "it gives scores of another shape than the model itself"
+        differing = ~(table == expected).all(axis=1)
+        if differing.any():
+            return (
+                f"its scores differ from the model's own on {differing.sum()} of {len(rows)} rows"
+            )
+    return ""
 
 
 def _golden_matrix(model_dir: Path) -> Iterator[Matrix]:

@@ -10,6 +10,7 @@ import msgspec
 
 from bentos.model import bundle, contract
 from bentos.model.engines import trees
+from bentos.model.engines.boosted import read_notes
 from bentos.model.layout import BOOSTER, FOLDER
 from bentos.model.store import StoredModel
 from bentos.records.record import Registration
@@ -24,6 +25,8 @@ def register(stored: StoredModel) -> Registration:
         by_column = trees.add_up_gains((stored.folder / FOLDER / BOOSTER).read_text())
         # LightGBM writes names its own way (no spaces); the order is that of the contract.
         gains = dict(zip(made.names, by_column.values(), strict=True))
+    elif made.engine == "trees":
+        gains = read_notes(stored.folder).importance
     return Registration(
         model=stored.name,
         version=stored.version,

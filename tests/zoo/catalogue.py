@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,36 +153,70 @@ def pipeline(*steps: Any) -> Any:
 
 
 def boosted(
-    flavor: Any, model: Any, *, classes: int = 0, dtypes: str = "numbers", seed: int = 3
+    flavor: Any,
+    model: Any,
+    *,
+    classes: int = 0,
+    dtypes: str = "numbers",
+    seed: int = 3,
+    stops: bool = False,
+    example: bool = False,
 ) -> Callable[[Path], Brought]:
-    """A model of XGBoost's or CatBoost's scikit-learn interface by its own flavor."""
+    """A model of XGBoost's or CatBoost's scikit-learn interface by its own flavor.
+
+    `stops`: training ends early, on rows of its own. `example`: rows are logged with it.
+    """
 
     def log(path: Path) -> Brought:
         frame = make_frame(dtypes, seed)
         value: Any = signal(frame, seed)
         if classes:
             value = np.digitize(value, np.quantile(value, np.arange(1, classes) / classes))
-        fitted = model.fit(frame, value)
-        save(flavor, fitted, frame, path)
-        return Brought(frame, getattr(fitted, "predict_proba", fitted.predict), _FLOAT32)
+        options: dict[str, Any] = {}
+        if isinstance(model, catboost.CatBoost):
+            # CatBoost takes no missing category, and none that pandas keeps as a float.
+            categories = [
+                str(name) for name in frame if not pd.api.types.is_numeric_dtype(frame[name].dtype)
+            ]
+            options["cat_features"] = categories
+            frame[categories] = frame[categories].astype("str").fillna("none")
+        if isinstance(model, xgboost.XGBRanker):
+            options["group"] = [len(frame) // 8] * 8
+            value = np.digitize(value, np.quantile(value, [0.3, 0.6, 0.9]))
+        if stops:
+            options["eval_set"] = [(frame[180:], value[180:])]
+            options["verbose"] = False
+            fitted = model.fit(frame[:180], value[:180], **options)
+        else:
+            fitted = model.fit(frame, value, **options)
+        save(flavor, fitted, frame, path, input_example=frame.head(30) if example else None)
+        scores = getattr(fitted, "predict_proba", fitted.predict)
+        if type(fitted) is catboost.CatBoost:
+            scores = partial(fitted.predict, prediction_type="Probability")
+        return Brought(frame, scores, _FLOAT32)
 
     return log
 
 
-def xgboost_booster(objective: str, classes: int = 0) -> Callable[[Path], Brought]:
+def xgboost_booster(
+    objective: str, classes: int = 0, dtypes: str = "numbers", seed: int = 3, **more: Any
+) -> Callable[[Path], Brought]:
     """A raw XGBoost booster."""
 
     def log(path: Path) -> Brought:
-        frame = make_frame("numbers", 3)
-        value: Any = signal(frame, 3)
-        made: dict[str, Any] = {"objective": objective, "nthread": 1}
+        frame = make_frame(dtypes, seed)
+        value: Any = signal(frame, seed)
+        made: dict[str, Any] = {"objective": objective, "nthread": 1, **more}
         if classes:
             value = np.digitize(value, np.quantile(value, np.arange(1, classes) / classes))
             made |= {"num_class": classes} if objective.startswith("multi") else {}
-        trained = xgboost.train(made, xgboost.DMatrix(frame, value), 8)
-        answer = trained.predict(xgboost.DMatrix(frame))
-        save(mlflow.xgboost, trained, frame, path, answer=answer)
-        return Brought(frame, lambda rows: trained.predict(xgboost.DMatrix(rows)), _FLOAT32)
+
+        def matrix(rows: pd.DataFrame, label: Any = None) -> xgboost.DMatrix:
+            return xgboost.DMatrix(rows, label, enable_categorical=True, nthread=1)
+
+        trained = xgboost.train(made, matrix(frame, value), 8)
+        save(mlflow.xgboost, trained, frame, path, answer=trained.predict(matrix(frame)))
+        return Brought(frame, lambda rows: trained.predict(matrix(rows)), _FLOAT32)
 
     return log
 
@@ -264,12 +299,25 @@ class Doubled(lightgbm.LGBMClassifier):
         return np.c_[1 - scores[:, 1] ** 2, scores[:, 1] ** 2]
 
 
+class Halved(xgboost.XGBRegressor):
+    """A regressor that changes its values after XGBoost."""
+
+    def predict(self, *given: Any, **options: Any) -> Any:
+        return np.asarray(super().predict(*given, **options)) / 2
+
+
 def _classifier(**more: Any) -> Any:
     return lightgbm.LGBMClassifier(**parameters(**more))
 
 
 def _regressor(**more: Any) -> Any:
     return lightgbm.LGBMRegressor(**parameters(**more))
+
+
+def _linear(path: Path) -> Brought:
+    """A linear model, which takes no missing values into account."""
+    log = xgboost_booster("reg:squarederror", booster="gblinear", updater="coord_descent")
+    return log(path)
 
 
 XGBOOST = {"n_estimators": 8, "n_jobs": 1}
@@ -365,17 +413,74 @@ KINDS: dict[str, Kind] = {
         "input_example",
     ),
     "XGBoost classifier": Kind(
-        "pyfunc", boosted(mlflow.xgboost, xgboost.XGBClassifier(**XGBOOST), classes=2)
+        "native", boosted(mlflow.xgboost, xgboost.XGBClassifier(**XGBOOST), classes=2)
     ),
-    "XGBoost regressor": Kind("pyfunc", boosted(mlflow.xgboost, xgboost.XGBRegressor(**XGBOOST))),
-    "XGBoost booster with probabilities": Kind("pyfunc", xgboost_booster("multi:softprob", 3)),
+    "XGBoost regressor": Kind("native", boosted(mlflow.xgboost, xgboost.XGBRegressor(**XGBOOST))),
+    "XGBoost with category columns": Kind(
+        "native",
+        boosted(
+            mlflow.xgboost,
+            xgboost.XGBClassifier(**XGBOOST, enable_categorical=True),
+            classes=3,
+            dtypes="listed integers",
+        ),
+    ),
+    "XGBoost with categories beyond ASCII": Kind(
+        "refused",
+        boosted(
+            mlflow.xgboost,
+            xgboost.XGBClassifier(**XGBOOST, enable_categorical=True),
+            classes=2,
+            dtypes="text categories",
+            example=True,
+        ),
+        "log golden.parquet from the training frame",
+    ),
+    "XGBoost by the sklearn flavor": Kind(
+        "native", estimator(xgboost.XGBRegressor(**XGBOOST), "numbers")
+    ),
+    "XGBoost that stopped early": Kind(
+        "native",
+        boosted(
+            mlflow.xgboost,
+            xgboost.XGBRegressor(n_estimators=200, n_jobs=1, early_stopping_rounds=2),
+            stops=True,
+        ),
+    ),
+    "XGBoost booster with probabilities": Kind("native", xgboost_booster("multi:softprob", 3)),
     "XGBoost booster with labels or log-odds": Kind(
         "refused", xgboost_booster("multi:softmax", 3), "gives labels and no probabilities"
     ),
+    "XGBoost with a number of its own for missing": Kind(
+        "pyfunc", estimator(xgboost.XGBRegressor(**XGBOOST, missing=7.0), "numbers")
+    ),
+    "XGBoost subclass with its own predict": Kind(
+        "pyfunc", estimator(Halved(**XGBOOST), "numbers")
+    ),
+    "XGBoost without trees (gblinear)": Kind("pyfunc", _linear),
     "CatBoost classifier": Kind(
-        "pyfunc", boosted(mlflow.catboost, catboost.CatBoostClassifier(**CATBOOST), classes=3)
+        "native", boosted(mlflow.catboost, catboost.CatBoostClassifier(**CATBOOST), classes=3)
     ),
     "CatBoost regressor": Kind(
-        "pyfunc", boosted(mlflow.catboost, catboost.CatBoostRegressor(**CATBOOST))
+        "native", boosted(mlflow.catboost, catboost.CatBoostRegressor(**CATBOOST))
+    ),
+    "CatBoost with text categories": Kind(
+        "native",
+        boosted(
+            mlflow.catboost,
+            catboost.CatBoostClassifier(**CATBOOST),
+            classes=2,
+            dtypes="text",
+            example=True,
+        ),
+    ),
+    "CatBoost with text categories of which none is known": Kind(
+        "refused",
+        boosted(mlflow.catboost, catboost.CatBoostRegressor(**CATBOOST), dtypes="text"),
+        "input_example",
+    ),
+    "CatBoost with trees that are not symmetric": Kind(
+        "pyfunc",
+        boosted(mlflow.catboost, catboost.CatBoostRegressor(**CATBOOST, grow_policy="Lossguide")),
     ),
 }

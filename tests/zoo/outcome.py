@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from bentos.errors import IntakeError
 from bentos.model.contract import Contract
 from bentos.model.engines import flavors
+from bentos.model.engines.boosted import BoostedPredictor
 from bentos.model.engines.predictor import BoosterPredictor, Predictor
 from bentos.model.engines.pyfunc import PyfuncPredictor
 from bentos.model.intake import inspection
 from bentos.model.intake.rows import members_of
 from bentos.model.json_rows import RowReader
+from bentos.model.layout import FOLDER
 from bentos.model.scoring import Scored, Scorer
 from bentos.model.validation import Encoder
 
@@ -54,7 +56,11 @@ def bring(folder: Path, brought: Brought) -> Outcome:
         return Outcome("refused", str(error))
     made = inspected.contract
     predictor: Predictor
-    if inspected.booster is None:
+    if inspected.boosted is not None:
+        (folder / FOLDER).mkdir()
+        inspected.boosted.write(folder)
+        predictor = BoostedPredictor(folder, made)
+    elif inspected.booster is None:
         predictor = PyfuncPredictor(made, flavors.load(folder).call)
     else:
         predictor = BoosterPredictor(inspected.booster)
@@ -64,7 +70,7 @@ def bring(folder: Path, brought: Brought) -> Outcome:
     expected = _expected(made, brought)
     together = _numbers(scorer.score(encoded).scored)
     alone = np.concatenate([_numbers(scorer.score([row]).scored) for row in encoded[:_ALONE]])
-    served: Served = "native" if made.engine == "booster" else "pyfunc"
+    served: Served = "pyfunc" if made.engine == "pyfunc" else "native"
     tolerance = 0.0 if served == "native" else max(brought.tolerance, 1e-12)
     for name, scores in (("together", together), ("alone", alone)):
         want = expected[: len(scores)]
@@ -73,7 +79,7 @@ def bring(folder: Path, brought: Brought) -> Outcome:
         off = ~np.isclose(scores, want, rtol=tolerance, atol=tolerance)
         if off.any():
             return Outcome("WRONG", f"{name}: {int(off.any(axis=1).sum())} rows differ")
-    return Outcome(served)
+    return Outcome(served, next(iter(inspected.warnings), ""))
 
 
 def _expected(made: Contract, brought: Brought) -> NDArray[np.float64]:

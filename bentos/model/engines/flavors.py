@@ -116,6 +116,8 @@ def _is(asks: Callable[[Any], bool], model: Any) -> bool:
 def _xgboost(model: Any) -> Loaded:
     name = type(model).__name__
     booster = model.get_booster() if hasattr(model, "get_booster") else model
+    # Threads of one row wait for each other longer than they work, and workers share cores.
+    booster.set_param({"nthread": 1})
     learner = json.loads(booster.save_config())["learner"]
     objective = learner["objective"]["name"]
     lacks = _XGBOOST_NO_PROBABILITY.get(objective)
@@ -131,7 +133,7 @@ def _xgboost(model: Any) -> Loaded:
     def call(frame: pd.DataFrame) -> object:
         import xgboost  # noqa: PLC0415 - a worker never loads it
 
-        return booster.predict(xgboost.DMatrix(frame, enable_categorical=True))
+        return booster.predict(xgboost.DMatrix(frame, enable_categorical=True, nthread=1))
 
     if objective == "binary:logistic":
         return Loaded(call, name, model, (0, 1))

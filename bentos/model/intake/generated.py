@@ -30,17 +30,32 @@ _MISSING = 0.1
 _EXTREME = 0.03
 
 
-def generate(contract: Contract, points: Points, *, is_extreme: bool, seed: int = 0) -> list[Row]:
+def generate(
+    contract: Contract,
+    points: Points,
+    *,
+    is_extreme: bool,
+    seed: int = 0,
+    largest: float = math.inf,
+) -> list[Row]:
     """Draw rows as JSON members by feature name; None stands for null.
 
     `points`: values that matter, such as the thresholds of the trees or values of example
     rows. `is_extreme`: also draw numbers far outside, which trees take and other models
-    may refuse. The first row has every value, the second none that may be missing.
+    may refuse. `largest`: the absolute value that no number goes beyond. The first row has
+    every value, the second none that may be missing.
     """
     count = max(_FEWEST, min(_ROWS, _MOST_VALUES // max(1, len(contract.features))))
     random = np.random.default_rng((_SEED, seed))
     columns = {
-        feature.name: _column(feature, points.get(feature.name, ()), count, is_extreme, random)
+        feature.name: _column(
+            feature,
+            points.get(feature.name, ()),
+            count,
+            is_extreme,
+            random,
+            min(largest, _limit(feature)),
+        )
         for feature in contract.features
     }
     return [{name: values[row] for name, values in columns.items()} for row in range(count)]
@@ -85,8 +100,9 @@ def _column(
     count: int,
     is_extreme: bool,
     random: np.random.Generator,
+    limit: float,
 ) -> list[object]:
-    present = _present(feature, points, count, is_extreme, random)
+    present = _present(feature, points, count, is_extreme, random, limit)
     if feature.is_nullable:
         missing = random.random(count) < _MISSING
         missing[:2] = (False, True)
@@ -102,6 +118,7 @@ def _present(
     count: int,
     is_extreme: bool,
     random: np.random.Generator,
+    limit: float,
 ) -> list[object]:
     if feature.categories is not None:
         codes = random.integers(0, len(feature.categories), count).tolist()
@@ -111,7 +128,7 @@ def _present(
     if feature.kind == "text":
         pool = list(points) or ["a", "b"]
         return [pool[place] for place in random.integers(0, len(pool), count).tolist()]
-    return _numbers(feature, points, count, is_extreme, random)
+    return _numbers(feature, points, count, is_extreme, random, limit)
 
 
 def _numbers(
@@ -120,6 +137,7 @@ def _numbers(
     count: int,
     is_extreme: bool,
     random: np.random.Generator,
+    limit: float,
 ) -> list[object]:
     known = [float(value) for value in points if isinstance(value, int | float)]
     if feature.profile is not None and feature.profile.minimum is not None:
@@ -132,7 +150,6 @@ def _numbers(
     width = high / 2 - low / 2
     between = low + 2 * width * random.random(count)
     numbers = np.where(random.random(count) < 0.5, random.choice(known, count), between)
-    limit = _limit(feature)
     if is_extreme:
         far = random.choice([-limit, limit, -1e6, 1e6, 1e-40], count)
         numbers = np.where(random.random(count) < _EXTREME, far, numbers)

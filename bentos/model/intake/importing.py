@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,8 @@ from bentos.model.store import identify, tag_suffix
 
 # What a model was trained and is run with: shown by /v1/model.
 _RECORDED_PACKAGES = ("lightgbm", "mlflow", "numpy", "pandas", "scikit-learn")
+# Recorded where a model of theirs was loaded: the module, and the packages that may bring it.
+_LOADED_PACKAGES = {"xgboost": ("xgboost", "xgboost-cpu"), "catboost": ("catboost",)}
 # BentoML's limit.
 _LONGEST_NAME = 63
 _NOT_IN_TAGS = re.compile(r"[^a-z0-9_.-]+")
@@ -114,6 +118,8 @@ def prepare(model_dir: Path) -> Iterator[str]:
     (served / CONTRACT).write_bytes(contract.dump(made))
     if booster is not None:
         (served / BOOSTER).write_text(booster)
+    if inspected.boosted is not None:
+        inspected.boosted.write(model_dir)
     proof = inspected.proof
     (served / golden.FILE).write_bytes(
         msgspec.json.encode(
@@ -180,5 +186,15 @@ def _metadata(
         "digest": digest,
         "files": files,
         "metrics": origin.metrics,
-        "packages": {name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES},
+        "packages": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    loaded = [names for module, names in _LOADED_PACKAGES.items() if module in sys.modules]
+    found = {name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES}
+    for names in loaded:
+        for name in names:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                found[name] = importlib.metadata.version(name)
+    return found

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bentos.errors import IntakeError
 from bentos.model.contract import Category, Feature
+from bentos.model.intake import boosted
 from bentos.model.intake.binding import Trees, read_trees
 from bentos.model.intake.choice import choose_binding
 from bentos.model.intake.evidence import Evidence
@@ -34,6 +35,8 @@ def restore_categories(
     shown = _from_frames(features, evidence)
     if shown is not None:
         return shown
+    if boosted.library_of(model):
+        return boosted.restore_categories(features, model)
     for booster in _boosters(model):
         if not booster.pandas_categorical:
             continue

@@ -13,12 +13,15 @@ from mlflow.models import Model as MlflowModel
 
 from bentos.errors import IntakeError
 from bentos.model import bundle
-from bentos.model.contract import Contract, Engine, Feature
+from bentos.model.contract import FLOAT32_MAX, Contract, Engine, Feature
 from bentos.model.engines import flavors
 from bentos.model.engines.flavors import Loaded
 from bentos.model.engines.trees import Unsupported, parse
+from bentos.model.intake import boosted
 from bentos.model.intake import evidence as logged
 from bentos.model.intake.binding import match_names, read_trees
+from bentos.model.intake.boosted import Boosted, Lacking, read_boosted
+from bentos.model.intake.boosted_proof import prove_trees, shorten
 from bentos.model.intake.choice import choose_binding
 from bentos.model.intake.derive import describe, features_from_signature
 from bentos.model.intake.evidence import Evidence
@@ -35,11 +38,18 @@ _NO_TEXT = (
 )
 
 
+# How often rows are drawn for trees that no library stands behind where they serve, and how
+# many of them become golden rows.
+_DRAWS = 3
+GOLDEN_ROWS = 300
+
+
 class Inspected(msgspec.Struct, frozen=True):
     """A model that is proved to be served right.
 
-    `booster`: its text, where LightGBM's own prediction serves it. `proof`: the golden
-    rows. `is_generated`: whether they were drawn from the contract, as none were logged.
+    `booster`: its text, where LightGBM's own prediction serves it. `boosted`: the trees of
+    another library, where lignum serves them. `proof`: the golden rows. `is_generated`:
+    whether they were drawn from the contract, as none were logged.
     """
 
     contract: Contract
@@ -47,6 +57,7 @@ class Inspected(msgspec.Struct, frozen=True):
     proof: Proof
     is_generated: bool
     warnings: tuple[str, ...] = ()
+    boosted: Boosted | None = None
 
 
 def inspect(model_dir: Path) -> Inspected:
@@ -63,7 +74,13 @@ def inspect(model_dir: Path) -> Inspected:
     answers = task_of(loaded, outputs, recorded.metadata or {})
     features = restore_categories(features, loaded.model, evidence)
     made = _contract(features, evidence, answers, "pyfunc")
-    return _proved_by_mlflow(made, evidence, loaded, ())
+    if not boosted.library_of(loaded.model):
+        return _proved_by_mlflow(made, evidence, loaded, ())
+    try:
+        return _inspect_boosted(made, evidence, loaded)
+    except Lacking as error:
+        warning = f"lignum does not serve this model ({error}): MLflow does, more slowly"
+        return _proved_by_mlflow(made, evidence, loaded, (warning,))
 
 
 def _read_manifest(model_dir: Path) -> MlflowModel:
@@ -124,13 +141,42 @@ def _inspect_lightgbm(features: Sequence[Feature], evidence: Evidence, loaded: L
     return Inspected(made, text, golden_proof, False, (*warnings, *left_out))
 
 
+def _inspect_boosted(made: Contract, evidence: Evidence, loaded: Loaded) -> Inspected:
+    """Prove the trees of XGBoost or CatBoost. Raises Lacking where that library must serve."""
+    taken = read_boosted(loaded.model, made.features)
+    made = msgspec.structs.replace(made, engine="trees")
+    points = _known_values(made, evidence)
+    for name, values in taken.points.items():
+        points[name] = [*points[name], *values]
+    rows = _complete(made, evidence.example or [])
+    for seed in range(_DRAWS):
+        rows += generate(made, points, is_extreme=True, seed=seed, largest=FLOAT32_MAX)
+    # Beyond float32, where the library may take no number.
+    for feature in [one for one in made.features if one.dtype == "double"][:1]:
+        rows += [{**rows[0], feature.name: value} for value in (1e300, -1e300)]
+    drawn = send(made, rows, "the generated rows")
+    proof = prove_trees(made, taken, loaded, drawn)
+    kept, left_out = _golden_rows(made, evidence)
+    if kept is None or evidence.golden is None:
+        return Inspected(made, None, shorten(proof, GOLDEN_ROWS), True, tuple(left_out), taken)
+    golden_proof = prove_trees(made, taken, loaded, kept)
+    check_logged(golden_proof, evidence.golden[1], kept)
+    return Inspected(made, None, golden_proof, False, tuple(left_out), taken)
+
+
+def _known_values(made: Contract, evidence: Evidence) -> dict[str, list[object]]:
+    """The values that logged rows have, by feature. Raises IntakeError for a text without any."""
+    known = {feature.name: evidence.values(feature) for feature in made.features}
+    for feature in made.features:
+        if feature.kind == "text" and not known[feature.name]:
+            raise IntakeError(_NO_TEXT.format(name=feature.name))
+    return known
+
+
 def _proved_by_mlflow(
     made: Contract, evidence: Evidence, loaded: Loaded, warnings: Sequence[str]
 ) -> Inspected:
-    points = {feature.name: evidence.values(feature) for feature in made.features}
-    for feature in made.features:
-        if feature.kind == "text" and not points[feature.name]:
-            raise IntakeError(_NO_TEXT.format(name=feature.name))
+    points = _known_values(made, evidence)
     rows = [*_complete(made, evidence.example or []), *generate(made, points, is_extreme=False)]
     proof = prove_pyfunc(made, loaded, send(made, rows, "the example rows"))
     kept, left_out = _golden_rows(made, evidence)

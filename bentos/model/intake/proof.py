@@ -17,9 +17,10 @@ from bentos.model.contract import Contract
 from bentos.model.engines.flavors import Loaded
 from bentos.model.engines.predictor import BoosterPredictor, Scores
 from bentos.model.engines.pyfunc import PyfuncPredictor, scores_of
-from bentos.model.frame import Framer
+from bentos.model.frame import Frame, Framer
 from bentos.model.intake.rows import SentRows
 from bentos.model.intake.task import check_scores
+from bentos.model.separation import separate
 
 # Rows of a model that MLflow runs, scored one by one: a call takes milliseconds.
 _ALONE = 64
@@ -95,7 +96,7 @@ def prove_pyfunc(contract: Contract, loaded: Loaded, rows: SentRows) -> Proof:
     except IntakeError:
         raise
     except Exception as error:
-        places = [place for place in places if _can_score(predictor, framer, rows, place)]
+        places = _scorable(predictor, framer.frame(rows.encoded))
         if not places:
             raise IntakeError(
                 f"the model cannot score its own example rows here ({explain(error)}): install "
@@ -162,14 +163,21 @@ def explain(error: Exception) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
-def _can_score(predictor: PyfuncPredictor, framer: Framer, rows: SentRows, place: int) -> bool:
-    try:
-        predictor.predict(framer.frame([rows.encoded[place]]))
-    except IntakeError:
-        raise
-    except Exception:  # whatever a model raises for a row, it cannot score it
-        return False
-    return True
+def _scorable(predictor: PyfuncPredictor, frame: Frame) -> list[int]:
+    """The positions of the rows that a model can score, in a frame that it fails on."""
+    refusals: list[IntakeError] = []
+
+    def predict(part: Frame) -> Scores:
+        try:
+            return predictor.predict(part)
+        except IntakeError as error:
+            refusals.append(error)
+            raise
+
+    parts = separate(predict, frame)
+    if refusals:
+        raise refusals[0]
+    return [start + place for start, scores in parts for place in range(len(scores))]
 
 
 def _finite(rows: SentRows, scores: Scores) -> Proof:
