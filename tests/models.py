@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightgbm
 import mlflow
+import msgspec
 import numpy as np
 import pandas as pd
 from mlflow.models import infer_signature
@@ -18,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from bentos.model import bundle
+from bentos.model.store import StoredModel
 
 COLOURS = ("blue", "green", "red")
 ROWS = 600
@@ -169,3 +172,11 @@ def log(
         pip_requirements=["lightgbm"],
     )
     return path
+
+
+def with_file(stored: StoredModel, folder: Path, name: str) -> StoredModel:
+    """A stored model whose files are in another folder, one of them as it is there now."""
+    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    files = {**stored.provenance.files, name: digest}
+    provenance = msgspec.structs.replace(stored.provenance, files=files)
+    return msgspec.structs.replace(stored, folder=folder, provenance=provenance)

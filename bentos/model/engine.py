@@ -10,7 +10,7 @@ import msgspec
 from bentos.errors import IntegrityError
 from bentos.model import proof
 from bentos.model.engines.predictor import BoosterPredictor, Predictor
-from bentos.model.layout import BOOSTER, FOLDER
+from bentos.model.layout import BOOSTER, FOLDER, TREES, TREES_NOTES
 from bentos.model.store import StoredModel
 from bentos.settings import Settings
 
@@ -52,6 +52,9 @@ def choose(stored: StoredModel, settings: Settings) -> Engine:
 
 
 def _trees(stored: StoredModel) -> Predictor:
+    # Checked against the digests of the import; lignum opens the file by itself.
+    stored.read(f"{FOLDER}/{TREES}")
+    stored.read(f"{FOLDER}/{TREES_NOTES}")
     try:
         from bentos.model.engines.boosted import BoostedPredictor  # noqa: PLC0415 - only these models need it
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import lightgbm
-import msgspec
 import numpy as np
 import pytest
 
@@ -32,7 +31,7 @@ def with_booster(stored: StoredModel, text: str, folder: Path) -> StoredModel:
     """A stored model that has nothing but a booster, in a folder of its own."""
     (folder / FOLDER).mkdir(exist_ok=True)
     (folder / FOLDER / BOOSTER).write_text(text)
-    return msgspec.structs.replace(stored, folder=folder)
+    return models.with_file(stored, folder, f"{FOLDER}/{BOOSTER}")
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression", "booster"])

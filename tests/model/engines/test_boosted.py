@@ -31,6 +31,7 @@ from bentos.model.store import StoredModel
 from bentos.model.validation import EncodedRow, Encoder
 from bentos.serving.registration import register
 from bentos.settings import Settings
+from tests import models
 from tests.zoo.catalogue import KINDS
 
 pytestmark = pytest.mark.filterwarnings(
@@ -125,12 +126,15 @@ def test_other_trees_are_not_served(
     model.load_model(str(logged["catboost"] / "model.cb"))
     model.set_scale_and_bias(1.0, 0.001)
     model.save_model(str(folder / FOLDER / TREES), format="cbm")
-    loaded = LoadedModel(msgspec.structs.replace(stored, folder=folder), settings())
+    name = f"{FOLDER}/{TREES}"
+    with pytest.raises(IntegrityError, match="was changed after the model was imported"):
+        LoadedModel(msgspec.structs.replace(stored, folder=folder), settings())
+    loaded = LoadedModel(models.with_file(stored, folder, name), settings())
     with pytest.raises(IntegrityError, match="golden row 0 of 300"):
         loaded.prove()
     (folder / FOLDER / TREES).write_bytes(b"no trees")
     with pytest.raises(IntegrityError, match="lignum cannot open the trees of this model"):
-        LoadedModel(msgspec.structs.replace(stored, folder=folder), settings())
+        LoadedModel(models.with_file(stored, folder, name), settings())
 
 
 def encode(made: Contract, row: dict[str, Any]) -> EncodedRow:
