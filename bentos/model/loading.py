@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import yaml
 
 from bentos.errors import IntegrityError
 from bentos.model import engine, golden
@@ -41,6 +42,7 @@ class LoadedModel:
         self._golden_rows = golden.encode_rows(self.golden, self.reader.read_row)
         self.engine = engine.choose(stored, settings)
         self.scorer = Scorer(stored.contract, self.engine.predictor)
+        self.gives_labels = _gives_labels(stored)
         reference = {"name": stored.name, "version": stored.version}
         self.reference = msgspec.Raw(msgspec.json.encode(reference))
         self.model_json = msgspec.json.encode(_description(stored, self.engine.name))
@@ -76,6 +78,18 @@ class LoadedModel:
             return False
         golden.check(self.golden, scores, "MLflow's own loader")
         return True
+
+
+def _gives_labels(stored: StoredModel) -> bool:
+    """Whether MLflow's own `predict` gives labels: a bare booster's does not."""
+    flavors = yaml.safe_load(stored.read("MLmodel"))["flavors"]
+    kinds = {
+        str(flavors[name].get("model_class") or flavors[name].get("model_type") or name)
+        for name in ("lightgbm", "xgboost", "catboost", "sklearn")
+        if name in flavors
+    }
+    is_classifier = any(not kind.endswith(("Booster", "CatBoost")) for kind in kinds)
+    return stored.contract.classes is not None and is_classifier
 
 
 def _are_installed(packages: Mapping[str, str]) -> bool:

@@ -211,6 +211,11 @@ def test_page(app: App) -> None:
     assert b"docs.json" in script.body
 
 
+def _is_others(path: str) -> bool:
+    """Whether a path belongs to a protocol other than ours."""
+    return path.split("/")[1] in ("v2", "invocations", "ping", "health", "version")
+
+
 def test_openapi(app: App) -> None:
     """The OpenAPI document is valid and shows the model's own features, enums and limits."""
     document = app.get("/docs.json").json()
@@ -223,11 +228,11 @@ def test_openapi(app: App) -> None:
     assert row["properties"]["is_member"]["type"] == "boolean"
     assert "Money, in euro" in row["properties"]["amount"]["description"]
     paths = {"/v1/predict", "/v1/predict/batch", "/v1/feedback", "/v1/model", "/metrics"}
-    own = {path for path in document["paths"] if not path.startswith("/v2")}
+    own = {path for path in document["paths"] if not _is_others(path)}
     assert paths | {"/livez", "/readyz", "/healthz"} == own
     # Paths of the other protocols are those that are answered.
     assert document["paths"].keys() - own == {
-        path for path in app.module.WORKER.routes if path.startswith("/v2")
+        path for path in app.module.WORKER.routes if _is_others(path)
     }
 
 
@@ -248,6 +253,8 @@ def _assert_documented(app: App) -> None:
     infer = document["paths"]["/v2/models/{model}/infer"]["post"]["requestBody"]["content"]
     path = f"/v2/models/{model['name']}/infer"
     assert app.post(path, infer["application/json"]["example"]).status == 200
+    content = document["paths"]["/invocations"]["post"]["requestBody"]["content"]
+    assert app.post("/invocations", content["application/json"]["example"]).status == 200
 
 
 def test_request_id_is_echoed(app: App) -> None:
