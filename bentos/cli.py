@@ -49,6 +49,7 @@ class LazyGroup(click.Group):
         "rollback": "bentos.commands.rollback",
         "rollout": "bentos.rollout.command",
         "serve": "bentos.commands.serve",
+        "shadow": "bentos.audit.shadow",
         "train": "bentos.training.command",
     }
 

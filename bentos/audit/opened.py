@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from bentos import settings
 from bentos.errors import ConfigurationError, StoreDown, TabserveError
@@ -50,6 +51,10 @@ class OpenedLog:
         """The records of a window by id, streaming."""
         return self._follow(self.store.read(window))
 
+    def read_beside(self, window: Window) -> Iterator[Record]:
+        """The same while `read` streams another window."""
+        return self._follow(self._second.read(window))
+
     def of_subject(self, tokens: list[str]) -> Iterator[Record]:
         """The records of one subject by id, streaming."""
         return self._follow(self.store.of_subject(tokens))
@@ -74,12 +79,12 @@ class OpenedLog:
         """
         if window.version is None:
             return window
-        everything = Window(model=window.model)
+        everything = Window(model=window.model, is_shadow=window.is_shadow)
         known = sorted({one.version for one in self.store.versions(everything)})
         if not naming.match(known, window.version):
             return window
         full = naming.pick(known, window.version, "the log")
-        return Window(window.since, window.until, model=window.model, version=full)
+        return msgspec.structs.replace(window, version=full)
 
     def close(self) -> None:
         """End what still streams, then close the log."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 @click.option("--model", help="Of this model.")
 @click.option("--version", help="Of this version.")
 @click.option(
+    "--shadow", "is_shadow", is_flag=True, help="Of candidates, on their answers' outcomes."
+)
+@click.option(
     "--resamples",
     type=click.IntRange(100, 10_000),
     default=500,
@@ -37,6 +40,7 @@ def performance(
     until: datetime | None,
     model: str | None,
     version: str | None,
+    is_shadow: bool,
     resamples: int,
     is_json: bool,
 ) -> None:
@@ -52,7 +56,7 @@ def performance(
     from bentos.audit.records import make_window  # noqa: PLC0415 - other commands do not wait for it
 
     with open_log(url) as log:
-        window = log.find_version(make_window(since, until, model, version))
+        window = log.find_version(make_window(since, until, model, version, is_shadow=is_shadow))
         found, unknown = collecting.collect(log, streams.read_labelled(log, window))
         judged = [judging.judge(*key, found[key], resamples) for key in sorted(found)]
     if is_json:

@@ -25,6 +25,7 @@ from bentos.records.record import Record, Window
 @click.option("--id", "prediction_id", help="This prediction alone.")
 @click.option("--model", help="Of this model.")
 @click.option("--version", help="Of this version.")
+@click.option("--shadow", "is_shadow", is_flag=True, help="What candidates scored beside answers.")
 @click.option("--outcomes", "has_outcomes", is_flag=True, help="With what came of each.")
 @click.option(
     "--format",
@@ -42,6 +43,7 @@ def records(
     prediction_id: str | None,
     model: str | None,
     version: str | None,
+    is_shadow: bool,
     has_outcomes: bool,
     kind: str,
     output: Path | None,
@@ -54,9 +56,9 @@ def records(
     """
     if kind == "parquet" and output is None:
         raise click.UsageError("--format parquet needs --output")
-    if prediction_id is not None and (since or until or model or version):
+    if prediction_id is not None and (since or until or model or version or is_shadow):
         raise click.UsageError("--id stands alone: it says which prediction")
-    window = make_window(since, until, model, version)
+    window = make_window(since, until, model, version, is_shadow=is_shadow)
     with open_log(url) as log, open_output(output) as file:
         window = log.find_version(window)
         if prediction_id is not None:
@@ -64,7 +66,7 @@ def records(
             own = time_of(record.id)
             revisions = log.revisions(record.id) if has_outcomes else []
             rows: Iterable[Row] = [(record, revisions[-1] if revisions else None)]
-            window = Window(own, own, record.model, record.version)
+            window = Window(own, own, record.model, record.version, record.shadow is not None)
             versions = {(record.model, record.version)}
         else:
             versions = set()
@@ -84,7 +86,12 @@ def records(
 
 
 def make_window(
-    since: datetime | None, until: datetime | None, model: str | None, version: str | None
+    since: datetime | None,
+    until: datetime | None,
+    model: str | None,
+    version: str | None,
+    *,
+    is_shadow: bool = False,
 ) -> Window:
     """Make a window of what was given; what was not leaves it open.
 
@@ -92,10 +99,8 @@ def make_window(
     """
     if since is not None and until is not None and since >= until:
         raise click.UsageError("the window ends before it begins: --since must be before --until")
-    window = Window(model=model, version=version)
-    return Window(
-        since or window.since, until or window.until, model=window.model, version=window.version
-    )
+    window = Window()
+    return Window(since or window.since, until or window.until, model, version, is_shadow)
 
 
 def _get(log: OpenedLog, prediction_id: str) -> Record:

@@ -72,7 +72,7 @@ def replay(
             is_good = found.scored > 0 and (
                 max_flipped is None or found.changed_share <= max_flipped
             )
-            lines = _comparison(found)
+            lines = describe(found)
     if is_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
     else:
@@ -113,7 +113,8 @@ def _verdicts(verdicts: list[Verdict]) -> Iterator[str]:
             yield f"  {different.id}: {different.recorded} then, {different.now} now"
 
 
-def _comparison(found: Comparison) -> Iterator[str]:
+def describe(found: Comparison) -> Iterator[str]:
+    """The lines that say how far a comparison is from what was answered."""
     yield f"{found.model}:{found.version} ({found.engine}): {found.rows:,} recorded rows"
     for reason, rows in found.incomparable.items():
         yield f"  {rows:,} not compared: {reason}"
