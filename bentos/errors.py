@@ -100,6 +100,7 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
     "forbidden": (HTTPStatus.FORBIDDEN, "The key does not have the scope of this route"),
     "rate-limited": (HTTPStatus.TOO_MANY_REQUESTS, "The client has used up what it may use"),
     "issuer-down": (HTTPStatus.SERVICE_UNAVAILABLE, "The issuer of tokens cannot be asked"),
+    "bad-http": (HTTPStatus.BAD_REQUEST, "The request is not valid HTTP"),
     "not-found": (HTTPStatus.NOT_FOUND, "There is no such route"),
     "method-not-allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "The route does not take this method"),
     "too-large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"),
@@ -119,7 +120,11 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
     "not-yet-logged": (HTTPStatus.SERVICE_UNAVAILABLE, "The prediction is not in the log yet"),
     "no-log": (HTTPStatus.NOT_FOUND, "This service keeps no prediction log"),
     "log-down": (HTTPStatus.SERVICE_UNAVAILABLE, "The prediction log cannot be reached"),
-    "request-timeout": (HTTPStatus.REQUEST_TIMEOUT, "The body took too long to arrive"),
+    "request-timeout": (HTTPStatus.REQUEST_TIMEOUT, "The request took too long to arrive"),
+    "head-too-large": (
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "The target and headers of the request are too large",
+    ),
     "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, "The server has too much work at the moment"),
     "not-ready": (HTTPStatus.SERVICE_UNAVAILABLE, "The server has no model that it may serve"),
     "timeout": (HTTPStatus.GATEWAY_TIMEOUT, "The answer took too long"),
@@ -129,6 +134,12 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
 
 # What ran out where a request is refused to protect the others.
 ShedReason = Literal["concurrency", "wait", "memory", "large"]
+
+
+# Why a connection was closed on its client: for the sake of others, or of what came on it.
+ClosedReason = Literal[
+    "evicted", "full", "slow_head", "slow_body", "slow_reader", "large_head", "bad_http"
+]
 
 
 class Problem(TabserveError):

@@ -64,6 +64,32 @@ class Settings(BaseSettings):
         ge=1,
         description="Requests that one worker holds at once; more are shed with 503.",
     )
+    max_connections: int = Field(
+        8192,
+        ge=1,
+        description="Connections that one worker has open at once, if it may have so many file "
+        "descriptors. Near that the longest idle is closed for a new one; health is always "
+        "answered.",
+    )
+    max_head_bytes: int = Field(
+        32 * 2**10,
+        ge=1024,
+        description="Largest target and headers of a request, in bytes; there may be 100 headers.",
+    )
+    head_timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest time from a request's first byte to the end of its headers, in "
+        "seconds.",
+    )
+    idle_timeout_seconds: float = Field(
+        75.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="How long a connection may be idle between two requests, in seconds. Longer "
+        "than the 60 of most load balancers, so that they close it first.",
+    )
     batch_max_rows: int = Field(
         128, ge=1, description="Most rows that one call of the model scores for `/v1/predict`."
     )

@@ -39,6 +39,7 @@ class FrontApp:
         self._app = app
         self._worker = worker
         self._exchange = worker.exchange
+        self.connections = worker.connections
         self._routes = worker.routes
         # Templates are few and tried in order, only for paths that are no route as they stand.
         self._templates = [
@@ -76,11 +77,28 @@ class FrontApp:
         return None
 
     async def _refuse_or_pass_on(self, path: str, request: Request, send: Send) -> None:
+        protocol = self._protocol_of(path)
+        if protocol is None:
+            await self._pass_on(path, request, send)
+        else:
+            await self._exchange.run(_refusal(OTHER, not_found, protocol), request, send)
+
+    def _protocol_of(self, path: str) -> Protocol | None:
         for protocol in self._worker.protocols:
             if any(_is_within(path, prefix) for prefix in protocol.prefixes):
-                await self._exchange.run(_refusal(OTHER, not_found, protocol), request, send)
-                return
-        await self._pass_on(path, request, send)
+                return protocol
+        return None
+
+    def refuse(self, path: str, problem: Problem) -> App:
+        """Make an app that answers with a problem in the shape of the path's protocol."""
+        protocol = self._protocol_of(path) or self._worker.protocols[0]
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            # It may not even have a head that could hold a key.
+            endpoint = _refusal(OTHER, _raise(problem), protocol, "none")
+            await self._exchange.run(endpoint, Request(scope, receive), send)
+
+        return app
 
     async def _pass_on(self, path: str, request: Request, send: Send) -> None:
         gate = self._worker.gate

@@ -21,6 +21,7 @@ from bentos.model.validation import JsonObject
 from bentos.protocols import v1
 from bentos.protocols.protocol import Call, Reply, Rows
 from bentos.serving.app import FrontApp
+from bentos.serving.connections.protocol import install
 from bentos.serving.http import App
 from bentos.serving.worker import Worker
 
@@ -70,6 +71,7 @@ def behind(worker: Worker) -> type[bentoml.Service[Any]]:
     class FrontedService(bentoml.Service[Any]):  # type: ignore[misc]  # untyped at run time
         def to_asgi(self, is_main: bool = True) -> App:
             """Make the app that a worker process runs."""
+            install()
             return FrontApp(super().to_asgi(is_main), worker)
 
     return FrontedService

@@ -18,6 +18,7 @@ from bentos.records.writer.log import Log
 from bentos.serving.access.gate import announce_open, open_gate
 from bentos.serving.admission import Admission
 from bentos.serving.body import BodyBudget, BodyReader
+from bentos.serving.connections.registry import Connections
 from bentos.serving.exchange import Endpoint, Exchange, Handler
 from bentos.serving.exposition import directory
 from bentos.serving.exposition.metrics import Metrics
@@ -68,6 +69,7 @@ class Worker:
         self.gate = open_gate(settings, metrics)
         self.exchange = Exchange(metrics, bodies, self.telemetry, self.gate)
         self._operations = Operations(metrics, self.readiness, self.telemetry)
+        self.connections = Connections(settings, metrics)
         self.routes = self._make_routes()
 
     def _make_routes(self) -> dict[str, dict[str, Endpoint]]:
@@ -131,6 +133,7 @@ class Worker:
         if self.gate is not None:
             self.gate.start()
         self.telemetry.start()
+        self.connections.start()
 
     async def stop(self) -> None:
         """Stop: end the proof, write all answers to the log, and flush counts and lines."""
@@ -140,5 +143,6 @@ class Worker:
         if self._mirror is not None:
             await self._mirror.stop()
         await asyncio.to_thread(self._log.stop, _LOG_STOP_SECONDS)
+        self.connections.stop()
         self.telemetry.stop()
         directory.leave_directory()

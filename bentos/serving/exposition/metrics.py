@@ -10,19 +10,18 @@ from importlib.metadata import version as version_of
 from math import isfinite
 from typing import Literal, get_args
 
-import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bentos import __version__
-from bentos.errors import PROBLEMS, Fault, FaultCode, ShedReason
+from bentos.errors import PROBLEMS, ClosedReason, Fault, FaultCode, ShedReason
 from bentos.model.contract import Contract
 from bentos.model.frame import Screening
 from bentos.model.scoring import Scored
 from bentos.records.writer.delivery import DropReason
 from bentos.records.writer.recorder import State
 from bentos.serving.batching import Reason
-from bentos.serving.exposition import directory, process, table
+from bentos.serving.exposition import bounds, directory, process, table
 from bentos.serving.exposition.tally import Distribution, Tally
 from bentos.settings import Settings, fingerprint
 
@@ -33,9 +32,6 @@ STAGES = ("decode", "queue", "predict", "encode")
 ANONYMOUS = "anonymous"
 # The server's own failures: a first one must be seen as a rise.
 _FAILURES = ("500", "503", "504")
-
-# Quantiles of the golden rows' scores that bound a regression's buckets.
-_SCORE_QUANTILES = 20
 
 # How often a worker measures its process: counting descriptors takes as long as there are many.
 _MEASURE_SECONDS = 1.0
@@ -57,16 +53,17 @@ class Metrics:
             for name, (labels, about) in table.COUNTERS.items()
         }
         self._histograms = {
-            name: Histogram(name, about, labels, buckets=bounds, registry=registry)
-            for name, (labels, bounds, about) in table.HISTOGRAMS.items()
+            name: Histogram(name, about, labels, buckets=limits, registry=registry)
+            for name, (labels, limits, about) in table.HISTOGRAMS.items()
         }
         self._gauges = {
             name: Gauge(name, about, labels, registry=registry, multiprocess_mode=mode)
             for name, (labels, mode, about) in table.GAUGES.items()
         }
-        self._bounds = {name: bounds for name, (_, bounds, _) in table.HISTOGRAMS.items()}
+        self._bounds = {name: limits for name, (_, limits, _) in table.HISTOGRAMS.items()}
         self.in_flight_now = 0
         self.buffered_now = 0
+        self.connections_now = self.connections_limit_now = 0
         self._worker = "1"
         self._version = ""
         self._routes: tuple[str, ...] = ()
@@ -112,6 +109,7 @@ class Metrics:
             self._tally("tabserve_problems", kind, ANONYMOUS)
         for name, values in (
             ("tabserve_requests_shed", get_args(ShedReason)),
+            ("tabserve_connections_closed", get_args(ClosedReason)),
             ("tabserve_rows", ("scored", "rejected")),
             ("tabserve_faults", get_args(FaultCode)),
             ("tabserve_outcomes", get_args(table.OutcomeResult)),
@@ -158,20 +156,13 @@ class Metrics:
         self._distribution("tabserve_score", name, version)
 
     def _bound_scores(self, golden_scores: Sequence[float]) -> None:
-        # A value may lie anywhere: quantiles of known scores, else powers of ten both ways.
-        shares = np.linspace(0, 1, _SCORE_QUANTILES + 1)
-        known = np.quantile(golden_scores, shares).tolist() if golden_scores else []
-        # Six digits: a limit is a label, and reads better short.
-        bounds = sorted({float(f"{value:.6g}") for value in known})
-        if len(bounds) < 3:
-            powers = [10.0**power for power in range(-3, 10)]
-            bounds = [*(-power for power in reversed(powers)), 0.0, *powers]
+        limits = bounds.of_scores(golden_scores)
         labels, _, about = table.HISTOGRAMS["tabserve_score"]
         self._registry.unregister(self._histograms["tabserve_score"])
         self._histograms["tabserve_score"] = Histogram(
-            "tabserve_score", about, labels, buckets=bounds, registry=self._registry
+            "tabserve_score", about, labels, buckets=limits, registry=self._registry
         )
-        self._bounds["tabserve_score"] = bounds
+        self._bounds["tabserve_score"] = limits
 
     def show_access_open(self) -> None:
         """Say that everyone is answered without a key."""
@@ -225,6 +216,10 @@ class Metrics:
     def observe_shed(self, reason: ShedReason) -> None:
         """Count a request refused to protect the rest."""
         self._tally("tabserve_requests_shed", reason).add()
+
+    def observe_closed(self, reason: ClosedReason) -> None:
+        """Count a connection that was closed on its client."""
+        self._tally("tabserve_connections_closed", reason).add()
 
     # ---- rows
 
@@ -306,6 +301,8 @@ class Metrics:
         for name, value in (
             ("tabserve_requests_in_flight", float(self.in_flight_now)),
             ("tabserve_buffered_bytes", float(self.buffered_now)),
+            ("tabserve_connections", float(self.connections_now)),
+            ("tabserve_connections_limit", float(self.connections_limit_now)),
             ("tabserve_worker_heartbeat_timestamp_seconds", time.time()),
         ):
             self._gauges[name].labels(self._worker).set(value)

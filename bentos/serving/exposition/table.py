@@ -44,6 +44,10 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
         "Answers that are no success, by kind of problem and name of the client's key.",
     ),
     "tabserve_requests_shed": (("reason",), "Requests refused to protect the rest, by reason."),
+    "tabserve_connections_closed": (
+        ("reason",),
+        "Connections closed on their client, by reason; those closed as idle are not counted.",
+    ),
     "tabserve_rows": (("outcome",), "Rows received, by what became of them."),
     "tabserve_slow_rows": (
         (),
@@ -130,6 +134,12 @@ GAUGES: dict[str, tuple[tuple[str, ...], Literal["livesum", "livemax"], str]] = 
         _WORKER,
         "livesum",
         "Bytes of bodies that a worker holds before it sheds.",
+    ),
+    "tabserve_connections": (_WORKER, "livesum", "Connections that a worker has open."),
+    "tabserve_connections_limit": (
+        _WORKER,
+        "livesum",
+        "Connections that a worker may have open, for its setting and its file descriptors.",
     ),
     "tabserve_feature_training_missing_ratio": (
         _FEATURE,
