@@ -13,7 +13,7 @@ from bentos.protocols.protocol import Need, Reply
 from bentos.serving.access.gate import Gate
 from bentos.serving.body import BodyReader
 from bentos.serving.exposition.metrics import Metrics
-from bentos.serving.http import ClientGone, Request, Send
+from bentos.serving.http import ANYONE, ClientGone, Request, Send
 from bentos.serving.readiness import RETRY_AFTER
 from bentos.serving.telemetry import Telemetry
 
@@ -49,13 +49,13 @@ class Exchange:
 
     async def run(self, endpoint: Endpoint, request: Request, send: Send) -> None:
         """Answer one request, whatever happens."""
-        is_inside = False
+        inside = ANYONE
         try:
             if self._gate is not None:
                 refusal = self._gate.enter(endpoint.need, request)
                 if refusal is not None:
                     await refusal
-                is_inside = True
+                inside = request.client
             reply = await endpoint.handler(request)
         except Problem as problem:
             self._count(problem)
@@ -73,8 +73,8 @@ class Exchange:
             reply = _refuse(endpoint, wrong, request)
         finally:
             self._bodies.give_back(request)
-            if is_inside:
-                request.client.leave()
+            if inside.is_limited:
+                inside.leave()
         now = perf_counter()
         headers = [
             (b"content-type", reply.media_type),
@@ -82,8 +82,9 @@ class Exchange:
             (b"x-request-id", request.id.encode()),
             (b"server-timing", request.timing.header(now)),
             *_ALWAYS,
-            *request.client.write_limits(),
         ]
+        if request.client.is_limited:
+            headers += request.client.write_limits(now)
         if reply.headers:
             headers += [(k.lower().encode(), v.encode()) for k, v in reply.headers.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})

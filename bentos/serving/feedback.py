@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from math import ceil
+from time import perf_counter
 from typing import Any
 
 from bentos.errors import MAX_LISTED, Fault, Problem, StoreDown
@@ -82,7 +83,8 @@ class FeedbackRoute:
                 document = await parsing
             else:
                 document = json_rows.parse(body, *limits)
-            request.client.charge(len(document) if isinstance(document, list) else 1)
+            count = len(document) if isinstance(document, list) else 1
+            request.client.charge(count, perf_counter())
             made = await self._record(document, request.id)
             return Reply(json_rows.encode(made), status=HTTPStatus.ACCEPTED)
 

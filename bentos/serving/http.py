@@ -57,21 +57,26 @@ class Client:
     """Who sends a request, as far as that is known: this one is anyone, and has no limits.
 
     `name`: of the key, None for anyone. `label`: the same from a closed set, for metrics.
+    `is_limited`: whether the methods do anything.
     """
 
-    __slots__ = ("label", "name")
+    __slots__ = ("is_limited", "label", "name")
 
     def __init__(self, name: str | None = None, label: str = "anonymous") -> None:
         self.name = name
         self.label = label
+        self.is_limited = False
 
-    def charge(self, rows: int) -> None:
-        """Count rows against what the client may send. Raises Problem. Safe in any thread."""
+    def charge(self, rows: int, now: float) -> None:
+        """Count rows against what the client may send. Raises Problem."""
+
+    def charge_in_thread(self, rows: int, now: float) -> None:
+        """The same, from any thread but the event loop's."""
 
     def leave(self) -> None:
         """Count one of its requests out."""
 
-    def write_limits(self) -> Sequence[tuple[bytes, bytes]]:
+    def write_limits(self, now: float) -> Sequence[tuple[bytes, bytes]]:
         """Headers of an answer that say how much of its limits is left."""
         return ()
 

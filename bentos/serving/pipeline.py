@@ -73,7 +73,9 @@ class Pipeline:
                     _decode_and_score, route, model, call, self._max_rows, timing, client
                 )
             else:
-                rows = _decode(route, model, call, self._max_rows, client)
+                rows = _decode(route, model, call, self._max_rows)
+                if client.is_limited:
+                    client.charge(len(rows.encoded), perf_counter())
                 encode = partial(route.encode, model, call)
                 result = await self._score(model, rows, encode, timing)
             request.rows = result.total
@@ -142,16 +144,13 @@ def _align(result: BatchResult, answers: Sequence[str] | None) -> list[str]:
     return [beside[own] for own in result.ids]
 
 
-def _decode(
-    route: ScoringRoute, model: LoadedModel, call: Call, max_rows: int, client: Client
-) -> Rows:
+def _decode(route: ScoringRoute, model: LoadedModel, call: Call, max_rows: int) -> Rows:
     rows = route.decode(model, call, max_rows)
     # A protocol refuses these in its own words; none may get past it.
     if not rows.encoded:
         raise invalid([Fault("", "empty_batch", "must have at least one row")])
     if len(rows.encoded) > max_rows:
         raise invalid([Fault("", "too_many_rows", f"may have at most {max_rows} rows a request")])
-    client.charge(len(rows.encoded))
     return rows
 
 
@@ -163,7 +162,8 @@ def _decode_and_score(
     timing: Timing,
     client: Client,
 ) -> BatchResult:
-    rows = _decode(route, model, call, max_rows, client)
+    rows = _decode(route, model, call, max_rows)
+    client.charge_in_thread(len(rows.encoded), perf_counter())
     return _score(model, rows, partial(route.encode, model, call), timing)
 
 

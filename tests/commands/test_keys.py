@@ -31,7 +31,7 @@ def test_a_key_is_made_listed_and_revoked(path: Path) -> None:
     assert "\n" not in text and "not shown again" in made.stderr
     assert path.stat().st_mode & 0o777 == 0o600
     client = KeyRing(path).find(text.encode())
-    assert client is not None and client.scopes == {"predict", "feedback"}
+    assert client is not None and client.needs == {"predict", "feedback", "any"}
     listed = run("list", "--file", path)
     (line,) = listed.stdout.splitlines()[1:]
     assert line.split()[1:3] == ["ben", "predict,feedback"]

@@ -153,7 +153,9 @@ def hostile(text: str) -> Iterator[list[tuple[bytes, bytes]]]:
     yield [(b"cookie", b"authorization=" + good)]
 
 
-async def raw(app: App, headers: list[tuple[bytes, bytes]], body: bytes) -> Answer:
+async def raw(
+    app: App, headers: list[tuple[bytes, bytes]], body: bytes, address: str = "192.0.2.7"
+) -> Answer:
     """Send a request with headers as they are; gives its answer."""
     sent: list[Any] = []
 
@@ -165,7 +167,7 @@ async def raw(app: App, headers: list[tuple[bytes, bytes]], body: bytes) -> Answ
 
     scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b""}
     own = [(b"content-type", b"application/json"), *headers]
-    await app._asgi({**scope, "headers": own, "client": ("192.0.2.7", 9)}, receive, send)
+    await app._asgi({**scope, "headers": own, "client": (address, 9)}, receive, send)
     start, rest = sent
     named = {name.decode(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], named, rest["body"])
@@ -174,8 +176,8 @@ async def raw(app: App, headers: list[tuple[bytes, bytes]], body: bytes) -> Answ
 def test_hostile_headers_open_nothing(app: App, keys: Keys, row: Any) -> None:
     """401, nothing echoed; a header that came twice is refused, whichever of the two is good."""
     good, body = keys.texts["scorer"].encode(), json.dumps(row).encode()
-    for headers in hostile(keys.texts["scorer"]):
-        answer = app.run(raw(app, headers, body))
+    for number, headers in enumerate(hostile(keys.texts["scorer"])):
+        answer = app.run(raw(app, headers, body, f"198.51.100.{number}"))
         assert answer.status == 401, headers[0][1][:80]
         assert keys.texts["scorer"][17:] not in answer.body.decode()
     for name in (b"authorization", b"x-api-key"):
@@ -355,3 +357,19 @@ def test_files_of_another_folder_stay_out(app: App, tmp_path: Path) -> None:
     """Static files come from one folder, with a key or without."""
     for path in ("/static_content/../service.py", "/static_content/..%2fservice.py"):
         assert app.get(path).status == 401
+
+
+def test_a_header_for_a_proxy_opens_nothing_later(app: App, keys: Keys, row: Any) -> None:
+    """What was found good is the key's own header: Basic beside a good X-API-Key is not."""
+    basic = {"content-type": JSON, "authorization": "Basic dXNlcjpwYXNz"}
+    for _ in range(2):
+        both = {**basic, "x-api-key": keys.texts["scorer"]}
+        assert ask(app, "/v1/predict", both, row).status == 200
+        assert ask(app, "/v1/predict", basic, row).status == 401
+    # A good header, seen before, does not make the second of two good.
+    good = (b"authorization", keys.headers("scorer")["Authorization"].encode())
+    body = json.dumps(row).encode()
+    assert app.run(raw(app, [good], body)).status == 200
+    for second in ((b"authorization", b"Bearer x"), (b"x-api-key", b"x")):
+        assert app.run(raw(app, [good, second], body)).status == 400
+        assert app.run(raw(app, [second, good], body)).status == 400

@@ -14,9 +14,9 @@ from pathlib import Path
 from bentos.errors import ConfigurationError, Problem
 from bentos.logs import LOGGER
 from bentos.protocols.protocol import Need
-from bentos.serving.access.credentials import read_credentials
+from bentos.serving.access.credentials import AUTHORIZATION, is_plain, read_credentials
 from bentos.serving.access.guessing import Guessing
-from bentos.serving.access.key_ring import KeyRing
+from bentos.serving.access.key_ring import KeyRing, KnownClient
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import Request
 from bentos.settings import Settings
@@ -47,20 +47,26 @@ class Gate:
         """
         if need == "none":
             return None
-        text = read_credentials(request)
-        if text is None:
+        client = self._ring.find_again(request.headers.get(AUTHORIZATION, b""))
+        if client is None or not is_plain(request):
+            client = self._find(request)
+            if client is None:
+                return self._refuse(request)
+        request.client = client
+        if client.expires_at and client.expires_at <= time.time():
+            raise _unauthorized("the key has expired")
+        if need not in client.needs:
+            raise _forbidden(need)
+        if client.is_limited:
+            client.enter(request.timing.started)
+        return None
+
+    def _find(self, request: Request) -> KnownClient | None:
+        text, header = read_credentials(request)
+        if not text:
             detail = "send a key as Authorization: Bearer KEY, or as X-API-Key: KEY"
             raise _unauthorized(detail, _REALM)
-        client = self._ring.find(text)
-        if client is None:
-            return self._refuse(request)
-        request.client = client
-        if client.expires_at <= time.time():
-            raise _unauthorized("the key has expired")
-        if need != "any" and need not in client.scopes:
-            raise _forbidden(need)
-        client.enter()
-        return None
+        return self._ring.find(text, header)
 
     def _refuse(self, request: Request) -> Awaitable[None]:
         peer = request.scope.get("client")

@@ -145,7 +145,7 @@ def test_a_key_keeps_its_bucket_when_another_changes(path: Path) -> None:
     ring = KeyRing(path)
     client = ring.find(text.encode())
     assert client is not None
-    client.enter()
+    client.enter(0.0)
     put(path, ben, ann)
     ring.read_again()
     assert ring.find(text.encode()) is client
