@@ -15,7 +15,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from bentos import service_links
+from bentos import quota, service_links
 from bentos.errors import ConfigurationError
 
 PREFIX = "TABSERVE_"
@@ -39,7 +39,13 @@ class Settings(BaseSettings):
         "credit-default:latest",
         description="Bento model to serve, NAME:TAG. A built Bento keeps its own.",
     )
-    workers: int = Field(1, ge=1, le=128, description="Worker processes, each with the model.")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=128,
+        description="Worker processes, each with the model. `auto`: as many as whole CPUs in the "
+        "quota of the cgroup.",
+    )
     unknown_category: Literal["refuse", "missing"] = Field(
         "refuse",
         description="A category that training never saw: refuse the row, or score it as missing.",
@@ -176,6 +182,12 @@ class Settings(BaseSettings):
         if not name or not version:
             raise ValueError("must be NAME:TAG, for example credit-default:latest")
         return value
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _count(cls, value: object) -> object:
+        # 128 is the most that the field takes.
+        return min(128, quota.find_cpus().whole) if value == "auto" else value
 
     @field_validator("mirror_url")
     @classmethod

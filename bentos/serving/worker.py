@@ -8,6 +8,7 @@ from functools import partial
 
 import msgspec
 
+from bentos import quota
 from bentos.logs import LOGGER
 from bentos.model.loading import LoadedModel
 from bentos.model.store import StoredModel
@@ -103,6 +104,8 @@ class Worker:
         `number`: which of the workers this is, from 1 on.
         """
         self._metrics.begin(self.settings, self.routes, number)
+        if number == 1:
+            _report_cpus(self.settings)
         if self.gate is None:
             announce_open(self._metrics)
         else:
@@ -146,3 +149,18 @@ class Worker:
         self.connections.stop()
         self.telemetry.stop()
         directory.leave_directory()
+
+
+def _report_cpus(settings: Settings) -> None:
+    cpus = quota.find_cpus()
+    fields = {
+        "workers": settings.workers,
+        "threads": settings.predict_threads,
+        "cpus": round(cpus.cpus, 2),
+        "bounded_by": cpus.source,
+    }
+    busy = settings.workers * settings.predict_threads
+    if busy > max(1.0, cpus.cpus):
+        LOGGER.warning("more workers and threads than CPUs", extra={"fields": fields})
+    else:
+        LOGGER.info("workers and CPUs", extra={"fields": fields})
