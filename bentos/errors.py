@@ -108,6 +108,11 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "The body has a type or an encoding that this route does not read",
     ),
+    "not-acceptable": (
+        HTTPStatus.NOT_ACCEPTABLE,
+        "The route has no answer in a form that the client accepts",
+    ),
+    "stopped": (HTTPStatus.SERVICE_UNAVAILABLE, "The server stops before the rows have ended"),
     "invalid-features": (
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "The features do not meet the model's contract",
@@ -169,6 +174,11 @@ class Problem(TabserveError):
         self.headers = dict(headers or {})
         self.shed = shed
         self.rows = rows
+
+    def in_place(self) -> dict[str, object]:
+        """Make what stands in the place of one item of a list."""
+        error: dict[str, object] = {"code": self.kind, "detail": self.detail}
+        return {**error, "errors": self.faults} if self.faults else error
 
     def document(self, request_id: str) -> dict[str, object]:
         """Make the members of an RFC 9457 problem document."""

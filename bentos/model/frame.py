@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.model.contract import Contract
+from bentos.model.tables.table import Table
 from bentos.model.validation import EncodedRow, escape_pointer
 
 WarningCode = Literal["out_of_range", "unexpected_missing", "unknown_category"]
@@ -55,8 +56,19 @@ class Framer:
         else:
             matrix = np.array(rows, dtype=np.float64)
         if self._single:
-            matrix[:, self._single] = matrix[:, self._single].astype(np.float32)
+            self._round(matrix)
         return Frame(rows, matrix)
+
+    def frame_table(self, table: Table) -> Frame:
+        """Make the frame of a table, whose own numbers stay as they are."""
+        matrix = table.matrix
+        if self._single:
+            matrix = matrix.copy()
+            self._round(matrix)
+        return Frame(table.rows, matrix)
+
+    def _round(self, matrix: NDArray[np.float64]) -> None:
+        matrix[:, self._single] = matrix[:, self._single].astype(np.float32)
 
 
 class FeatureWarning(msgspec.Struct, frozen=True):

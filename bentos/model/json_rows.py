@@ -60,6 +60,10 @@ class RowReader:
             (msgspec.json.Decoder(_envelope(row)).decode, encode)
             for row, encode in ((strict, encoder.encode), (lenient, encoder.encode_lenient))
         )
+        self._line_ways: tuple[tuple[Decode, Encode], ...] = (
+            (msgspec.json.Decoder(strict).decode_lines, encoder.encode),
+            (msgspec.json.Decoder(lenient).decode_lines, encoder.encode_lenient),
+        )
         self._decode_apart: Decode = msgspec.json.Decoder(_envelope(msgspec.Raw)).decode
 
     def read_row(self, body: bytes) -> tuple[EncodedRow, Faults]:
@@ -101,6 +105,57 @@ class RowReader:
         instances = instances_of(parse(body, most_objects, self._max_members(max_rows)), max_rows)
         self.slow_rows += len(instances)
         return self.validate_instances(instances)
+
+    def read_lines(self, data: bytes, first: int) -> tuple[list[EncodedRow | None], list[Faults]]:
+        """Read one object a line; blank lines are no rows.
+
+        `first`: the number of the first row, for pointers `/NUMBER/feature`. A line that is not
+        JSON is a row with a fault.
+        """
+        lines = data.replace(b"\r\n", b"\n").strip(b"\n")
+        encoded = self._read_lines_fast(lines)
+        if encoded is not None:
+            return encoded, [[] for _ in encoded]
+        encoded, faults = [], []
+        hints = Hints()
+        for line in lines.split(b"\n"):
+            if not line.strip():
+                continue
+            row, found = self._read_line(line, f"/{first + len(encoded)}", hints)
+            encoded.append(row)
+            faults.append(found)
+        return encoded, faults
+
+    def _read_line(
+        self, line: bytes, pointer: str, hints: Hints
+    ) -> tuple[EncodedRow | None, Faults]:
+        row = self._read_fast(line)
+        if row is not None:
+            return row, []
+        self.slow_rows += 1
+        try:
+            document = parse(line, _SPARE_OBJECTS, self._max_members(1))
+        except Problem as problem:
+            return None, [Fault(pointer, "malformed", problem.detail)]
+        return self._encoder.validate(document, pointer, hints)
+
+    def _read_lines_fast(self, lines: bytes) -> list[EncodedRow | None] | None:
+        # A row has no object inside, and no text a line break: where every line begins and ends
+        # as an object, and there are as many rows, each line is one.
+        count = lines.count(b"\n") + 1
+        if lines.count(b"}\n{") + 1 != count or lines[:1] != b"{" or lines[-1:] != b"}":
+            return None
+        for decode, encode in self._line_ways:
+            try:
+                rows = decode(lines)
+            except _UNREADABLE:
+                continue
+            members = sum(map(self._encoder.count_members, rows))
+            if len(rows) == count and self._has_no_repeats(lines, rows, members):
+                encoded = [encode(row) for row in rows]
+                return None if None in encoded else encoded
+            break
+        return None
 
     def _read_fast(self, body: bytes) -> EncodedRow | None:
         for decode, encode in self._row_ways:

@@ -22,6 +22,7 @@ from bentos.model.json_rows import RowReader
 from bentos.model.layout import FOLDER
 from bentos.model.scoring import Scorer
 from bentos.model.store import StoredModel
+from bentos.model.tables.columns import TableEncoder
 from bentos.model.validation import Encoder
 from bentos.settings import Settings
 
@@ -38,6 +39,7 @@ class LoadedModel:
         encoder = Encoder(stored.contract, settings.unknown_category)
         self.reader = RowReader(encoder)
         self.columns = ColumnEncoder(encoder)
+        self.tables = TableEncoder(encoder)
         self.golden = golden.read(stored.read(f"{FOLDER}/{golden.FILE}"))
         self._golden_rows = golden.encode_rows(self.golden, self.reader.read_row)
         self.engine = engine.choose(stored, settings)

@@ -17,6 +17,7 @@ from bentos.model.contract import Contract
 from bentos.model.loading import LoadedModel
 from bentos.model.scoring import Scored
 from bentos.model.validation import EncodedRow
+from bentos.protocols.formats.format import Format
 
 JSON = b"application/json"
 
@@ -110,6 +111,22 @@ class ScoringRoute(msgspec.Struct, frozen=True):
     need: Need = "predict"
 
 
+class StreamingRoute(msgspec.Struct, frozen=True):
+    """One path that takes many rows by POST in several formats, whole or as they arrive.
+
+    `scoring`: answers a body in the first of the formats whose answer is in the same; its
+    path, query and need are those of all. `formats`: that are read and written.
+    """
+
+    scoring: ScoringRoute
+    formats: tuple[Format, ...]
+
+    @property
+    def path(self) -> str:
+        """The template of its path."""
+        return self.scoring.path
+
+
 class DocumentRoute(msgspec.Struct, frozen=True):
     """One path that needs no rows, read by GET and HEAD, or by another `method`.
 
@@ -151,6 +168,6 @@ class Protocol(msgspec.Struct, frozen=True):
 
     name: str
     prefixes: tuple[str, ...]
-    routes: tuple[ScoringRoute | DocumentRoute, ...]
+    routes: tuple[ScoringRoute | StreamingRoute | DocumentRoute, ...]
     encode_problem: Callable[[Problem, str], Reply]
     describe: Callable[[Contract, Limits], Description]

@@ -13,6 +13,7 @@ from bentos.model.json_rows import encode as to_json
 from bentos.model.loading import LoadedModel
 from bentos.model.scoring import Scored
 from bentos.protocols import v1_openapi
+from bentos.protocols.formats.registry import FORMATS
 from bentos.protocols.protocol import (
     Call,
     DocumentRoute,
@@ -21,6 +22,7 @@ from bentos.protocols.protocol import (
     Results,
     Rows,
     ScoringRoute,
+    StreamingRoute,
 )
 
 PROBLEM_JSON = b"application/problem+json"
@@ -97,8 +99,7 @@ def read_model(model: LoadedModel | None, unready: Problem | None, call: Call) -
 
 def error_in_place(problem: Problem) -> dict[str, object]:
     """Describe the problem of one item of a list, for its place in the answer."""
-    error: dict[str, object] = {"code": problem.kind, "detail": problem.detail}
-    return {**error, "errors": problem.faults} if problem.faults else error
+    return problem.in_place()
 
 
 def _predictions(contract: Contract, results: Results) -> list[Prediction]:
@@ -147,8 +148,11 @@ PROTOCOL = Protocol(
     prefixes=("/v1",),
     routes=(
         ScoringRoute("/v1/predict", decode_row, encode_row),
-        ScoringRoute(
-            "/v1/predict/batch", decode_batch, encode_batch, {"on_error": ("row", "reject")}
+        StreamingRoute(
+            ScoringRoute(
+                "/v1/predict/batch", decode_batch, encode_batch, {"on_error": ("row", "reject")}
+            ),
+            FORMATS,
         ),
         DocumentRoute("/v1/model", read_model),
     ),

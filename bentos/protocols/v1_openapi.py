@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+from msgspec import json
 
 from bentos.errors import Fault
 from bentos.model.contract import Contract
@@ -12,6 +15,7 @@ from bentos.protocols.protocol import Description, Limits
 from bentos.protocols.schemas import REFERENCE, Schema, reference
 
 JSON = "application/json"
+LINES = "application/x-ndjson"
 
 # What any route with a body may answer.
 BODY_PROBLEMS = (
@@ -78,10 +82,11 @@ def describe(contract: Contract, limits: Limits) -> Description:
         "predict_batch",
         f"Score up to {limits.max_rows} rows",
         "Predictions come in the order of the instances. A row with faults gets an `error` in "
-        "its place; `on_error=reject` refuses the whole request instead.",
+        "its place; `on_error=reject` refuses the whole request instead. JSON lines and Arrow "
+        "streams may have any number of rows and are answered while they arrive.",
         ("Batch", "BatchAnswer"),
         {"instances": [example]},
-        ("invalid-features", "not-ready"),
+        ("invalid-features", "not-ready", "not-acceptable"),
     )
     predict["parameters"] = [SUBJECT]
     batch["parameters"] = [
@@ -93,12 +98,43 @@ def describe(contract: Contract, limits: Limits) -> Description:
             "schema": {"type": "string", "enum": ["row", "reject"], "default": "row"},
         },
     ]
+    _add_formats(batch, example)
     paths: dict[str, object] = {
         "/v1/predict": {"post": predict},
         "/v1/predict/batch": {"post": batch},
         "/v1/model": {"get": _MODEL},
     }
     return Description(paths, _schemas(contract, limits))
+
+
+def _add_formats(batch: dict[str, Any], example: Schema) -> None:
+    """Add the other media types of bodies and answers; any goes with any."""
+    line = json.encode(example).decode() + "\n"
+    formats: dict[str, tuple[Schema, Schema]] = {
+        LINES: (
+            {"schema": {"type": "string", "description": "A `Row` a line."}, "example": line},
+            {"schema": {"type": "string", "description": "A `Line` a row, as rows arrive."}},
+        ),
+        "text/csv": (
+            {
+                "schema": {
+                    "type": "string",
+                    "description": "RFC 4180: a header of feature names; an empty field is a "
+                    "missing value.",
+                },
+            },
+            {"schema": {"type": "string", "description": "`row`, `id`, scores, `label`, notes."}},
+        ),
+    }
+    for name, meaning in (
+        ("arrow.stream", "Arrow's streaming format: a column a feature, answered as it arrives."),
+        ("parquet", "A Parquet file: a column a feature."),
+    ):
+        described: Schema = {"schema": {"description": f"{meaning} Needs pyarrow on the server."}}
+        formats[f"application/vnd.apache.{name}"] = (described, described)
+    for media_type, (body, answer) in formats.items():
+        batch["requestBody"]["content"][media_type] = body
+        batch["responses"]["200"]["content"][media_type] = answer
 
 
 def operation(
@@ -152,7 +188,7 @@ def _schemas(contract: Contract, limits: Limits) -> dict[str, object]:
         "description": "Only where there are any.",
     }
     scored: dict[str, object] = {"id": schemas.PREDICTION_ID, **result, "warnings": warnings}
-    prediction = {
+    prediction: dict[str, Any] = {
         "type": "object",
         "required": ["id"],
         "properties": {**scored, "error": reference("ErrorInPlace")},
@@ -179,6 +215,14 @@ def _schemas(contract: Contract, limits: Limits) -> dict[str, object]:
             "properties": {**scored, "model": reference("ModelReference")},
         },
         "Prediction": prediction,
+        "Line": {
+            **prediction,
+            "required": ["row"],
+            "properties": {
+                "row": {"type": "integer", "description": "The number of the row, from 0 on."},
+                **prediction["properties"],
+            },
+        },
         "BatchAnswer": {
             "type": "object",
             "required": ["model", "predictions"],

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from bentos.errors import Problem
 from bentos.protocols import media_type
+from bentos.protocols.formats import negotiation
 from bentos.serving import gzip
 from bentos.serving.http import ClientGone, Message, Request
 
@@ -58,21 +59,15 @@ class BodyReader:
         large (packed or unpacked) or takes too long to arrive; ClientGone where the client
         left. What it counts into the budget, `give_back` counts out.
         """
-        headers, max_bytes = request.headers, self._max_bytes
-        given = headers.get(b"content-type", b"")
+        max_bytes = self._max_bytes
+        given = request.headers.get(b"content-type", b"")
         # As most clients write it: nothing to look at more closely.
         if given not in media_types:
             given, parameters = media_type.parse(given)
-            if given not in media_types or not _is_utf8(parameters):
+            if given not in media_types or not negotiation.is_plain(parameters):
                 raise _unsupported(media_types)
         request.media_type = given
-        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-        if encoding not in (b"identity", b"gzip"):
-            raise Problem(
-                "unsupported-media-type",
-                "send the body as it is, or compressed with gzip",
-                headers={"Accept-Encoding": "gzip, identity"},
-            )
+        encoding = _encoding(request)
         if request.announced_bytes > max_bytes:
             raise too_large(max_bytes)
         message = await request.receive()
@@ -85,6 +80,14 @@ class BodyReader:
             body = gzip.decompress(body, max_bytes)
             self._budget.take(request, len(body))
         return body
+
+    def open_encoding(self, request: Request) -> gzip.Unpacker | None:
+        """What unpacks a body as it arrives; None where it comes as it is. Raises Problem."""
+        return gzip.Unpacker() if _encoding(request) == b"gzip" else None
+
+    def hold(self, request: Request, size: int) -> None:
+        """Count a request with so many bytes from now on. Raises Problem."""
+        self._budget.take(request, size - request.held)
 
     def give_back(self, request: Request) -> None:
         """Count out what an answered request's body took of the worker's budget."""
@@ -118,10 +121,15 @@ class BodyReader:
             message = await request.receive()
 
 
-def _is_utf8(parameters: Mapping[bytes, bytes]) -> bool:
-    return not parameters or (
-        parameters.keys() == {b"charset"} and parameters[b"charset"].lower() == b"utf-8"
-    )
+def _encoding(request: Request) -> bytes:
+    encoding = request.headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding not in (b"identity", b"gzip"):
+        raise Problem(
+            "unsupported-media-type",
+            "send the body as it is, or compressed with gzip",
+            headers={"Accept-Encoding": "gzip, identity"},
+        )
+    return encoding
 
 
 def _unsupported(media_types: Sequence[bytes]) -> Problem:

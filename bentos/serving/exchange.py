@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from time import perf_counter
 
 import msgspec
@@ -13,11 +15,12 @@ from bentos.protocols.protocol import Need, Reply
 from bentos.serving.access.gate import Gate
 from bentos.serving.body import BodyReader
 from bentos.serving.exposition.metrics import Metrics
-from bentos.serving.http import ANYONE, ClientGone, Request, Send
+from bentos.serving.http import ANYONE, ClientGone, Request, Send, Streamed
 from bentos.serving.readiness import RETRY_AFTER
-from bentos.serving.telemetry import Telemetry
+from bentos.serving.telemetry import CLIENT_GONE, Telemetry
+from bentos.settings import Settings
 
-Handler = Callable[[Request], Awaitable[Reply]]
+Handler = Callable[[Request], Awaitable[Reply | Streamed]]
 
 # An answer is about a person: no cache keeps it, and no browser takes it for a page.
 _ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
@@ -40,8 +43,14 @@ class Exchange:
     """Runs endpoints and sends what they answer."""
 
     def __init__(
-        self, metrics: Metrics, bodies: BodyReader, telemetry: Telemetry, gate: Gate | None
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        bodies: BodyReader,
+        telemetry: Telemetry,
+        gate: Gate | None,
     ) -> None:
+        self._send_seconds = settings.timeout_seconds
         self._gate = gate
         self._metrics = metrics
         self._bodies = bodies
@@ -57,6 +66,9 @@ class Exchange:
                     await refusal
                 inside = request.client
             reply = await endpoint.handler(request)
+            if isinstance(reply, Streamed):
+                await self._stream(endpoint, reply, request, send)
+                return
         except Problem as problem:
             self._count(problem)
             reply = _refuse(endpoint, problem, request)
@@ -67,8 +79,7 @@ class Exchange:
             self._telemetry.leave(endpoint.route, request)
             return
         except Exception as error:
-            fields = {"request_id": request.id, "route": endpoint.route}
-            LOGGER.error("request failed", exc_info=error, extra={"fields": fields})
+            self._report(endpoint, request, error)
             wrong = Problem("internal", "the request was not answered; the log has the reason")
             reply = _refuse(endpoint, wrong, request)
         finally:
@@ -76,21 +87,47 @@ class Exchange:
             if inside.is_limited:
                 inside.leave()
         now = perf_counter()
-        headers = [
-            (b"content-type", reply.media_type),
-            (b"content-length", b"%d" % len(reply.body)),
-            (b"x-request-id", request.id.encode()),
-            (b"server-timing", request.timing.header(now)),
-            *_ALWAYS,
-        ]
-        if request.client.is_limited:
-            headers += request.client.write_limits(now)
-        if reply.headers:
-            headers += [(k.lower().encode(), v.encode()) for k, v in reply.headers.items()]
+        headers = _head(reply, request, now)
+        headers.append((b"content-length", b"%d" % len(reply.body)))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         body = b"" if request.scope["method"] == "HEAD" else reply.body
         await send({"type": "http.response.body", "body": body})
         self._telemetry.finish(endpoint.route, request, reply.status, now)
+
+    async def _stream(
+        self, endpoint: Endpoint, reply: Streamed, request: Request, send: Send
+    ) -> None:
+        """Send an answer as it is made.
+
+        Where it fails in the middle, the connection is closed before the answer's end: a
+        client must not take it for a whole one.
+        """
+        status = 200
+        try:
+            headers = _head(reply, request, perf_counter())
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            async for piece in reply.pieces:
+                async with asyncio.timeout(self._send_seconds):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except Problem as problem:
+            self._count(problem)
+            request.problem, status = problem.kind, int(problem.status)
+        except TimeoutError:
+            # Of the scoring, or of a client that does not read.
+            request.problem, status = "timeout", int(HTTPStatus.GATEWAY_TIMEOUT)
+        except ClientGone:
+            status = CLIENT_GONE
+        except Exception as error:
+            self._report(endpoint, request, error)
+            request.problem, status = "internal", int(HTTPStatus.INTERNAL_SERVER_ERROR)
+        finally:
+            await reply.close()
+        self._telemetry.finish(endpoint.route, request, status, perf_counter())
+
+    def _report(self, endpoint: Endpoint, request: Request, error: Exception) -> None:
+        fields = {"request_id": request.id, "route": endpoint.route}
+        LOGGER.error("request failed", exc_info=error, extra={"fields": fields})
 
     def _count(self, problem: Problem) -> None:
         if problem.faults:
@@ -102,6 +139,20 @@ class Exchange:
             self._metrics.observe_rows("rejected", problem.rows)
         if problem.shed is not None:
             self._metrics.observe_shed(problem.shed)
+
+
+def _head(reply: Reply | Streamed, request: Request, now: float) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b"content-type", reply.media_type),
+        (b"x-request-id", request.id.encode()),
+        (b"server-timing", request.timing.header(now)),
+        *_ALWAYS,
+    ]
+    if request.client.is_limited:
+        headers += request.client.write_limits(now)
+    if reply.headers:
+        headers += [(k.lower().encode(), v.encode()) for k, v in reply.headers.items()]
+    return headers
 
 
 def _refuse(endpoint: Endpoint, problem: Problem, request: Request) -> Reply:

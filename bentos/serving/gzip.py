@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 
 from bentos.errors import Problem
 
 # Members are rare in HTTP, and each costs a copy of what follows it: without a bound, a
 # body of empty members would take time quadratic in its size.
 _MAX_MEMBERS = 16
+# What a stream unpacks at a time: a thousand times as much may come of what arrives at once.
+_PIECE_BYTES = 2**18
 
 
 def decompress(body: bytes, max_bytes: int) -> bytes:
@@ -35,3 +38,28 @@ def decompress(body: bytes, max_bytes: int) -> bytes:
     if rest:
         raise Problem("malformed", f"the gzip body has more than {_MAX_MEMBERS} members")
     return bytes(unpacked)
+
+
+class Unpacker:
+    """Unpacks a gzip body of one member as it arrives, a bounded piece at a time."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+
+    def unpack(self, data: bytes) -> Iterator[bytes]:
+        """Unpack the next piece. Raises Problem: not gzip."""
+        while data:
+            if self._member.eof:
+                raise Problem("malformed", "the gzip body has more than one member")
+            try:
+                unpacked = self._member.decompress(data, _PIECE_BYTES)
+            except zlib.error:
+                raise Problem("malformed", "the body is not valid gzip") from None
+            data = self._member.unconsumed_tail or self._member.unused_data
+            if unpacked:
+                yield unpacked
+
+    def finish(self) -> None:
+        """Say that the body has ended. Raises Problem where it ends too early."""
+        if not self._member.eof:
+            raise Problem("malformed", "the gzip body ends too early")

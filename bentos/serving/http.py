@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl
@@ -115,6 +115,28 @@ class Request:
         """The number in Content-Length; 0 where there is none."""
         announced = self.headers.get(b"content-length", b"0")
         return int(announced[:20]) if announced.isdigit() else 0
+
+
+class Streamed:
+    """An answer that is sent as it is made.
+
+    `pieces`: of its body; raises Problem where no more can come. `close`: ends what makes
+    them, in any case.
+    """
+
+    __slots__ = ("close", "headers", "media_type", "pieces")
+
+    def __init__(
+        self,
+        media_type: bytes,
+        headers: Mapping[str, str],
+        pieces: AsyncIterator[bytes],
+        close: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.media_type = media_type
+        self.headers = headers
+        self.pieces = pieces
+        self.close = close
 
 
 class ClientGone(Exception):

@@ -14,7 +14,7 @@ from bentos.ids import new_id, new_ids
 from bentos.model.frame import FeatureWarning
 from bentos.model.json_rows import invalid
 from bentos.model.loading import LoadedModel
-from bentos.model.scoring import Batch, Scored
+from bentos.model.scoring import Batch, Scored, likeliest
 from bentos.model.validation import EncodedRow
 from bentos.protocols.protocol import Reply, Results, Rows
 from bentos.serving.batching import Batcher
@@ -80,7 +80,7 @@ class Inference:
         scored, timing.dispatched, timing.scored = await self._batcher.submit(row)
         unknown: Sequence[str] = ()
         if scored.is_refused:
-            fault = _not_scorable(pointer)
+            fault = not_scorable(pointer)
             outcome = invalid([fault])
             results = Results((new_id(),), (outcome,))
             return BatchResult(results, 1, (), (), (), rejected=1, faults=(fault,))
@@ -88,7 +88,7 @@ class Inference:
             scored, unknown = _with_warnings(scored, faults)
         ids = (new_id(),)
         if not _is_finite(scored):
-            return BatchResult(Results(ids, (_no_number(),)), 1, (), (), (), unknown=unknown)
+            return BatchResult(Results(ids, (no_number(),)), 1, (), (), (), unknown=unknown)
         outcomes = (scored,)
         return BatchResult(Results(ids, outcomes), 1, ids, (row,), outcomes, unknown=unknown)
 
@@ -117,7 +117,7 @@ class Inference:
         self._metrics.observe_rows("scored", len(batch.scored) - batch.refused)
         self._metrics.observe_screening(batch.screening)
         self._metrics.observe_labels(stored.name, stored.version, batch.labels)
-        self._metrics.observe_scores(stored.name, stored.version, batch.scored)
+        self._metrics.observe_scores(stored.name, stored.version, likeliest(batch.scored))
 
 
 def score_rows(model: LoadedModel, rows: Rows, timing: Timing) -> BatchResult:
@@ -195,7 +195,7 @@ def _without_refused(
         outcome = None if row is None else next(outcomes)
         if outcome is not None and outcome.is_refused:
             encoded.append(None)
-            faults.append([_not_scorable(rows.pointer_of(number))])
+            faults.append([not_scorable(rows.pointer_of(number))])
             continue
         encoded.append(row)
         faults.append(found)
@@ -205,7 +205,8 @@ def _without_refused(
     return apart, [row for row in encoded if row is not None], kept
 
 
-def _not_scorable(pointer: str) -> Fault:
+def not_scorable(pointer: str) -> Fault:
+    """Make the fault of a row that the model itself failed on."""
     detail = "is not a row that the model can score: one of its values is unknown to the model"
     return Fault(pointer, "not_scorable", detail)
 
@@ -219,10 +220,11 @@ def _in_place(rows: Rows, scored: Iterator[Scored]) -> Iterator[Scored | Problem
             listed = max(0, listed - len(faults))
         else:
             outcome = next(scored)
-            yield outcome if _is_finite(outcome) else _no_number()
+            yield outcome if _is_finite(outcome) else no_number()
 
 
-def _no_number() -> Problem:
+def no_number() -> Problem:
+    """Make the problem of a row whose score is no number."""
     return Problem("internal", "the model gave a score that is not a finite number")
 
 
@@ -240,9 +242,14 @@ def _is_finite(scored: Scored) -> bool:
 
 
 def _with_warnings(scored: Scored, tolerated: Sequence[Fault]) -> tuple[Scored, list[str]]:
+    warned, names = warn_of(tolerated)
+    return msgspec.structs.replace(scored, warnings=(*warned, *scored.warnings)), names
+
+
+def warn_of(tolerated: Sequence[Fault]) -> tuple[list[FeatureWarning], list[str]]:
+    """Make warnings of unknown categories that were scored as missing; and their features."""
     tokens = [fault.pointer.rpartition("/")[2] for fault in tolerated]
     detail = "is a category that training never saw"
     warned = [FeatureWarning(f"/{token}", "unknown_category", detail) for token in tokens]
     # RFC 6901, section 4: ~1 first, or ~01 would become a slash.
-    names = [token.replace("~1", "/").replace("~0", "~") for token in tokens]
-    return msgspec.structs.replace(scored, warnings=(*warned, *scored.warnings)), names
+    return warned, [token.replace("~1", "/").replace("~0", "~") for token in tokens]

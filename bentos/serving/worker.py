@@ -13,12 +13,21 @@ from bentos.logs import LOGGER
 from bentos.model.loading import LoadedModel
 from bentos.model.store import StoredModel
 from bentos.protocols import openapi
-from bentos.protocols.protocol import Call, DocumentRoute, Limits, Need, Protocol, Reply
+from bentos.protocols.protocol import (
+    Call,
+    DocumentRoute,
+    Limits,
+    Need,
+    Protocol,
+    Reply,
+    StreamingRoute,
+)
 from bentos.protocols.registry import PROTOCOLS
 from bentos.records.writer.log import Log
 from bentos.serving.access.gate import announce_open, open_gate
 from bentos.serving.admission import Admission
 from bentos.serving.body import BodyBudget, BodyReader
+from bentos.serving.bulk.route import Bulk
 from bentos.serving.connections.registry import Connections
 from bentos.serving.exchange import Endpoint, Exchange, Handler
 from bentos.serving.exposition import directory
@@ -66,9 +75,10 @@ class Worker:
         self.pipeline = Pipeline(
             settings, metrics, log, self.readiness, inference, admission, bodies, self._mirror
         )
+        self.bulk = Bulk(settings, metrics, log, self.readiness, admission, bodies, self.pipeline)
         self.feedback = FeedbackRoute(settings, metrics, log, admission, bodies)
         self.gate = open_gate(settings, metrics)
-        self.exchange = Exchange(metrics, bodies, self.telemetry, self.gate)
+        self.exchange = Exchange(settings, metrics, bodies, self.telemetry, self.gate)
         self._operations = Operations(metrics, self.readiness, self.telemetry)
         self.connections = Connections(settings, metrics)
         self.routes = self._make_routes()
@@ -85,6 +95,9 @@ class Worker:
             for route in protocol.routes:
                 if isinstance(route, DocumentRoute):
                     add(protocol, route.method, route.path, partial(self._read, route), route.need)
+                elif isinstance(route, StreamingRoute):
+                    bulk = partial(self.bulk.answer, route)
+                    add(protocol, "POST", route.path, bulk, route.scoring.need)
                 else:
                     handler = partial(self.pipeline.answer, route)
                     add(protocol, "POST", route.path, handler, route.need)

@@ -18,7 +18,7 @@ from bentos.model.store import open_model
 from bentos.records.record import Record, RecordedWarning
 from bentos.records.sqlite.store import SqliteStore
 from bentos.records.writer import environment
-from bentos.records.writer.recorder import Features
+from bentos.records.writer.features import Features
 from bentos.serving.registration import register
 from bentos.settings import Settings
 

@@ -22,15 +22,14 @@ import msgspec
 
 from bentos.ids import time_of
 from bentos.logs import LOGGER
-from bentos.model.contract import Category, Contract
-from bentos.model.frame import FeatureWarning
+from bentos.model.contract import Contract
 from bentos.model.scoring import Scored
-from bentos.model.validation import EncodedRow, escape_pointer
-from bentos.model.values.checks import EncodedValue
-from bentos.records.record import Record, RecordedWarning
+from bentos.model.validation import EncodedRow
+from bentos.records.record import Record
 from bentos.records.store import Store
 from bentos.records.subject import Keys
 from bentos.records.writer.delivery import Counts, Delivery, DropReason
+from bentos.records.writer.features import Features
 from bentos.records.writer.spool import RecordSource, Segment, Spool, SpoolFull
 
 FLUSH_ROWS = 512
@@ -79,52 +78,6 @@ class State(msgspec.Struct, frozen=True):
     spool_bytes: int
     oldest_age_seconds: float
     write_seconds: list[float]
-
-
-class Features:
-    """Writes encoded rows as JSON objects: named, typed by the contract, as far as listed.
-
-    `listed`: names of the features that may be stored; None for all.
-    """
-
-    def __init__(self, contract: Contract, listed: Sequence[str] | None) -> None:
-        stored = [
-            (position, feature)
-            for position, feature in enumerate(contract.features)
-            if listed is None or feature.name in listed
-        ]
-        self._positions = [position for position, _ in stored]
-        self._categories = [
-            (place, _by_code(feature.categories))
-            for place, (_, feature) in enumerate(stored)
-            if feature.categories is not None
-        ]
-        self._is_whole = len(stored) == len(contract.features)
-        # What a warning about one of them points to.
-        self._pointers = frozenset(f"/{escape_pointer(feature.name)}" for _, feature in stored)
-        # A struct is written by name, in C: no dictionary for each row.
-        self._type = msgspec.defstruct(
-            "Features",
-            [f"f{place}" for place in range(len(stored))],
-            rename={f"f{place}": feature.name for place, (_, feature) in enumerate(stored)},
-            gc=False,
-        )
-        self._encode = msgspec.json.Encoder().encode
-
-    def write(self, row: EncodedRow) -> msgspec.Raw:
-        """Write one encoded row."""
-        values = list(row) if self._is_whole else [row[position] for position in self._positions]
-        for place, names in self._categories:
-            values[place] = names[values[place]]
-        return msgspec.Raw(self._encode(self._type(*values)))
-
-    def note(self, warnings: Sequence[FeatureWarning]) -> tuple[RecordedWarning, ...]:
-        """Note an answer's warnings: those about a feature that may not be stored are not."""
-        return tuple(
-            RecordedWarning(warned.pointer, warned.code)
-            for warned in warnings
-            if warned.pointer in self._pointers
-        )
 
 
 class Recorder:
@@ -198,6 +151,11 @@ class Recorder:
                 oldest = self._buffer[0].ids[0]
         # A clock that was set back makes no negative age.
         return max(0.0, (now - time_of(oldest)).total_seconds()) if oldest else 0.0
+
+    def has_room(self, rows: int) -> bool:
+        """Whether so many rows would be taken now; more than the buffer holds never are."""
+        held = self.counts.enqueued - self._flushed
+        return held + rows <= self._capacity or rows > self._capacity
 
     def add(self, answered: ScoredRequest) -> None:
         """Take the rows of one request. Never waits, never raises."""
@@ -339,10 +297,3 @@ class Recorder:
             self._has_warned = True
             LOGGER.warning("X-Subject is not stored: TABSERVE_SUBJECT_KEYS has no key")
         return None, None
-
-
-def _by_code(categories: Sequence[Category]) -> dict[EncodedValue, Category | None]:
-    # A code as an encoded row has it: the place as a float, None for missing.
-    names: dict[EncodedValue, Category | None] = {None: None}
-    names.update((float(code), category) for code, category in enumerate(categories))
-    return names

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version as version_of
-from math import isfinite
 from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
@@ -17,12 +16,11 @@ from bentos import __version__
 from bentos.errors import PROBLEMS, ClosedReason, Fault, FaultCode, ShedReason
 from bentos.model.contract import Contract
 from bentos.model.frame import Screening
-from bentos.model.scoring import Scored
 from bentos.records.writer.delivery import DropReason
 from bentos.records.writer.recorder import State
 from bentos.serving.batching import Reason
 from bentos.serving.exposition import bounds, directory, process, table
-from bentos.serving.exposition.tally import Distribution, Tally
+from bentos.serving.exposition.tally import Distribution, Tally, Values
 from bentos.settings import Settings, fingerprint
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -227,12 +225,9 @@ class Metrics:
         """Count rows by what became of them."""
         self._tally("tabserve_rows", outcome).add(count)
 
-    def observe_scores(self, model: str, version: str, scored: Sequence[Scored]) -> None:
-        """Count scores: of several classes that of the likeliest."""
-        values = [max(one.scores) if one.scores else one.score for one in scored]
-        # A row that the model refused has none; one NaN would make the sum NaN for good.
-        finite = [value for value in values if value is not None and isfinite(value)]
-        self._distribution("tabserve_score", model, version).observe_all(finite)
+    def observe_scores(self, model: str, version: str, values: Values) -> None:
+        """Count scores, all finite: of several classes that of the likeliest (`likeliest`)."""
+        self._distribution("tabserve_score", model, version).observe_all(values)
 
     def observe_labels(self, model: str, version: str, labels: Mapping[str, int]) -> None:
         """Count decided labels."""

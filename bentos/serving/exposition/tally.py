@@ -10,7 +10,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import Counter, Histogram
+
+Values = Sequence[float] | NDArray[np.float64]
 
 # From so many values on, numpy sorts them into buckets faster than a loop.
 _MANY = 16
@@ -54,7 +57,7 @@ class Distribution:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
-    def observe_all(self, values: Sequence[float]) -> None:
+    def observe_all(self, values: Values) -> None:
         """Observe values, none of them NaN."""
         if len(values) < _MANY:
             for value in values:
@@ -63,7 +66,7 @@ class Distribution:
         places = np.searchsorted(self._bounds, values)
         counts = np.bincount(places, minlength=len(self._counts)).tolist()
         self._counts = [have + new for have, new in zip(self._counts, counts, strict=True)]
-        self._sum += sum(values)
+        self._sum += float(np.sum(values))
 
     def flush(self) -> None:
         if any(self._counts):

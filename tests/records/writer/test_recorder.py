@@ -24,7 +24,8 @@ from bentos.records.sqlite.store import SqliteStore
 from bentos.records.subject import Keys, read_keys
 from bentos.records.writer import recorder as module
 from bentos.records.writer.delivery import DropReason
-from bentos.records.writer.recorder import Features, Recorder, ScoredRequest, State
+from bentos.records.writer.features import Features
+from bentos.records.writer.recorder import Recorder, ScoredRequest, State
 from tests.records.answers import (
     CONTRACT,
     ROW,

@@ -21,7 +21,7 @@ import bentos
 from bentos.errors import PROBLEMS, Fault, FaultCode, ShedReason
 from bentos.model.contract import Contract, Feature, Profile
 from bentos.model.frame import Screen
-from bentos.model.scoring import REFUSED, Scored
+from bentos.model.scoring import REFUSED, Scored, likeliest
 from bentos.serving.exposition.metrics import Metrics
 from bentos.settings import Settings, fingerprint
 
@@ -219,7 +219,7 @@ def test_scores(metrics: Metrics, registry: CollectorRegistry, rows: int) -> Non
     metrics.announce("risk", "7", CONTRACT, "booster")
     scores = np.linspace(0, 1, rows)
     rows_scored = [Scored(score) for score in [*scores.tolist(), math.nan]]
-    metrics.observe_scores("risk", "7", [*rows_scored, REFUSED])
+    metrics.observe_scores("risk", "7", likeliest([*rows_scored, REFUSED]))
     metrics.flush()
     value = registry.get_sample_value
     labels = {"model": "risk", "version": "7"}
@@ -231,7 +231,9 @@ def test_scores(metrics: Metrics, registry: CollectorRegistry, rows: int) -> Non
 
 def test_scores_of_classes(metrics: Metrics, registry: CollectorRegistry) -> None:
     """Of several classes the likeliest one's probability is counted."""
-    metrics.observe_scores("risk", "7", [Scored(scores=(0.2, 0.8)), Scored(scores=(0.6, 0.4))])
+    metrics.observe_scores(
+        "risk", "7", likeliest([Scored(scores=(0.2, 0.8)), Scored(scores=(0.6, 0.4))])
+    )
     metrics.flush()
     labels = {"model": "risk", "version": "7"}
     assert registry.get_sample_value("tabserve_score_sum", labels) == pytest.approx(1.4)
@@ -248,7 +250,7 @@ def test_scores_of_a_regression(
     """Values are counted between those of the golden rows, or of any size; buckets stay few."""
     contract = msgspec.structs.replace(CONTRACT, task="regression", classes=None, threshold=None)
     metrics.announce("price", "7", contract, "booster", [float(score) for score in golden])
-    metrics.observe_scores("price", "7", [Scored(50.0), Scored(120.0), Scored(1e12)])
+    metrics.observe_scores("price", "7", likeliest([Scored(50.0), Scored(120.0), Scored(1e12)]))
     metrics.flush()
     families = {family.name: family for family in metrics.describe()}
     limits = [

@@ -1,0 +1,1 @@
+"""Media types of many rows: bytes to tables, results to bytes."""

@@ -1,0 +1,1 @@
+"""Requests of many rows: by column, in any format, whole or as they arrive."""
