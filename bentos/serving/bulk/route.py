@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from time import perf_counter
 
 from bentos.errors import Fault, Problem
 from bentos.model.json_rows import invalid
@@ -85,7 +86,8 @@ def _answer(
     is_all_or_nothing: bool,
 ) -> tuple[TableResult, bytes]:
     table = source.read(model, body, limits)
-    client.charge(len(table))
+    if client.is_limited:
+        client.charge_in_thread(len(table), perf_counter())
     if is_all_or_nothing and table.faults:
         raise _refuse(table.faults, len(table))
     result = score_table(model, table, 0, timing)

@@ -285,7 +285,7 @@ class _Stream:
         # A client beyond its rate is not refused in the middle: its stream flows at that rate.
         while True:
             try:
-                return self._request.client.charge(rows)
+                return self._request.client.charge(rows, perf_counter())
             except Problem:
                 await asyncio.sleep(_CHARGE_SECONDS)
 
