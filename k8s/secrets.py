@@ -13,6 +13,8 @@ from collections.abc import Mapping
 
 import yaml
 
+from bentos.serving.access import keys as access
+
 NAMESPACE = "tabserve"
 
 
@@ -20,6 +22,8 @@ def make() -> dict[str, dict[str, str]]:
     """Every Secret that the manifests refer to, by name, with its keys and their values."""
     owner, service, drift = (secrets.token_urlsafe(24) for _ in range(3))
     store = "postgresql:5432/tabserve"
+    scraper, scraper_key = access.make("prometheus", ("admin",))
+    client, client_key = access.make("demonstration", ("predict", "feedback"))
     return {
         # Of components/postgres.
         "postgresql": {
@@ -34,6 +38,10 @@ def make() -> dict[str, dict[str, str]]:
         # Of components/monitoring. Nothing is sent where these two lead to no one.
         "grafana": {"admin-password": secrets.token_urlsafe(24)},
         "alertmanager": {"slack-url": "https://slack.invalid/", "smtp-password": "none"},
+        # Of components/keys: the file of the keys' hashes, and the two keys themselves.
+        "tabserve-keys": {"keys": access.write((scraper, client)).decode()},
+        "tabserve-metrics": {"token": scraper_key},
+        "tabserve-client": {"token": client_key},
     }
 
 

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from bentos.errors import ConfigurationError, TabserveError
-from bentos.rollout.plan import CANARY, CONTAINER, STABLE, Object, find_container
+from bentos.rollout.plan import CANARY, CONTAINER, ROUTE, STABLE, Object, find_container
 
 _RECORD = "tabserve-rollout"
 _MANAGER = "tabserve-rollout"
@@ -44,6 +44,15 @@ class Cluster:
         text = self._run("get", kind, name, "--ignore-not-found", "--output", "json")
         document: Object | None = json.loads(text) if text.strip() else None
         return document
+
+    def read_route(self) -> Object | None:
+        """The HTTPRoute that shares requests out, or nothing: also where the API is not there."""
+        try:
+            return self.read("httproutes.gateway.networking.k8s.io", ROUTE)
+        except ClusterError as error:
+            if "the server doesn't have a resource type" in str(error):
+                return None
+            raise
 
     def apply(self, item: Object) -> None:
         """Make an object, or bring it to what is given."""

@@ -91,6 +91,26 @@ def start(
 
 
 @rollout.command()
+@click.argument("image", required=False)
+@click.option("--stop", "is_stopped", is_flag=True, help="Take the candidate away.")
+@_common
+def shadow(
+    image: str | None, is_stopped: bool, namespace: str, context: str | None, grafana: str | None
+) -> None:
+    """Let IMAGE score copies of the answered requests, and answer nobody.
+
+    Needs components/shadow in the overlay. `tabserve shadow` compares its rows with the answers.
+    """
+    if (image is None) is not is_stopped:
+        raise click.UsageError("name an image, or --stop")
+    steering_ = _steer(namespace, context, grafana)
+    if image is None:
+        steering_.stop_shadow()
+    else:
+        steering_.shadow(image)
+
+
+@rollout.command()
 @_common
 def status(namespace: str, context: str | None, grafana: str | None) -> None:
     """What the last rollout is at, as JSON."""

@@ -11,10 +11,16 @@ from bentos.errors import ConfigurationError
 
 STABLE = "tabserve"
 CANARY = "tabserve-canary"
+SHADOW = "tabserve-shadow"
+# Of components/gateway: a route of this name, and a Service for each track.
+ROUTE = "tabserve"
+_TRACKS = {"stable": "tabserve-stable", "canary": "tabserve-canary"}
 TRACK = "tabserve.io/track"
 CONTAINER = "tabserve"
 
 STEPS = (5, 25, 50)
+
+_NOT_FOR_A_SHADOW = {"TABSERVE_SHADOW", "TABSERVE_MIRROR_URL"}
 
 Object = dict[str, Any]
 
@@ -45,6 +51,58 @@ def count_replicas(percent: int, stable: int) -> int:
 def share(canary: int, stable: int) -> float:
     """The canary's share of the pods, and so about of new connections."""
     return canary / (canary + stable)
+
+
+def set_weights(route: Object, percent: int) -> Object:
+    """The HTTPRoute with `percent` of the requests for the canary, and the rest for the stable.
+
+    All rules that name both Services are changed. Raises ConfigurationError where none does.
+    """
+    weights = {_TRACKS["stable"]: 100 - percent, _TRACKS["canary"]: percent}
+    made: Object = {
+        "apiVersion": route["apiVersion"],
+        "kind": route["kind"],
+        "metadata": {key: route["metadata"][key] for key in ("name", "namespace")},
+        "spec": copy.deepcopy(route["spec"]),
+    }
+    is_changed = False
+    for rule in made["spec"].get("rules", ()):
+        backends = rule.get("backendRefs", ())
+        if {backend["name"] for backend in backends} >= weights.keys():
+            is_changed = True
+            for backend in backends:
+                backend["weight"] = weights.get(backend["name"], backend.get("weight", 1))
+    if not is_changed:
+        raise ConfigurationError(
+            f"no rule of the HTTPRoute {ROUTE} has both Services, {' and '.join(weights)}"
+        )
+    return made
+
+
+def make_shadow(stable: Object, image: str) -> Object:
+    """The Deployment of a candidate that answers nobody: one pod, its rows marked in the log.
+
+    No Service for clients selects it: its component is another one.
+    """
+    made = make_canary(stable, image, 1)
+    made["metadata"]["name"] = SHADOW
+    container = find_container(made["spec"]["template"])
+    others = [one for one in container.get("env", ()) if one["name"] not in _NOT_FOR_A_SHADOW]
+    container["env"] = [
+        *others,
+        {"name": "TABSERVE_SHADOW", "value": "true"},
+        # The candidate is no one's stable version: it must not send copies on.
+        {"name": "TABSERVE_MIRROR_URL", "value": ""},
+    ]
+    template = made["spec"]["template"]
+    for labels in (
+        made["metadata"]["labels"],
+        made["spec"]["selector"]["matchLabels"],
+        template["metadata"]["labels"],
+    ):
+        labels["app.kubernetes.io/component"] = "shadow"
+        labels[TRACK] = "shadow"
+    return made
 
 
 def make_canary(stable: Object, image: str, replicas: int) -> Object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -72,6 +73,9 @@ class Steering:
         present = plan.find_container(stable["spec"]["template"])["image"]
         if present == image:
             raise ConfigurationError("this image is the stable version already")
+        if (route := self._cluster.read_route()) is not None:
+            # A route that is not ours is found now, and not when the canary is there.
+            plan.set_weights(route, 0)
         canary = plan.make_canary(stable, image, 1)
         self._record = {
             "image": image,
@@ -88,7 +92,7 @@ class Steering:
                 self._step(percent, canary)
         except (RolledBack, PrometheusError) as error:
             self._end("rolled back", str(error))
-            self._cluster.delete("deployment", plan.CANARY)
+            self._take_away()
             self._annotate(f"rollout of {image} rolled back: {error}")
             raise RolledBack(str(error)) from None
         except Undecided as error:
@@ -111,7 +115,7 @@ class Steering:
             raise TabserveError(
                 f"the Deployment {plan.STABLE} does not get ready; the canary stays"
             )
-        self._cluster.delete("deployment", plan.CANARY)
+        self._take_away()
         self._end("promoted", f"{image} replaced {before}")
         self._annotate(f"{image} promoted, {before} before")
 
@@ -120,7 +124,7 @@ class Steering:
         self._record = self._cluster.read_record() or {}
         if self._cluster.read("deployment", plan.CANARY) is None:
             raise ConfigurationError("there is no canary to take away")
-        self._cluster.delete("deployment", plan.CANARY)
+        self._take_away()
         self._end("aborted", reason)
         self._annotate(f"rollout aborted: {reason}")
 
@@ -139,6 +143,36 @@ class Steering:
         self._annotate(f"returned to {image}")
         self._cluster.write_record({"image": image, "outcome": "returned", "ended": _now()})
 
+    def shadow(self, image: str) -> None:
+        """Start a candidate that gets copies of the answered requests, and answers nobody."""
+        stable = self._cluster.read_stable()
+        if self._cluster.read("service", plan.SHADOW) is None:
+            raise ConfigurationError(
+                f"there is no Service {plan.SHADOW}: add components/shadow to the overlay"
+            )
+        self._cluster.apply(plan.make_shadow(stable, image))
+        if not self._cluster.wait(plan.SHADOW, self._options.ready_seconds):
+            self._cluster.delete("deployment", plan.SHADOW)
+            raise TabserveError("the candidate did not get ready: its model could not prove itself")
+        self._say(f"{image} scores in shadow: `tabserve shadow` compares, `--stop` ends it")
+        self._annotate(f"{image} began to score in shadow mode")
+
+    def stop_shadow(self) -> None:
+        """Take the candidate in shadow mode away; its rows stay in the log, marked."""
+        if self._cluster.read("deployment", plan.SHADOW) is None:
+            raise ConfigurationError("no candidate is in shadow mode")
+        self._cluster.delete("deployment", plan.SHADOW)
+        self._annotate("the candidate in shadow mode was taken away")
+
+    def _take_away(self) -> None:
+        # The weight first: what is sent to a Service without pods is lost.
+        route = self._cluster.read_route()
+        if route is not None:
+            # One that names other Services never sent the canary anything.
+            with suppress(ConfigurationError):
+                self._cluster.apply(plan.set_weights(route, 0))
+        self._cluster.delete("deployment", plan.CANARY)
+
     def _replay(self, canary: plan.Object) -> None:
         window = self._options.replay_window
         if window is None:
@@ -156,10 +190,18 @@ class Steering:
         stable = self._cluster.read_stable()["status"].get("readyReplicas", 1)
         replicas = plan.count_replicas(percent, stable)
         self._cluster.apply({**canary, "spec": {**canary["spec"], "replicas": replicas}})
-        share = plan.share(replicas, stable)
-        self._say(f"{percent} %: {replicas} canary to {stable} stable, {share:.0%} of connections")
+        route = self._cluster.read_route()
+        if route is None:
+            share = plan.share(replicas, stable)
+            by = "connections"
+        else:
+            share, by = percent / 100, "requests, by weight"
+        self._say(f"{percent} %: {replicas} canary to {stable} stable, {share:.0%} of {by}")
         if not self._cluster.wait(plan.CANARY, self._options.ready_seconds):
             raise RolledBack("the canary did not get ready: its model could not prove itself")
+        if route is not None:
+            # Only now: a weight for a Service without a pod that is ready answers 503.
+            self._cluster.apply(plan.set_weights(route, percent))
         began = time.monotonic()
         options = self._options
         looks = max(

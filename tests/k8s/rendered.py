@@ -23,6 +23,9 @@ OVERLAYS = ("kind", "staging", "production")
 COMBINATIONS = {
     "drift": ("drift",),
     "gateway": ("gateway",),
+    "gateway-mirror": ("gateway", "gateway-mirror"),
+    "keys": ("keys", "prometheus-operator"),
+    "shadow": ("shadow", "gateway"),
     "high-availability": ("high-availability",),
     "keda": ("keda", "high-availability"),
     "model-from-registry": ("model-from-registry",),

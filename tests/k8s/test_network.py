@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from bentos.rollout import plan
 from tests.k8s.rendered import ROOT, Object, pods, render
 
 _EDGE = re.compile(r"^ +(\w+) -->\|(\d+)\| (\w+)$", re.MULTILINE)
 # Names of the picture that are no pods.
-_OUTSIDE = {"clients", "world"}
+_OUTSIDE = {"clients", "world", "database", "mlflow"}
+# Pods that no overlay makes: a rollout does, or a component that is not in it.
+_NOT_HERE = {"shadow", "retraining", "mlflow"}
 
 
 def _drawn() -> set[tuple[str, str, int]]:
@@ -20,6 +23,8 @@ def _drawn() -> set[tuple[str, str, int]]:
 
 
 def _short(labels: dict[str, str]) -> str:
+    if labels.get("app.kubernetes.io/component") == "shadow":
+        return "shadow"
     return labels["app.kubernetes.io/name"].removeprefix("tabserve-")
 
 
@@ -53,7 +58,8 @@ def _allowed(side: str) -> set[tuple[str, str, int]]:
 
 def test_outgoing_edges() -> None:
     """What pods may reach is what is drawn."""
-    assert _allowed("egress") == {edge for edge in _drawn() if edge[0] != "clients"}
+    drawn = {edge for edge in _drawn() if edge[0] not in ("clients", "log_users")}
+    assert _allowed("egress") == drawn
 
 
 def test_incoming_edges() -> None:
@@ -77,4 +83,50 @@ def test_each_selector_finds_a_pod() -> None:
     for policy in render("kind"):
         if policy["kind"] == "NetworkPolicy":
             wanted = policy["spec"]["podSelector"].get("matchLabels", {})
+            if wanted and _short(wanted) in _NOT_HERE:
+                continue
             assert [labels for labels in made if wanted.items() <= labels.items()]
+
+
+def test_a_database_outside_is_one_edge() -> None:
+    """Production adds one policy: all that use the log may reach one range, one port."""
+    (policy,) = [
+        item
+        for item in render("production")
+        if (item["kind"], item["metadata"]["name"]) == ("NetworkPolicy", "external-postgresql")
+    ]
+    (chosen,) = policy["spec"]["podSelector"]["matchExpressions"]
+    users = {
+        edge[0]
+        for edge in _allowed("egress")
+        if edge[1:] == ("postgresql", 5432) and edge[0] != "shadow"
+    }
+    assert {name.removeprefix("tabserve-") for name in chosen["values"]} == users
+    (rule,) = policy["spec"]["egress"]
+    assert list(rule["to"][0]) == ["ipBlock"]
+    assert [port["port"] for port in rule["ports"]] == [5432]
+    assert ("log_users", "database", 5432) in _drawn()
+
+
+def test_a_shadow_is_not_of_the_service() -> None:
+    """What a rollout makes for shadow mode is selected by no Service for clients."""
+    (stable,) = [
+        item
+        for item in render("shadow")
+        if (item["kind"], item["metadata"]["name"]) == ("Deployment", "tabserve")
+    ]
+    made = plan.make_shadow(stable, "registry.example/tabserve:2")
+    labels = made["spec"]["template"]["metadata"]["labels"]
+    assert made["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    selecting = {
+        item["metadata"]["name"]
+        for item in render("shadow")
+        if item["kind"] == "Service" and item["spec"]["selector"].items() <= labels.items()
+    }
+    assert selecting == {"tabserve-shadow"}
+    variables = {
+        each["name"]: each.get("value")
+        for each in plan.find_container(made["spec"]["template"])["env"]
+    }
+    assert variables["TABSERVE_SHADOW"] == "true"
+    assert not variables["TABSERVE_MIRROR_URL"]

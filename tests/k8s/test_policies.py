@@ -152,6 +152,9 @@ def test_services_select_pods(name: str) -> None:
                 for key, value in item["spec"]["selector"].items()
                 if (key, value) != ("tabserve.io/track", "canary")
             }
+            if wanted.get("app.kubernetes.io/component") == "shadow":
+                # Nor a candidate in shadow mode: it is the stable Deployment with other labels.
+                wanted["app.kubernetes.io/component"] = "serving"
         elif item["kind"] in {"PodDisruptionBudget", "PodMonitor"}:
             wanted = item["spec"]["selector"]["matchLabels"]
         else:

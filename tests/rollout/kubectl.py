@@ -17,7 +17,8 @@ STATE = Path(os.environ.get("KUBECTL_STATE", "."))
 
 def place(kind: str, name: str) -> Path:
     """The file of an object."""
-    return STATE / f"{kind.lower().removesuffix('s')}-{name}.json"
+    # A kind may be named with its API group: httproutes.gateway.networking.k8s.io.
+    return STATE / f"{kind.partition('.')[0].lower().removesuffix('s')}-{name}.json"
 
 
 def write(item: dict[str, Any]) -> None:
@@ -59,7 +60,10 @@ def main(arguments: list[str]) -> int:
         path = place(rest[0], rest[1])
         sys.stdout.write(path.read_text() if path.is_file() else "")
     elif command == "apply":
-        write(json.load(sys.stdin))
+        item = json.load(sys.stdin)
+        with (STATE / "calls.txt").open("a") as calls:
+            calls.write(f"applied {item['kind']} {item['metadata']['name']}\n")
+        write(item)
     elif command == "delete":
         place(rest[0], rest[1]).unlink(missing_ok=True)
     elif command == "logs":

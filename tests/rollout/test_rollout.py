@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from bentos.cli import main
 from bentos.rollout.command import _annotate
+from tests.k8s.rendered import render
 from tests.rollout.conftest import Served, State
 
 OLD = "registry.example/tabserve:0.1.0"
@@ -120,6 +121,86 @@ def test_prometheus_that_is_away(state: State) -> None:
     assert result.exit_code == 1
     assert "Prometheus cannot be asked: " in result.output
     assert "secret" not in result.output
+
+
+@pytest.fixture
+def route(state: State) -> State:
+    """components/gateway is applied: requests are shared out by weight."""
+    for item in render("gateway"):
+        if item["kind"] == "HTTPRoute":
+            (state.folder / "httproute-tabserve.json").write_text(json.dumps(item))
+    return state
+
+
+def weights(state: State) -> dict[str, int]:
+    """The weight of each Service in the route."""
+    found = state.read("httproute", "tabserve")
+    assert found is not None
+    (rule,) = found["spec"]["rules"]
+    return {backend["name"]: backend["weight"] for backend in rule["backendRefs"]}
+
+
+def test_weights_follow_the_steps(route: State, prometheus: Served) -> None:
+    """With an HTTPRoute a step is its percentage, and the canary's weight ends at 0."""
+    result = start(prometheus, "--no-replay", "--steps", "5,25")
+    assert result.exit_code == 0, result.output
+    assert "5 %: 1 canary to 3 stable, 5% of requests, by weight" in result.output
+    assert [step["share"] for step in route.record["steps"]] == [0.05, 0.25]
+    assert weights(route) == {"tabserve-stable": 100, "tabserve-canary": 0}
+    # Weight after the canary is ready, and gone before the canary is.
+    calls = (route.folder / "calls.txt").read_text().splitlines()
+    ready = next(n for n, call in enumerate(calls) if "deployment/tabserve-canary" in call)
+    weighed = [n for n, call in enumerate(calls) if call == "applied HTTPRoute tabserve"]
+    gone = next(n for n, call in enumerate(calls) if "delete deployment tabserve-canary" in call)
+    assert ready < weighed[0] < weighed[-1] < gone
+
+
+def test_a_bad_canary_loses_its_weight(route: State, prometheus: Served) -> None:
+    """The route is back at the stable version before the canary is taken away."""
+    prometheus.errors = 500
+    assert start(prometheus, "--no-replay").exit_code == 1
+    assert weights(route) == {"tabserve-stable": 100, "tabserve-canary": 0}
+    assert route.read("deployment", "tabserve-canary") is None
+
+
+def test_a_held_canary_keeps_its_weight(route: State, prometheus: Served) -> None:
+    """With --hold the canary gets its share until a person decides."""
+    prometheus.requests = 0
+    waiting = ("--no-replay", "--hold", "--deadline-seconds", "45", "--look-seconds", "60")
+    assert start(prometheus, *waiting).exit_code == 3
+    assert weights(route) == {"tabserve-stable": 95, "tabserve-canary": 5}
+    assert run("abort").exit_code == 0
+    assert weights(route) == {"tabserve-stable": 100, "tabserve-canary": 0}
+
+
+def test_a_foreign_route_is_refused(route: State, prometheus: Served) -> None:
+    """A route that does not name both Services is not changed."""
+    path = route.folder / "httproute-tabserve.json"
+    path.write_text(path.read_text().replace("tabserve-canary", "theirs"))
+    before = path.read_text()
+    result = start(prometheus, "--no-replay")
+    assert "no rule of the HTTPRoute tabserve has both Services" in result.output
+    assert path.read_text() == before
+    assert route.read("deployment", "tabserve-canary") is None
+
+
+def test_a_candidate_in_shadow_mode(state: State) -> None:
+    """It needs the component, answers nobody, and is taken away again."""
+    assert "add components/shadow to the overlay" in run("shadow", NEW).output
+    (state.folder / "service-tabserve-shadow.json").write_text("{}")
+    result = run("shadow", NEW)
+    assert result.exit_code == 0, result.output
+    made = state.read("deployment", "tabserve-shadow")
+    assert made is not None
+    assert made["spec"]["replicas"] == 1
+    assert made["spec"]["template"]["metadata"]["labels"]["tabserve.io/track"] == "shadow"
+    assert run("shadow", "--stop").exit_code == 0
+    assert state.read("deployment", "tabserve-shadow") is None
+    assert "no candidate is in shadow mode" in run("shadow", "--stop").output
+    assert "name an image, or --stop" in run("shadow").output
+    failed = run("shadow", "registry.example/tabserve:never-ready")
+    assert "did not get ready" in failed.output
+    assert state.read("deployment", "tabserve-shadow") is None
 
 
 def test_undo(state: State, prometheus: Served) -> None:
