@@ -21,6 +21,7 @@ from bentos.logs import hide_password
 # The extra that brings a package, for a command that does not find it.
 EXTRAS = {
     "mlflow": ("mlflow", "pandas", "pyarrow", "skops", "sklearn"),
+    "oidc": ("joserfc",),
     "parquet": ("fsspec",),
     "train": ("matplotlib", "omegaconf", "optuna", "pandera", "skrub"),
 }

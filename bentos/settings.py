@@ -158,6 +158,32 @@ class Settings(BaseSettings):
         description="File of API keys (`tabserve keys`), read again when it changes. Empty "
         "answers everyone.",
     )
+    oidc_issuer: str = Field(
+        "",
+        description="Issuer of bearer tokens (OIDC) that are taken as well, an https:// URL. "
+        "Needs the extra `oidc`.",
+    )
+    oidc_audience: str = Field("", description="What a token's `aud` must name.")
+    oidc_jwks_url: str = Field(
+        "", description="The issuer's key set; empty asks its discovery document."
+    )
+    oidc_algorithms: str = Field(
+        "RS256,ES256", description="Signature algorithms that a token may use."
+    )
+    oidc_scopes_claim: str = Field(
+        "scope",
+        description="Claim with the scopes, a text or a list; dots lead into objects "
+        "(`realm_access.roles`).",
+    )
+    oidc_scope_prefix: str = Field(
+        "", description="What stands before a scope in that claim, as in `tabserve:predict`."
+    )
+    oidc_client_claim: str = Field("sub", description="Claim that names the client in the log.")
+    oidc_limits: str = Field(
+        "",
+        description="Limits of each client with a token, as "
+        "`requests_per_second=5,rows_per_second=100,burst_seconds=2,concurrency=4`.",
+    )
     require_keys: bool = Field(
         False,
         description="Refuse to start where neither keys nor an issuer of tokens are set.",
@@ -165,7 +191,7 @@ class Settings(BaseSettings):
     mirror_url: str = Field(
         "",
         description="Candidate that gets a copy of every answered request, `http://HOST:PORT`; it "
-        "runs with TABSERVE_SHADOW. Empty mirrors nothing.",
+        "runs in shadow mode. Empty mirrors nothing.",
     )
     mirror_share: float = Field(
         1.0, gt=0, le=1, description="Share of the answered requests that is mirrored."

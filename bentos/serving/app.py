@@ -106,9 +106,9 @@ class FrontApp:
             await self._answer_by_bentoml(path, request, send)
             return
         try:
-            refusal = gate.enter("any", request)
-            if refusal is not None:
-                await refusal
+            waiting = gate.enter("any", request)
+            if waiting is not None:
+                await waiting
         except Problem as problem:
             endpoint = _refusal(OTHER, _raise(problem), self._worker.protocols[0], "none")
             await self._exchange.run(endpoint, request, send)

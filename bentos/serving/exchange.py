@@ -61,9 +61,9 @@ class Exchange:
         inside = ANYONE
         try:
             if self._gate is not None:
-                refusal = self._gate.enter(endpoint.need, request)
-                if refusal is not None:
-                    await refusal
+                waiting = self._gate.enter(endpoint.need, request)
+                if waiting is not None:
+                    await waiting
                 inside = request.client
             reply = await endpoint.handler(request)
             if isinstance(reply, Streamed):

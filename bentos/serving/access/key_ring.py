@@ -14,6 +14,7 @@ from pathlib import Path
 from bentos.errors import ConfigurationError
 from bentos.logs import LOGGER
 from bentos.serving.access import file, keys
+from bentos.serving.access.grant import Grant
 from bentos.serving.access.keys import KEY_CHARACTERS, Key
 from bentos.serving.access.limits import LimitedClient
 
@@ -30,29 +31,27 @@ _MOST_SEEN = 2 * keys.MOST_KEYS
 _LONGEST_SEEN = 80
 
 
-class KnownClient(LimitedClient):
-    """The client of one key."""
+class KnownKey(Grant):
+    """One key of the file, and its client."""
 
-    __slots__ = ("digest", "expires_at", "key", "needs", "salt")
+    __slots__ = ("digest", "key", "salt")
 
     def __init__(self, key: Key, label: str) -> None:
-        super().__init__(key.name, label, key.limits)
+        expires_at = 0.0 if key.expires is None else key.expires.timestamp()
+        super().__init__(LimitedClient(key.name, label, key.limits), key.scopes, expires_at)
         self.key = key
-        self.needs = frozenset((*key.scopes, "any"))
         self.salt = bytes.fromhex(key.salt)
         self.digest = bytes.fromhex(key.digest)
-        # Seconds since 1970; 0 for never.
-        self.expires_at = 0.0 if key.expires is None else key.expires.timestamp()
 
 
 class _Generation:
     """The keys of one state of the file: by id, and by headers that were found good."""
 
-    __slots__ = ("clients", "seen")
+    __slots__ = ("keys", "seen")
 
-    def __init__(self, clients: dict[bytes, KnownClient]) -> None:
-        self.clients = clients
-        self.seen: dict[bytes, KnownClient] = {}
+    def __init__(self, keys_by_id: dict[bytes, KnownKey]) -> None:
+        self.keys = keys_by_id
+        self.seen: dict[bytes, KnownKey] = {}
 
 
 class KeyRing:
@@ -66,7 +65,7 @@ class KeyRing:
         self._reason = ""
         # Lines for the log, said when there is one.
         self._lines: list[tuple[int, str]] = []
-        self._nobody = KnownClient(_NO_KEY, _OTHER)
+        self._nobody = KnownKey(_NO_KEY, _OTHER)
         try:
             self._take(*file.read_bytes(path))
         except ValueError as error:
@@ -75,24 +74,24 @@ class KeyRing:
     def __len__(self) -> int:
         """How many keys have not expired."""
         now = time.time()
-        return sum(not 0 < client.expires_at <= now for client in self._generation.clients.values())
+        return sum(not 0 < one.expires_at <= now for one in self._generation.keys.values())
 
     @property
     def is_stale(self) -> bool:
         """Whether the file, as it is now, cannot be used."""
         return bool(self._reason)
 
-    def find(self, text: bytes, header: bytes = b"") -> KnownClient | None:
-        """The client of a key, expired or not; None where it is no key of the file.
+    def find(self, text: bytes, header: bytes = b"") -> KnownKey | None:
+        """The entry of a key, expired or not; None where it is no key of the file.
 
         `header`: the whole Authorization header, where the key stands in one.
         """
         if len(text) != KEY_CHARACTERS:
             return None
         generation = self._generation
-        known = generation.clients.get(text[_ID])
-        client = known or self._nobody
-        if not keys.is_equal(client.salt, text, client.digest) or known is None:
+        known = generation.keys.get(text[_ID])
+        one = known or self._nobody
+        if not keys.is_equal(one.salt, text, one.digest) or known is None:
             return None
         if 0 < len(header) < _LONGEST_SEEN:
             if len(generation.seen) >= _MOST_SEEN:
@@ -100,8 +99,8 @@ class KeyRing:
             generation.seen[header] = known
         return known
 
-    def find_again(self, header: bytes) -> KnownClient | None:
-        """The client of an Authorization header that `find` was given before, as it stands.
+    def find_again(self, header: bytes) -> KnownKey | None:
+        """The entry of an Authorization header that `find` was given before, as it stands.
 
         To hash a key takes some hundredths of the time of a lone row's answer. A dictionary
         compares a text only with one of an equal hash, 64 bits that are made with a secret of
@@ -135,12 +134,12 @@ class KeyRing:
                 self._say(logging.INFO, "is again what it was")
 
     def _take(self, data: bytes, exposure: str) -> None:
-        made: dict[bytes, KnownClient] = {}
+        made: dict[bytes, KnownKey] = {}
         for key in keys.read(data):
             identity = key.id.encode()
-            before = self._generation.clients.get(identity)
+            before = self._generation.keys.get(identity)
             if before is None or before.key != key:
-                made[identity] = KnownClient(key, self._label(key.name))
+                made[identity] = KnownKey(key, self._label(key.name))
             else:
                 # It keeps its buckets: a change to another key refills none.
                 made[identity] = before

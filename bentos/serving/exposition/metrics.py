@@ -166,11 +166,12 @@ class Metrics:
         """Say that everyone is answered without a key."""
         self._gauges["tabserve_access_open"].set(1)
 
-    def show_access(self, keys: int, *, is_stale: bool) -> None:
-        """Say how many keys are in force, and whether they are those of the file as it is now."""
+    def show_access(self, keys: int, *, is_stale: bool, is_issuer_down: bool) -> None:
+        """Say how many keys are in force, and what of them is not as it is now at its source."""
         self._gauges["tabserve_access_open"].set(0)
         self._gauges["tabserve_access_keys"].set(keys)
         self._gauges["tabserve_access_keys_stale"].set(is_stale)
+        self._gauges["tabserve_access_issuer_down"].set(is_issuer_down)
 
     def set_ready(self, *, is_ready: bool) -> None:
         """Say whether this worker serves."""

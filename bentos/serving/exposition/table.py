@@ -182,6 +182,11 @@ GAUGES: dict[str, tuple[tuple[str, ...], Literal["livesum", "livemax"], str]] = 
         "livemax",
         "1 where the keys file cannot be used as it is now, and the keys before are in force.",
     ),
+    "tabserve_access_issuer_down": (
+        (),
+        "livemax",
+        "1 where the keys of the tokens' issuer could not be fetched the last time.",
+    ),
     "tabserve_ready": (
         _WORKER,
         "livesum",

@@ -43,7 +43,7 @@ def test_only_the_whole_key_is_found(path: Path) -> None:
     put(path, ben, ann)
     ring = KeyRing(path)
     found = ring.find(text.encode())
-    assert found is not None and found.name == "ben"
+    assert found is not None and found.client.name == "ben"
     for wrong in (
         *("", " ", text[:-1], text + "A", text.upper(), other[:17] + text[17:]),
         *(text[:17] + other[17:], "tsk_" + "0" * 12 + text[16:], "é" * 30, "A" * 60),
@@ -145,7 +145,7 @@ def test_a_key_keeps_its_bucket_when_another_changes(path: Path) -> None:
     ring = KeyRing(path)
     client = ring.find(text.encode())
     assert client is not None
-    client.enter(0.0)
+    client.client.enter(0.0)
     put(path, ben, ann)
     ring.read_again()
     assert ring.find(text.encode()) is client
@@ -181,5 +181,5 @@ def test_names_beyond_a_hundred_share_a_label(path: Path) -> None:
     made = [keys.make(f"client-{number}", ("predict",)) for number in range(150)]
     put(path, *(key for key, _ in made))
     ring = KeyRing(path)
-    labels = {client.label for _, text in made if (client := ring.find(text.encode()))}
+    labels = {client.client.label for _, text in made if (client := ring.find(text.encode()))}
     assert len(labels) == 101 and "other" in labels
