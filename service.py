@@ -11,6 +11,7 @@ from bentos import logs, settings
 from bentos.errors import ConfigurationError
 from bentos.model import dependencies, naming, store
 from bentos.records.writer.log import Log
+from bentos.serving import supervision
 from bentos.serving.composition import (
     as_service_error,
     behind,
@@ -28,6 +29,7 @@ try:
     TAG = naming.resolve(store.find_tag(SETTINGS, PROJECT))
     dependencies.require(TAG, PROJECT / "bentos" / "requirements.txt")
     directory.join_directory()
+    supervision.join()
     WORKER = Worker(SETTINGS, Metrics(), Log(SETTINGS))
 except ConfigurationError as error:
     raise SystemExit(f"tabserve: {error}") from None
@@ -54,6 +56,7 @@ class TabularModel:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]  # BentoML has no types for it
     def share_metrics() -> None:
         directory.start_directory()
+        supervision.watch_workers(SETTINGS.log_level)
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML has no types for it
     async def prove(self) -> None:

@@ -131,16 +131,21 @@ def describe_error(error: BaseException) -> dict[str, object]:
 
 def configure(level: str) -> None:
     """Send our logs, and those of the server around us, to standard error as JSON."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    LOGGER.handlers = [handler]
-    LOGGER.setLevel(level.upper())
-    LOGGER.propagate = False
+    configure_own(level)
     # Its lines reach the root logger's handler as well: each would be there twice.
     logging.getLogger("uvicorn.error").propagate = False
     for name in _NEIGHBOURS:
         for neighbour in logging.getLogger(name).handlers:
             neighbour.setFormatter(JsonFormatter())
+
+
+def configure_own(level: str) -> None:
+    """Send our logs alone to standard error as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    LOGGER.handlers = [handler]
+    LOGGER.setLevel(level.upper())
+    LOGGER.propagate = False
 
 
 def hide_password(uri: str) -> str:

@@ -24,6 +24,7 @@ from bentos.protocols.protocol import (
 )
 from bentos.protocols.registry import PROTOCOLS
 from bentos.records.writer.log import Log
+from bentos.serving import supervision
 from bentos.serving.access.gate import announce_open, open_gate
 from bentos.serving.admission import Admission
 from bentos.serving.body import BodyBudget, BodyReader
@@ -150,6 +151,7 @@ class Worker:
             self.gate.start()
         self.telemetry.start()
         self.connections.start()
+        supervision.watch_supervisor()
 
     async def stop(self) -> None:
         """Stop: end the proof, write all answers to the log, and flush counts and lines."""
@@ -162,6 +164,7 @@ class Worker:
         self.connections.stop()
         self.telemetry.stop()
         directory.leave_directory()
+        supervision.leave()
 
 
 def _report_cpus(settings: Settings) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,8 @@ def _stop_while_waiting(started: Server, body: bytes, stack: contextlib.ExitStac
     assert load.outcomes.keys() <= {"200", "closed"}
     assert not any(map(is_alive, workers))
     lines = started.worker_lines()
-    assert [line for line in lines if line["level"] not in ("info", "debug")] == []
+    errors = [line["message"] for line in lines if line["level"] in ("error", "critical")]
+    assert set(errors) <= {"a worker was killed: another follows"}
     served = [line for line in lines if line.get("request_id") == "loaded"]
     assert {line["status"] for line in served} == {200}
     assert len(served) == WAITING + load.outcomes["200"]
@@ -159,9 +161,16 @@ def test_killed_worker_then_stop(
             series = series_of(started.request("GET", "/metrics").body)
             return total_of(series, "tabserve_rows_total", outcome="scored")
 
+        def ready() -> float:
+            series = series_of(started.request("GET", "/metrics").body)
+            return total_of(series, "tabserve_ready")
+
         started.wait_for(lambda: scored() == 30)
         killed, kept = started.workers()
         os.kill(killed, signal.SIGKILL)
+        # Long before another takes its place.
+        started.wait_for(lambda: ready() == 1)
+        assert started.count("ready") == 2
         started.wait_for(lambda: started.count("ready") == 3)
         now = started.workers()
         assert killed not in now and kept in now and len(now) == 2
@@ -174,10 +183,28 @@ def test_killed_worker_then_stop(
 
 
 def test_not_replaced_in_a_container(quick: dict[str, str], tmp_path: Path) -> None:
-    """With BENTOML_CONTAINERIZED a dead worker ends the server, so that Kubernetes sees it."""
-    settings = {"TABSERVE_MODEL": quick["binary"], "BENTOML_CONTAINERIZED": "true"}
-    with server(tmp_path, **settings) as started:
+    """With BENTOML_CONTAINERIZED one dead worker of two ends the server: Kubernetes sees it."""
+    settings = {"TABSERVE_MODEL": quick["binary"], "TABSERVE_WORKERS": "2"}
+    with server(tmp_path, BENTOML_CONTAINERIZED="true", **settings) as started:
+        started.wait_until_ready(workers=2)
+        killed, other = started.workers()
+        os.kill(killed, signal.SIGKILL)
+        assert started.process.wait(PATIENCE_SECONDS) == 1
+        assert not is_alive(other)
+        (line,) = [line for line in started.worker_lines() if line["level"] == "error"]
+        assert line["message"].startswith("a worker was killed: the others stop")
+
+
+def test_killed_supervisor(quick: dict[str, str], tmp_path: Path) -> None:
+    """When the supervisor is killed its workers stop by themselves, and say why."""
+    with server(tmp_path, TABSERVE_MODEL=quick["binary"]) as started:
         started.wait_until_ready()
         (worker,) = started.workers()
-        os.kill(worker, signal.SIGKILL)
-        assert started.process.wait(PATIENCE_SECONDS) != 0
+        started.process.kill()
+        started.process.wait(PATIENCE_SECONDS)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while is_alive(worker):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        (line,) = [line for line in started.worker_lines() if line["level"] == "error"]
+        assert line["message"] == "the supervisor was killed: its workers stop"

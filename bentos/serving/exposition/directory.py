@@ -55,7 +55,7 @@ def join_directory() -> None:
     with _locked(folder, fcntl.LOCK_EX):
         for path in folder.glob("gauge_live*_*.db"):
             pid = _pid_of(path)
-            if not _is_alive(pid):
+            if not is_alive(pid):
                 mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no types
         for kind in _SUMS:
             _add_up(folder, kind)
@@ -66,6 +66,20 @@ def leave_directory() -> None:
     if _MULTIPROC_DIR in os.environ:
         with suppress(OSError):
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]  # the same
+
+
+def shared_folder() -> Path:
+    """The folder that the workers of this server share. Raises FileNotFoundError without one."""
+    if _WORKERS_DIR not in os.environ:
+        raise FileNotFoundError("this process belongs to no server")
+    return Path(os.environ[_WORKERS_DIR])
+
+
+def forget(pid: int) -> None:
+    """Take a killed worker's gauges out of the sums, as it could not."""
+    folder = shared_folder()
+    with _locked(folder, fcntl.LOCK_EX):
+        mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]  # the same
 
 
 def render(registry: CollectorRegistry) -> bytes:
@@ -83,7 +97,7 @@ def _add_up(folder: Path, kind: str) -> None:
     gone = [
         path
         for path in folder.glob(f"{kind}_*.db")
-        if path != ended and not _is_alive(_pid_of(path))
+        if path != ended and not is_alive(_pid_of(path))
     ]
     if not gone:
         return
@@ -115,14 +129,14 @@ def _pid_of(path: Path) -> int:
     return int(path.stem.rpartition("_")[2])
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and waits to be collected does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    except PermissionError:
-        pass
-    return True
+    # The name, in brackets, may have spaces: fields are counted after it.
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 @contextmanager
