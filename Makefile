@@ -87,6 +87,16 @@ $(MIXIN_NODE)/node_modules/.package-lock.json: $(MIXIN_NODE)/package-lock.json
 
 monitoring-setup: $(MIXIN_NODE)/node_modules/.package-lock.json ## Install what checks and draws the dashboards (needs npm).
 
+# Schemas of the custom resources that k8s/components use.
+CRD_NODE := tests/k8s/node
+
+$(CRD_NODE)/node_modules/.package-lock.json: $(CRD_NODE)/package-lock.json
+	cd $(CRD_NODE) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.PHONY: k8s-setup
+k8s-setup: $(CRD_NODE)/node_modules/.package-lock.json ## Install what checks the manifests' custom resources (needs npm).
+
 lint: setup ## Check style, types and architecture.
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -97,7 +107,7 @@ lint: setup ## Check style, types and architecture.
 	@$(MAKE) --no-print-directory .requirements | cmp - bentos/requirements.txt \
 		|| { echo "bentos/requirements.txt is not that of uv.lock: run make lock" >&2; exit 1; }
 
-test: lint drift-test monitoring-setup ## Everything that CI checks.
+test: lint drift-test monitoring-setup k8s-setup ## Everything that CI checks.
 	$(RUN) pytest --cov --cov-report=term:skip-covered
 
 # The drift job has an environment of its own: what it needs cannot share one with the service.
