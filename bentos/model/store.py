@@ -15,12 +15,17 @@ from bentos.model.contract import Contract
 from bentos.model.layout import CONTRACT, FOLDER, MLFLOW_FOLDER
 from bentos.settings import Settings
 
+# How the intake writes a model down: raise it with what a model's files or digest are made of.
+# Models imported before it was written down have 0, and digests of several kinds.
+FORMAT = 1
+
 
 class Provenance(msgspec.Struct, frozen=True):
     """The metadata that the intake records with a model."""
 
     digest: str
     files: dict[str, str]
+    format: int = 0
     source: str = ""
     mlflow_run_id: str = ""
     registry_name: str = ""
@@ -88,14 +93,22 @@ def open_model(stored: bentoml.Model) -> StoredModel:
         raise IntegrityError(
             f"{stored.tag} was not imported by `tabserve import`: it has no digest"
         ) from None
+    if provenance.format > FORMAT:
+        raise IntegrityError(
+            f"{stored.tag} was imported by a newer tabserve: import it again with this one"
+        )
     is_whole = identify(provenance.files) == provenance.digest
     # The tag is what people, Bentos and records name a model by: it cannot be given other files.
     if not is_whole or str(stored.tag.version).rpartition("-")[2] != tag_suffix(provenance.digest):
+        if provenance.format < FORMAT:
+            raise IntegrityError(_outdated(stored))
         raise IntegrityError("model.yaml was changed after the model was imported")
     integrity.check_files(folder, provenance.files)
     try:
         made = contract.load(integrity.read_file(folder, f"{FOLDER}/{CONTRACT}", provenance.files))
     except ValueError as error:
+        if provenance.format < FORMAT:
+            raise IntegrityError(_outdated(stored)) from None
         raise IntegrityError(str(error)) from None
     return StoredModel(
         name=stored.tag.name,
@@ -105,3 +118,7 @@ def open_model(stored: bentoml.Model) -> StoredModel:
         provenance=provenance,
         contract=made,
     )
+
+
+def _outdated(stored: bentoml.Model) -> str:
+    return f"{stored.tag} was imported by an older tabserve: import it again with `tabserve import`"

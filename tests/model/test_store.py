@@ -59,6 +59,24 @@ def test_changed_metadata(spoilt: bentoml.Model) -> None:
         store.open_model(bentoml.models.get(spoilt.tag))
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(None, "was imported by an older tabserve: import it again"), (99, "by a newer tabserve")],
+)
+def test_model_of_another_tabserve(spoilt: bentoml.Model, number: int | None, words: str) -> None:
+    """A digest of another kind is no change of the files: the model has to be imported again."""
+    manifest = Path(spoilt.path) / "model.yaml"
+    document = yaml.safe_load(manifest.read_text())
+    document["metadata"]["digest"] = "0" * 64
+    if number is None:
+        del document["metadata"]["format"]
+    else:
+        document["metadata"]["format"] = number
+    manifest.write_text(yaml.safe_dump(document))
+    with pytest.raises(IntegrityError, match=words):
+        store.open_model(bentoml.models.get(spoilt.tag))
+
+
 def test_contract_of_another_version(spoilt: bentoml.Model) -> None:
     """A contract that this tabserve cannot read says to import the model again."""
     from bentos.model import integrity

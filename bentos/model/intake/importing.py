@@ -24,7 +24,7 @@ from bentos.model.intake.origin import Origin, download, find_origin
 from bentos.model.intake.uris import parse
 from bentos.model.layout import BOOSTER, CONTRACT, FOLDER
 from bentos.model.proof import why_not
-from bentos.model.store import identify, tag_suffix
+from bentos.model.store import FORMAT, identify, tag_suffix
 
 # What a model was trained and is run with: shown by /v1/model.
 _RECORDED_PACKAGES = ("lightgbm", "mlflow", "numpy", "pandas", "scikit-learn")
@@ -176,6 +176,7 @@ def _metadata(
     recorded = MlflowModel.load(str(model_dir))
     flavors = sorted(set(recorded.flavors) - {"python_function"}) or ["python_function"]
     return {
+        "format": FORMAT,
         "source": origin.uri,
         "mlflow_run_id": origin.run_id,
         "registry_name": origin.registry_name,

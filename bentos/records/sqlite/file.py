@@ -95,6 +95,10 @@ class LogFile:
         identity = _identify(self.path)
         connection = connect(self.path)
         try:
+            if not is_writable(self.path):
+                # A reader can do without: each of these would write.
+                self._connection, self._identity = connection, identity
+                return connection
             # A row has about a kilobyte: more of them share a page, and none is split.
             connection.execute("PRAGMA page_size = 16384")
             _log_ahead(connection)
@@ -114,14 +118,31 @@ class LogFile:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Connect to a file that is there; none is made."""
+    """Connect to a file that is there, to read alone where its folder is read-only."""
     return sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode=rw",
+        f"{path.resolve().as_uri()}?{'mode=rw' if is_writable(path) else find_reading(path)}",
         BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
         uri=True,
     )
+
+
+def is_writable(path: Path) -> bool:
+    """Whether this process may make SQLite's own files next to a database."""
+    return os.access(path.resolve().parent, os.W_OK, effective_ids=True)
+
+
+def find_reading(path: Path) -> str:
+    """How to open a file for reading alone, as parameters of SQLite's URI.
+
+    Write-ahead logging needs an index file beside the database even to read. Where it can
+    neither be there nor be made, and nothing waits in the write-ahead log, no process can be
+    writing: then SQLite may take the file for one that does not change.
+    """
+    log, index = (path.resolve().with_name(path.name + companion) for companion in ("-wal", "-shm"))
+    is_settled = not index.exists() and (not log.exists() or log.stat().st_size == 0)
+    return "mode=ro&immutable=1" if is_settled and not is_writable(path) else "mode=ro"
 
 
 def name_error(path: Path, error: sqlite3.Error) -> str:

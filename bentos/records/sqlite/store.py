@@ -31,7 +31,7 @@ from bentos.records.record import (
 )
 from bentos.records.sqlite import erasure
 from bentos.records.sqlite import outcomes as outcome_rows
-from bentos.records.sqlite.file import LogFile, name_error
+from bentos.records.sqlite.file import LogFile, find_reading, name_error
 from bentos.records.sqlite.rows import COLUMNS, insert, to_record
 from bentos.records.sqlite.schema import check_schema, migrate
 
@@ -70,7 +70,10 @@ class SqliteStore:
             raise no_log(f"at {self._file.path.name}")
         try:
             # Read only: any other program's file stays as it is.
-            connection = sqlite3.connect(f"{self._file.path.resolve().as_uri()}?mode=ro", uri=True)
+            path = self._file.path
+            connection = sqlite3.connect(
+                f"{path.resolve().as_uri()}?{find_reading(path)}", uri=True
+            )
             try:
                 check_schema(connection)
             finally:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -155,3 +158,75 @@ def test_writers_lose_no_row_while_the_file_is_moved(path: Path) -> None:
             with suppress(sqlite3.OperationalError):  # moved before it had a table
                 found |= {name for (name,) in connection.execute("SELECT id FROM scored")}
     assert wanted <= found
+
+
+READ = """
+import os, sys
+from pathlib import Path
+from contextlib import closing
+import bentos.records.sqlite.store, bentos.records.sqlite.drift, tests.records.predictions
+from bentos.errors import StoreDown
+# Imports are done: from here on as a user to whom the folder is read-only.
+if os.geteuid() == 0:
+    os.setgroups([]); os.setegid(65534); os.seteuid(65534)
+path = Path(sys.argv[1])
+with closing(bentos.records.sqlite.store.SqliteStore(path)) as log:
+    log.check()
+    print(len(list(log.read(tests.records.predictions.ALL))))
+    results = bentos.records.sqlite.drift.SqliteDriftLog(path)
+    results.check()
+    print(results.last("daily", "credit", "1", 5))
+    try:
+        log.prepare()
+    except StoreDown as error:
+        print(error)
+"""
+
+
+def read_in_vain_to_write(path: Path) -> list[str]:
+    """What a process reads of a log in a folder that it may not write to."""
+    # A folder of pytest's is closed to other users.
+    for folder in path.parents:
+        if folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
+            folder.chmod(0o755)
+    path.parent.chmod(0o555)
+    for file in path.parent.iterdir():
+        file.chmod(0o444)
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(path)], capture_output=True, text=True, check=False
+    )
+    path.parent.chmod(0o755)
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_read_only_folder_is_read(path: Path) -> None:
+    """A log in a folder that may not be written to can be read, and writing says what fails."""
+    with closing(SqliteStore(path)) as store:
+        store.prepare()
+        store.write(minutes(1), is_retry=False)
+    rows, results, refusal = read_in_vain_to_write(path)
+    assert (rows, results) == ("1", "[]")
+    assert "SQLITE_READONLY" in refusal
+
+
+def test_a_log_that_is_being_written_is_read_from_a_read_only_folder(path: Path) -> None:
+    """Rows that are in the write-ahead log alone are read where its index is there."""
+    with closing(SqliteStore(path)) as store:
+        store.prepare()
+        store.write(minutes(2), is_retry=False)
+        assert path.with_name("records.db-wal").stat().st_size > 0
+        assert read_in_vain_to_write(path)[0] == "2"
+
+
+def test_rows_that_wait_in_the_write_ahead_log_are_not_passed_over(path: Path) -> None:
+    """Without its index the write-ahead log cannot be read there: an error, not fewer rows."""
+    with closing(SqliteStore(path)) as store:
+        store.prepare()
+        store.write(minutes(1), is_retry=False)
+        copied = Path(shutil.copytree(path.parent, path.parent.with_name("copy"))) / path.name
+    copied.with_name("records.db-shm").unlink()
+    with pytest.raises(AssertionError, match="SQLITE_"):
+        read_in_vain_to_write(copied)
