@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 @click.command()
 @store_option
 @click.option(
-    "--since", type=Moment(), default="7d", show_default=True, help="From when on: ago, or a time."
+    "--since",
+    type=Moment(),
+    default="7d",
+    show_default=True,
+    help="Start: 90s, 15m, 1h, 7d ago, or a time.",
 )
-@click.option("--until", type=Moment(), help="Up to when, in the same way.")
-@click.option("--model", help="Of this model.")
-@click.option("--version", help="Of this version.")
+@click.option("--until", type=Moment(), help="End, in the same way.")
+@click.option("--model", help="Only of this model: NAME or NAME:VERSION.")
+@click.option("--version", help="Only of this version: v3, 3 or its full name.")
 @click.option(
     "--shadow", "is_shadow", is_flag=True, help="Of candidates, on their answers' outcomes."
 )
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Bootstrap resamples for the 95 % intervals.",
 )
-@click.option("--json", "is_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "is_json", is_flag=True, help="Write one JSON document.")
 def performance(
     url: str | None,
     since: datetime,

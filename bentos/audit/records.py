@@ -20,20 +20,20 @@ from bentos.records.record import Record, Window
 
 @click.command()
 @store_option
-@click.option("--since", type=Moment(), help="From when on: 90s, 15m, 1h, 7d ago, or a time.")
-@click.option("--until", type=Moment(), help="Up to when, in the same way.")
-@click.option("--id", "prediction_id", help="This prediction alone.")
-@click.option("--model", help="Of this model.")
-@click.option("--version", help="Of this version.")
+@click.option("--since", type=Moment(), help="Start: 90s, 15m, 1h, 7d ago, or a time.")
+@click.option("--until", type=Moment(), help="End, in the same way.")
+@click.option("--id", "prediction_id", help="Only this prediction.")
+@click.option("--model", help="Only of this model: NAME or NAME:VERSION.")
+@click.option("--version", help="Only of this version: v3, 3 or its full name.")
 @click.option("--shadow", "is_shadow", is_flag=True, help="What candidates scored beside answers.")
-@click.option("--outcomes", "has_outcomes", is_flag=True, help="With what came of each.")
+@click.option("--outcomes", "has_outcomes", is_flag=True, help="Add the outcome of each.")
 @click.option(
     "--format",
     "kind",
     type=click.Choice(["jsonl", "csv", "parquet"]),
     default="jsonl",
     show_default=True,
-    help="JSON lines, CSV, or Parquet.",
+    help="Form of the output: JSON lines, CSV or Parquet.",
 )
 @output_option
 def records(
@@ -95,8 +95,13 @@ def make_window(
 ) -> Window:
     """Make a window of what was given; what was not leaves it open.
 
-    Raises UsageError for one that ends before it begins: `--since 1m --until 5m`.
+    `model`: also NAME:VERSION. Raises UsageError for one that ends before it begins
+    (`--since 1m --until 5m`), and for two versions.
     """
+    model, _, named = (model or "").partition(":")
+    if named and version:
+        raise click.UsageError("--model names a version already: leave --version out")
+    model, version = model or None, version or named or None
     if since is not None and until is not None and since >= until:
         raise click.UsageError("the window ends before it begins: --since must be before --until")
     window = Window()

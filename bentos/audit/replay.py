@@ -20,18 +20,24 @@ if TYPE_CHECKING:
 @click.command()
 @store_option
 @click.option(
-    "--since", type=Moment(), default="1h", show_default=True, help="From when on: ago, or a time."
+    "--since",
+    type=Moment(),
+    default="1h",
+    show_default=True,
+    help="Start: 90s, 15m, 1h, 7d ago, or a time.",
 )
-@click.option("--until", type=Moment(), help="Up to when, in the same way.")
-@click.option("--model", "tag", help="Score with this model of the Bento store, NAME:TAG.")
-@click.option("--recorded", help="Only what this model answered, NAME or NAME:TAG.")
+@click.option("--until", type=Moment(), help="End, in the same way.")
+@click.option(
+    "--model", "tag", help="Score with this model of the Bento store: NAME or NAME:VERSION."
+)
+@click.option("--recorded", help="Only what this model answered: NAME or NAME:VERSION.")
 @click.option("--segment", help="Show the shift by this feature: its values, or quartiles.")
 @click.option(
     "--max-flipped",
     type=click.FloatRange(0.0, 1.0),
-    help="With --model: exit 1 if more than this share of rows gets another label or is refused.",
+    help="With --model: the largest share of rows that may get another label or be refused.",
 )
-@click.option("--json", "is_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "is_json", is_flag=True, help="Write one JSON document.")
 def replay(
     url: str | None,
     since: datetime,
@@ -46,8 +52,8 @@ def replay(
 
     Without --model each row goes to the model version that answered it. Exits with 1 unless
     every score and label is the recorded one to the last bit, and shows what changed.
-    With --model: how scores and decisions would shift. Exits with 1 where no row could be
-    scored.
+    With --model it shows how scores and decisions would shift, and exits with 1 if no row could
+    be scored.
     """
     if tag is None and (segment is not None or max_flipped is not None):
         raise click.UsageError("--segment and --max-flipped go with --model")

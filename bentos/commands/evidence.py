@@ -53,5 +53,5 @@ def evidence(
     if logged.threshold is not None:
         click.echo(f"threshold {logged.threshold:.4f}")
     for name, value in logged.metrics.items():
-        click.echo(f"{name} {value:.4f}")
+        click.echo(f"{name} {value:,.0f}" if name == "test_rows" else f"{name} {value:.4f}")
     click.echo(f"next: tabserve import {uri}")

@@ -99,6 +99,9 @@ def log(
             if threshold is not None:
                 bundle.write_decision(folder / bundle.DECISION, bundle.Decision(threshold, method))
             files = tuple(sorted(path.name for path in folder.iterdir()))
+            if metrics:
+                # On how many rows: a comparison with them needs to know how exact they are.
+                metrics["test_rows"] = float(len(encoded))
             _upload(uri, stored.folder, folder, metrics)
     finally:
         if imported.is_new:
@@ -133,16 +136,23 @@ def _outcomes(values: pd.Series, made: Contract, target: str) -> NDArray[np.floa
         numbers = pd.to_numeric(values, errors="coerce")
     else:
         # Classes as text: a file has no types, and 1 and 1.0 are one class.
-        places = {str(label): float(place) for place, label in enumerate(made.classes)}
-        numbers = values.map(
-            lambda value: places.get(
-                str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-            )
-        )
+        places = {_as_text(label): float(place) for place, label in enumerate(made.classes)}
+        numbers = values.map(lambda value: places.get(_as_text(value)))
     found = np.asarray(numbers, dtype=np.float64)
     if np.isnan(found).all():
         raise NoEvidence(f"column {target!r} has no outcome of the model: another column?")
     return found
+
+
+def _as_text(label: object) -> str:
+    text = str(label)
+    if isinstance(label, bool) or text in ("true", "TRUE", "false", "FALSE"):
+        return text.capitalize()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() else text
 
 
 def choose_threshold(scores: Scores, outcomes: NDArray[np.float64]) -> float:

@@ -35,5 +35,4 @@ def import_(uri: str, name: str | None, trusts_code: bool) -> None:
         f"{verb} {imported.tag} ({made.task}, {len(made.features)} features, "
         f"{made.engine}, contract {made.hash[:12]})"
     )
-    click.echo(f"serve it: TABSERVE_MODEL={imported.tag} bentoml serve .")
     click.echo(f"next: tabserve serve {imported.tag}")

@@ -6,6 +6,7 @@ The two are matched by registry name and version, which an import records.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import bentoml
 import msgspec
 
-from bentos.model import bundle, contract, golden
+from bentos.errors import ConfigurationError
+from bentos.model import bundle, contract, golden, shelf
 from bentos.model.contract import Contract
 from bentos.model.layout import CONTRACT, FOLDER, MLFLOW_FOLDER
 from bentos.model.store import Provenance
@@ -64,14 +66,17 @@ class RegistryEntry(msgspec.Struct, frozen=True):
 
 def read_store(default: str) -> list[StoreEntry]:
     """Every model of the Bento store, by name, the newest first. `default`: tag that is served."""
-    models = sorted(bentoml.models.list(), key=lambda one: one.info.creation_time, reverse=True)
+    models, damaged = shelf.list_models()
     models.sort(key=lambda one: one.tag.name)
     latest: dict[str, str] = {}
     for model in models:
         name = model.tag.name
         if name not in latest:
-            latest[name] = str(bentoml.models.get(f"{name}:latest").tag)
-    return [_entry(model, latest[model.tag.name], default) for model in models]
+            with suppress(bentoml.exceptions.BentoMLException, ConfigurationError):
+                latest[name] = str(shelf.get(f"{name}:latest").tag)
+    entries = [_entry(model, latest.get(model.tag.name, ""), default) for model in models]
+    problem = "is damaged: its model.yaml cannot be read"
+    return entries + [StoreEntry(tag, "", False, False, problem=problem) for tag in damaged]
 
 
 def find_tag(entries: list[StoreEntry], name: str, version: str | None) -> str | None:
@@ -90,7 +95,9 @@ def _entry(model: bentoml.Model, latest: str, default: str) -> StoreEntry:
         provenance = msgspec.convert(dict(model.info.metadata), Provenance)
         made = contract.load((folder / FOLDER / CONTRACT).read_bytes())
     except (msgspec.ValidationError, ValueError, OSError):
-        return msgspec.structs.replace(common, problem="was not imported by tabserve")
+        is_ours = "digest" in model.info.metadata
+        problem = "is damaged: import it again" if is_ours else "was not imported by tabserve"
+        return msgspec.structs.replace(common, problem=problem)
     registry = ""
     if provenance.registry_name:
         registry = f"{provenance.registry_name}/{provenance.registry_version}"

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--store-only", is_flag=True, help="Leave MLflow's registry out, which takes longer.")
-@click.option("--json", "is_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "is_json", is_flag=True, help="Write one JSON document.")
 def models(store_only: bool, is_json: bool) -> None:
-    """List the models of Bento store and MLflow.
+    """List the models of the Bento store and of MLflow.
 
-    A star marks the model that is served by default, that of TABSERVE_MODEL.
+    A star marks the model that is served by default, that of TABSERVE_MODEL. Evidence that a
+    model lacks is named; `tabserve evidence` adds it.
     """
     import msgspec  # noqa: PLC0415 - --help stays quick
 

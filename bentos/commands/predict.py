@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from bentos.model.contract import Contract
     from bentos.model.scoring import Scored
 
-# As many rows as one call of an engine takes in a request for many.
-_ROWS = 1000
-
 
 @click.command()
 @click.argument("model")
@@ -30,7 +27,8 @@ def predict(model: str, file: Path, output: Path | None) -> None:
 
     MODEL is NAME or NAME:VERSION of the Bento store. Writes CSV, one line a row of FILE: its
     number, score and label, or its faults. Rows go the way of a request: same checks, same
-    scores to the last bit; nothing enters the prediction log. Exits with 1 if no row was scored.
+    scores to the last bit; nothing enters the prediction log. FILE is read in parts, so it may be
+    larger than memory. Exits with 1 if no row was scored.
     """
     from bentos import settings  # noqa: PLC0415 - --help stays quick
     from bentos.audit import rescoring  # noqa: PLC0415 - --help stays quick
@@ -39,23 +37,24 @@ def predict(model: str, file: Path, output: Path | None) -> None:
 
     served = rescoring.open_served(naming.resolve(model), settings.read())
     made = served.contract
-    frame = tables.read_table(file, made)
     scored, refused = 0, 0
     with open_output(output) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["row", *_head(made), "faults"])
-        for start in range(0, len(frame), _ROWS):
-            rows = list(tables.read_rows(frame.iloc[start : start + _ROWS], made, served.reader))
+        for part in tables.read_parts(file, made):
+            if not scored + refused:
+                # Not before the file has shown that it can be read.
+                writer.writerow(["row", *_head(made), "faults"])
+            rows = list(tables.read_rows(part, made, served.reader))
             good = [row for row in rows if isinstance(row, tuple)]
             answers = iter(served.scorer.score(good).scored if good else ())
-            for number, row in enumerate(rows, start):
+            for number, row in enumerate(rows, scored + refused):
                 if isinstance(row, tuple):
-                    scored += 1
                     writer.writerow([number, *_cells(made, next(answers)), ""])
                 else:
-                    refused += 1
                     writer.writerow([number, *[""] * len(_head(made)), _faults(row)])
+            scored += len(good)
+            refused += len(rows) - len(good)
         text.detach()
     click.echo(f"{scored:,} rows scored, {refused:,} refused", err=True)
     if not scored:

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.argument("version")
 @store_option
-@click.option("--alias", default="champion", show_default=True, help="Alias that is moved.")
+@click.option("--alias", default="champion", show_default=True, help="Alias to move.")
 @click.option(
     "--since",
     type=Moment(),
     default="7d",
     show_default=True,
-    help="Compare on recorded rows from when on: ago, or a time.",
+    help="Start of the recorded rows that are compared: 90s, 15m, 1h, 7d ago, or a time.",
 )
 @click.option(
     "--max-flipped",
@@ -52,7 +52,7 @@ def promote(
 
     NAME is a registered model of MLflow; VERSION is 4, v4 or @ALIAS. The version is imported and
     compared with the present champion: contract, recorded rows of the prediction log, and
-    outcomes where there are some. If a condition fails, nothing changes and the exit code is 1.
+    outcomes where there are some. If a condition fails, nothing changes. Exits with 1 then.
     """
     from bentos.model.intake import tracking  # noqa: PLC0415 - --help stays quick
 

@@ -9,7 +9,7 @@ from bentos.commands.trust import trust_code_option
 
 @click.command()
 @click.argument("name")
-@click.option("--alias", default="champion", show_default=True, help="Alias that is moved back.")
+@click.option("--alias", default="champion", show_default=True, help="Alias to move back.")
 @trust_code_option
 def rollback(name: str, alias: str, trusts_code: bool) -> None:
     """Make the previous champion the champion again.

@@ -56,18 +56,20 @@ def resolve(named: str) -> str:
     """The full tag of a model of the Bento store.
 
     `named`: NAME, NAME:latest, NAME:v3, NAME:3, or NAME and some digits of the digest.
-    Raises ConfigurationError, saying what the store has, where none or several fit.
+    Raises ConfigurationError, saying what the store has, where none or several fit, or where
+    the model is damaged.
     """
     # Here, because BentoML takes a second to import.
     import bentoml  # noqa: PLC0415 - a worker never loads it
 
+    from bentos.model import shelf  # noqa: PLC0415 - it imports BentoML
+
     name, _, version = named.partition(":")
     try:
-        return str(bentoml.models.get(f"{name}:{version or LATEST}").tag)
+        return str(shelf.get(f"{name}:{version or LATEST}").tag)
     except (bentoml.exceptions.BentoMLException, ValueError):
-        models = bentoml.models.list()
-    # The newest first: of two imports of one registry version, the later has more evidence.
-    models.sort(key=lambda one: one.info.creation_time, reverse=True)
+        # The newest first: of two imports of one registry version, the later has more evidence.
+        models, _ = shelf.list_models()
     versions = [str(one.tag.version) for one in models if one.tag.name == name]
     if by_number := find_number(versions, version):
         return f"{name}:{by_number[0]}"

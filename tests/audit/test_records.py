@@ -81,6 +81,31 @@ def test_model_and_version(
     assert succeed("records", "--model", "nobody") == ""
 
 
+def test_versions_are_named_as_people_say_them(
+    log: Path, served: dict[str, LoadedModel], rows: Rows
+) -> None:
+    """v3, 3, the full name and NAME:VERSION mean one version; two versions at once are refused."""
+    served_binary = served["binary"]
+    (one,) = answer(served_binary, rows[:1])
+    numbered = [
+        msgspec.structs.replace(one, id=make_id(NOW, number), version=version)
+        for number, version in enumerate(("v3-4c204e45c6e9", "v4-9d204e45c6e9"))
+    ]
+    write(log, served_binary, numbered)
+    expected = numbered[:1]
+    assert decode_lines(succeed("records", "--version", "v3-4c204e45c6e9").encode()) == expected
+    for arguments in (
+        ("--version", "v3"),
+        ("--version", "3"),
+        ("--version", "4c204e45"),
+        ("--model", f"{one.model}:v3"),
+    ):
+        assert decode_lines(succeed("records", *arguments).encode()) == expected, arguments
+    twice = run("records", "--model", f"{one.model}:v3", "--version", "4")
+    assert twice.exit_code == 2
+    assert "--model names a version already" in twice.stderr
+
+
 def test_one(binary: list[Record]) -> None:
     """--id gives one record, and says so where there is none."""
     assert decode_lines(succeed("records", "--id", binary[3].id).encode()) == [binary[3]]

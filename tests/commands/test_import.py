@@ -25,10 +25,9 @@ def test_import(folders: dict[str, Path], tmp_path: Path) -> None:
     (copied / bundle.FOLDER / bundle.DECISION).unlink()
     result = run("import", str(copied), "--name", "by-command")
     assert result.exit_code == 0
-    first, by_bentoml, last = result.stdout.splitlines()
+    first, last = result.stdout.splitlines()
     assert first.startswith("imported by-command:")
     assert "(binary, 6 features, booster, contract " in first
-    assert by_bentoml.startswith("serve it: TABSERVE_MODEL=by-command:")
     assert last.startswith("next: tabserve serve by-command:")
     assert result.stderr == (
         "warning: no decision.json was logged: labels change at a probability of 0.5\n"
