@@ -34,7 +34,7 @@ LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo serve train test lint format lock clean
 .PHONY: test-models audit sbom
-.PHONY: bench loadtest loadtest-compare soak zoo
+.PHONY: bench bench-zoo loadtest loadtest-compare soak zoo
 .PHONY: monitoring monitoring-setup dashboards-preview
 .PHONY: images test-images kind-up kind-down deploy
 .PHONY: drift drift-setup drift-test drift-lock drift-calibrate drift-cost
@@ -160,6 +160,9 @@ loadtest-compare: .rows ## The same load on each profile, before and after: repo
 
 zoo: setup ## Train and import the zoo of models for `make bench MODEL=zoo-NAME:latest`.
 	$(RUN) python -m loadtests.zoo .tabserve/zoo
+
+bench-zoo: setup ## Every model of the zoo beside FastAPI, some twelve minutes (after make zoo; needs wrk).
+	$(RUN) python -m loadtests.zoo_bench $(QUICK)
 
 bench: .rows ## tabserve beside its peers, each in its own environment (needs wrk).
 	$(RUN) python -m loadtests.bench --model $(MODEL) --rows $(LOAD_ROWS) $(QUICK)

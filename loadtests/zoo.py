@@ -1,13 +1,15 @@
 """A zoo of models, generated and seeded: what is fast on one model may be slow on another's.
 
 `python -m loadtests.zoo FOLDER [NAME ...]` trains them, logs each with MLflow into FOLDER/NAME
-with its evidence (`reference.parquet`, `golden.parquet`), and brings it into the Bento store
+with its evidence (`reference.parquet`, `golden.parquet`), writes FOLDER/NAME.jsonl with 10,000
+rows and their scores, and brings it into the Bento store
 as `zoo-NAME` with `tabserve import`. Needs the `mlflow` extra; nothing else here does.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -15,10 +17,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import catboost
 import lightgbm
 import mlflow
 import numpy as np
 import pandas as pd
+import xgboost
 from mlflow.models import infer_signature
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
@@ -27,6 +31,8 @@ from sklearn.preprocessing import OneHotEncoder
 _ROWS = 3_000
 _SEED = 20161
 _GOLDEN_ROWS = 100
+# Rows that training never saw, each with the model's own score: load and proofs send them.
+_SENT_ROWS = 10_000
 _SCORE = "__score__"
 
 _WORDS = (
@@ -43,11 +49,12 @@ class Animal(NamedTuple):
     frame: pd.DataFrame
     classes: tuple[Any, ...] | None
 
-    def score(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Score the training frame: float64 (rows,), or (rows, classes) for many classes."""
+    def score(self, frame: pd.DataFrame | None = None) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Score a frame, or that of training: float64 (rows,), or (rows, classes) for many."""
+        frame = self.frame if frame is None else frame
         if self.classes is None:
-            return np.asarray(self.model.predict(self.frame), dtype=np.float64)
-        scores = np.asarray(self.model.predict_proba(self.frame), dtype=np.float64)
+            return np.asarray(self.model.predict(frame), dtype=np.float64)
+        scores = np.asarray(self.model.predict_proba(frame), dtype=np.float64)
         return scores[:, 1] if len(self.classes) == 2 else scores
 
 
@@ -155,6 +162,35 @@ def _texts(random: np.random.Generator, share: float) -> Animal:
     return Animal(model.fit(frame, (signal > signal.median()).astype(int)), frame, (0, 1))
 
 
+def _xgboost(random: np.random.Generator, share: float) -> Animal:
+    """XGBoost on numbers and text categories: scores in float32."""
+    frame = _numbers(random, 20, gaps=0.1)
+    for place in range(4):
+        codes = random.integers(-1, 6, _ROWS)
+        names = pd.Index([f"grade {letter}" for letter in "ABCDEF"])
+        frame[f"grade {place}"] = pd.Categorical.from_codes(codes.tolist(), names)
+    signal = _signal(random, frame)
+    model = xgboost.XGBClassifier(
+        n_estimators=round(150 * share), max_depth=6, n_jobs=1, enable_categorical=True
+    )
+    return Animal(model.fit(frame, (signal > signal.median()).astype(int)), frame, (0, 1))
+
+
+def _catboost(random: np.random.Generator, share: float) -> Animal:
+    """CatBoost on numbers and on texts, which may be any."""
+    frame = _numbers(random, 10)
+    for place in range(6):
+        words = np.array(_WORDS)[random.integers(0, len(_WORDS), _ROWS)]
+        frame[f"status {place}"] = pd.array(words, dtype="str")
+    signal = _signal(random, frame) + frame["status 0"].str.len() / 10
+    model = catboost.CatBoostClassifier(
+        iterations=round(200 * share), verbose=0, thread_count=1, allow_writing_files=False
+    )
+    texts = [f"status {place}" for place in range(6)]
+    target = (signal > signal.median()).astype(int)
+    return Animal(model.fit(frame, target, cat_features=texts), frame, (0, 1))
+
+
 ZOO: dict[str, Callable[[np.random.Generator, float], Animal]] = {
     "words": _words,
     "wide": _wide,
@@ -165,6 +201,8 @@ ZOO: dict[str, Callable[[np.random.Generator, float], Animal]] = {
     "flags": _flags,
     "presence": _presence,
     "texts": _texts,
+    "xgboost": _xgboost,
+    "catboost": _catboost,
 }
 
 
@@ -183,21 +221,39 @@ def log(animal: Animal, folder: Path) -> Path:
     evidence = [folder.with_name(f"{kind}.parquet") for kind in ("reference", "golden")]
     scored.to_parquet(evidence[0], index=False)
     scored.head(_GOLDEN_ROWS).to_parquet(evidence[1], index=False)
-    is_lightgbm = isinstance(animal.model, lightgbm.LGBMModel)
-    flavor = mlflow.lightgbm if is_lightgbm else mlflow.sklearn
+    root = type(animal.model).__module__.partition(".")[0]
+    flavor = getattr(mlflow, root if root in ("lightgbm", "xgboost", "catboost") else "sklearn")
     flavor.save_model(
         animal.model,
         str(folder),
         signature=infer_signature(animal.frame, scores),
         extra_files=[str(path) for path in evidence],
         # Given, so that MLflow need not run the model to find them out.
-        pip_requirements=["lightgbm", "scikit-learn"],
+        pip_requirements=["lightgbm", "scikit-learn", "xgboost-cpu", "catboost"],
         # Files of our own making, read back at once.
-        **({} if is_lightgbm else {"serialization_format": "cloudpickle"}),
+        **({"serialization_format": "cloudpickle"} if flavor is mlflow.sklearn else {}),
     )
     for path in evidence:
         path.unlink()
     return folder
+
+
+def write_rows(animal: Animal, path: Path, count: int = _SENT_ROWS) -> None:
+    """Write rows as JSON lines, as `export_rows.py` does: values of training, drawn anew."""
+    random = np.random.default_rng(_SEED)
+    # Each column by itself, so that hardly a row is one of training's.
+    places = {name: random.integers(0, len(animal.frame), count) for name in animal.frame}
+    frame = pd.DataFrame(
+        {name: animal.frame[name].array.take(places[name]) for name in animal.frame}
+    )
+    scores = animal.score(frame).reshape(count, -1)[:, -1].tolist()
+    columns = {str(name): frame[name].astype(object).tolist() for name in frame}
+    with path.open("w") as file:
+        for place, score in enumerate(scores):
+            row = {name: values[place] for name, values in columns.items()}
+            # NaN alone is not itself.
+            sent = {name: value if value == value else None for name, value in row.items()}  # noqa: PLR0124
+            file.write(json.dumps({"row": sent, "score": score}) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -213,7 +269,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.names or ZOO:
         folder = options.folder / name
         shutil.rmtree(folder, ignore_errors=True)
-        log(train(name), folder)
+        animal = train(name)
+        log(animal, folder)
+        write_rows(animal, folder.with_suffix(".jsonl"))
         # Some of the zoo are pickles, of our own making.
         command = [Path(sys.executable).with_name("tabserve"), "import", folder, "--trust-code"]
         done = subprocess.run(  # noqa: S603  # our own program, a folder of our own making

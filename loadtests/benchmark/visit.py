@@ -22,7 +22,8 @@ TIMEOUT_SECONDS = 10.0
 # BentoML's dispatcher spends its first batches learning, and Python's caches fill.
 _WARM_UP_SECONDS = 2.0
 _BATCH_ROWS = 1_000
-_BATCHES = 8
+# All 10,000 rows of a model of the zoo.
+_BATCHES = 10
 # Connections at which the peak is taken that an overload is a multiple of.
 _PEAK_CONNECTIONS = {"row": 64, "batch": 4}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ REQUIREMENTS = Path(__file__).parent / "requirements"
 APPS = "loadtests.peers.apps"
 # The environment of the service itself: the project's lock, without extras and groups.
 OWN = "tabserve"
+# The interpreter that runs this: it has MLflow, which a model of its pyfunc needs.
+DEVELOPMENT = "development"
 
 Row = dict[str, Any]
 
@@ -62,6 +65,8 @@ class Peer:
     @property
     def python(self) -> Path:
         """The interpreter of the peer's environment."""
+        if self.environment == DEVELOPMENT:
+            return Path(sys.executable)
         return ENVIRONMENTS / self.environment / "bin" / "python"
 
 
@@ -205,7 +210,7 @@ PEERS: tuple[Peer, ...] = (
         ready="/readyz",
         path="/v1/predict",
         body=_one,
-        scores=lambda answer: [answer["score"]],
+        scores=lambda answer: [_score(answer)],
         batch_path="/v1/predict/batch",
         batch_body=_instances,
         batch_scores=_predictions,

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 
-from loadtests.peers.catalogue import ENVIRONMENTS, OWN, REQUIREMENTS, ROOT
+from loadtests.peers.catalogue import DEVELOPMENT, ENVIRONMENTS, OWN, REQUIREMENTS, ROOT
 
 _STAMP = "tabserve-lock.sha256"
 # Generous: the first time some hundred packages are fetched.
@@ -24,6 +24,8 @@ class CannotInstall(Exception):
 
 def ensure(name: str) -> None:
     """Make the environment `name` unless it is there and its lock file is the same."""
+    if name == DEVELOPMENT:
+        return
     lock = ROOT / "uv.lock" if name == OWN else REQUIREMENTS / f"{name}.txt"
     target = ENVIRONMENTS / name
     stamp = target / _STAMP

@@ -246,7 +246,7 @@ def run(
             if outcome.served == "refused":
                 refusals[outcome.reason] += 1
             if outcome.served == "pyfunc":
-                slower[f"{group}: {outcome.reason}"] += 1
+                slower[f"{group}: {outcome.reason or 'made by scikit-learn'}"] += 1
             if outcome.served == "WRONG":
                 wrong.append(f"seed {seed}, {group}, {what}: {outcome.reason}")
                 print(wrong[-1], file=sys.stderr)  # noqa: T201 - a command prints

@@ -14,14 +14,8 @@ from loadtests.peers.apps import scoring
 
 MODEL = scoring.load()
 Row = MODEL.row_type()
+Answer = MODEL.answer_type()
 app = FastAPI()
-
-
-class Answer(BaseModel):
-    """A score and its label."""
-
-    score: float
-    label: int
 
 
 class Batch(BaseModel):
@@ -34,7 +28,7 @@ class Batch(BaseModel):
 class Answers(BaseModel):
     """Many answers, in the order of the rows."""
 
-    predictions: list[Answer]
+    predictions: list[Answer]  # type: ignore[valid-type]  # made from the model's task
 
 
 @app.get("/readyz")
@@ -44,14 +38,14 @@ async def readyz() -> str:
 
 
 @app.post("/v1/predict")
-async def predict(row: Row) -> Answer:  # type: ignore[valid-type]  # made from the model's features
+async def predict(row: Row) -> Answer:  # type: ignore[valid-type]  # both are made from the model
     """Score one row."""
     score = MODEL.score([vars(row)])[0]
-    return Answer(score=score, label=MODEL.label(score))
+    return Answer(**MODEL.answer(score))
 
 
 @app.post("/v1/predict/batch")
 async def predict_batch(batch: Batch) -> Answers:
     """Score many rows with one call of the model."""
     scores = MODEL.score([vars(row) for row in batch.instances])
-    return Answers(predictions=[Answer(score=score, label=MODEL.label(score)) for score in scores])
+    return Answers(predictions=[Answer(**MODEL.answer(score)) for score in scores])

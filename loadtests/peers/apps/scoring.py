@@ -1,7 +1,7 @@
 """What every Python peer shares: the model, strict row types, rows to scores.
 
 Written as a careful user would write it for speed: category codes by dictionary, one
-float64 matrix, `Booster.predict` on it with one thread; no pandas.
+matrix, the library's own `predict` on it with one thread; no pandas.
 `PEER_MODEL` names a model folder that `tabserve import` wrote.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,21 +23,24 @@ if TYPE_CHECKING:
 VARIABLE = "PEER_MODEL"
 
 
+Rows = list[list[Any]]
+
+
 class Model:
-    """One exported model: the booster, the columns in its order, the decision threshold."""
+    """One exported model: its library's own object, the columns in its order, the threshold."""
 
     def __init__(self, folder: Path) -> None:
         contract = json.loads((folder / "contract.json").read_text())
-        if contract["task"] != "binary":
-            raise SystemExit("the peers are written for a binary model, as the reference is")
+        if contract["engine"] == "pyfunc":
+            raise SystemExit("the peers score trees, and this model is run by MLflow")
         self.features: list[dict[str, Any]] = contract["features"]
         self.threshold: float = contract["threshold"]
-        self.classes: list[Any] = contract["classes"]
-        self._booster = lightgbm.Booster(model_file=str(folder / "booster.txt"))
+        self.classes: list[Any] | None = contract["classes"]
         self._columns = [(feature["name"], _codes(feature)) for feature in self.features]
+        self._predict = _predictor(folder, contract)
 
-    def encode(self, values: Mapping[str, Any]) -> list[float]:
-        """Put a row in the booster's order, as numbers; None is missing."""
+    def encode(self, values: Mapping[str, Any]) -> list[Any]:
+        """Put a row in the booster's order, categories as codes; None is missing."""
         return [
             math.nan
             if (value := values[name]) is None
@@ -45,14 +48,39 @@ class Model:
             for name, codes in self._columns
         ]
 
-    def score(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Give the probability of the second class for each row."""
-        matrix = np.array([self.encode(row) for row in rows], dtype=np.float64)
-        scores: list[float] = np.asarray(self._booster.predict(matrix, num_threads=1)).tolist()
+    def score(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Give the score of each row: of the second class, of each of many, or the value."""
+        scores: list[Any] = self._predict([self.encode(row) for row in rows]).tolist()
         return scores
+
+    def answer(self, score: Any) -> dict[str, Any]:
+        """Give the members of an answer."""
+        if self.classes is None:
+            return {"score": score}
+        if isinstance(score, list):
+            best = max(range(len(score)), key=score.__getitem__)
+            names = map(str, self.classes)
+            return {
+                "scores": dict(zip(names, score, strict=True)),
+                "label": self.classes[best],
+            }
+        return {"score": score, "label": self.label(score)}
+
+    def answer_type(self) -> type[BaseModel]:
+        """Make the pydantic model of an answer."""
+        from pydantic import create_model  # noqa: PLC0415 - only this way needs it
+
+        fields: dict[str, Any] = {"score": (float, ...)}
+        if self.classes is not None:
+            if len(self.classes) > 2:
+                fields = {"scores": (dict[str, float], ...)}
+            fields["label"] = (type(self.classes[0]), ...)
+        return create_model("Answer", **fields)
 
     def label(self, score: float) -> Any:
         """Turn a score into a class."""
+        if self.classes is None:
+            return None
         return self.classes[score >= self.threshold]
 
     def row_type(self) -> type[BaseModel]:
@@ -74,6 +102,30 @@ def load() -> Model:
     return Model(Path(os.environ[VARIABLE]))
 
 
+def _predictor(folder: Path, contract: Mapping[str, Any]) -> Callable[[Rows], Any]:
+    """Open the model with its own library: encoded rows in, an array of scores out."""
+    if contract["engine"] == "booster":
+        booster = lightgbm.Booster(model_file=str(folder / "booster.txt"))
+        return lambda rows: np.asarray(
+            booster.predict(np.array(rows, dtype=np.float64), num_threads=1)
+        )
+    path = folder / "trees.model"
+    if any(feature["kind"] == "text" for feature in contract["features"]):
+        import catboost  # noqa: PLC0415 - this model alone needs it
+
+        model = catboost.CatBoostClassifier()
+        model.load_model(str(path), format="cbm")
+        return lambda rows: model.predict_proba(rows, thread_count=1)[:, 1]
+    import xgboost  # noqa: PLC0415 - this model alone needs it
+
+    trees = xgboost.Booster()
+    trees.load_model(bytearray(path.read_bytes()))
+    trees.set_param({"nthread": 1})
+    return lambda rows: trees.inplace_predict(
+        np.array(rows, dtype=np.float32), validate_features=False
+    )
+
+
 def _codes(feature: dict[str, Any]) -> dict[Any, float] | None:
     if feature["categories"] is None:
         return None
@@ -83,4 +135,4 @@ def _codes(feature: dict[str, Any]) -> dict[Any, float] | None:
 def _type(feature: dict[str, Any]) -> Any:
     if feature["kind"] == "category":
         return Literal[tuple(feature["categories"])]
-    return {"float": float, "integer": int, "boolean": bool}[feature["kind"]]
+    return {"float": float, "integer": int, "boolean": bool, "text": str}[feature["kind"]]
