@@ -167,6 +167,12 @@ bench-zoo: setup ## Every model of the zoo beside FastAPI, some twelve minutes (
 bench: .rows ## tabserve beside its peers, each in its own environment (needs wrk).
 	$(RUN) python -m loadtests.bench --model $(MODEL) --rows $(LOAD_ROWS) $(QUICK)
 
+STREAM_ROWS ?= 5000000
+
+streaming: .rows ## Five million rows as one stream: memory, and rows a second beside in-process scoring.
+	$(RUN) python -m loadtests.streaming --model $(MODEL) --file $(LOAD_ROWS) --rows $(STREAM_ROWS) \
+		--output loadtests/results/$(shell date +%F)-streaming.md
+
 # What the images are called, and what they are built on: BASE=debootstrap makes a base from
 # Debian's packages where no image registry is reached. IMAGE_TOOL=docker, podman or buildah.
 BASE ?=

@@ -85,14 +85,16 @@ class IdSource:
         # Variant 2, the lower 14 bits of the counter, and 48 random bits.
         low = np.uint64(1 << 63) | (counter & 0x3FFF) << 48 | numbers[:-1] & 0xFFFF_FFFF_FFFF
         octets = np.stack((high, low), axis=1).astype(">u8").view(np.uint8)
+        digits = _HEX[octets].view(np.uint8)
         text = np.full((count, 36), ord("-"), dtype=np.uint8)
-        text[:, _HEX_PLACES] = _HEX[octets].reshape(count, 32)
+        for start, end, place in _GROUPS:
+            text[:, place : place + end - start] = digits[:, start:end]
         return text.reshape(-1).view("S36")
 
 
-# The two digits of each octet, and where the 32 digits of an id stand in its text.
-_HEX = np.frombuffer(bytes(range(256)).hex().encode(), dtype=np.uint8).reshape(256, 2)
-_HEX_PLACES = np.array([place for place in range(36) if place not in (8, 13, 18, 23)])
+# The two digits of each octet; and where each group of digits stands in the text.
+_HEX = np.frombuffer(bytes(range(256)).hex().encode(), dtype=np.uint16)
+_GROUPS = ((0, 8, 0), (8, 12, 9), (12, 16, 14), (16, 20, 19), (20, 32, 24))
 
 # One for the process, as the generator behind it is one for the process.
 _SOURCE = IdSource()

@@ -160,9 +160,8 @@ def _encode_numbers(
         return (numbers + 0.0 if feature.kind == "integer" else numbers), codes
     for place in np.flatnonzero(~is_good).tolist():
         encoded, code = check(_plain(values[place].item()))
-        if code is None:
-            numbers[place] = np.nan if encoded is None else float(encoded)
-        else:
+        numbers[place] = np.nan if encoded is None else float(encoded)
+        if code is not None:
             codes[place] = code
     return (numbers + 0.0 if feature.kind == "integer" else numbers), codes
 

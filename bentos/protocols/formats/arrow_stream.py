@@ -100,7 +100,10 @@ class ArrowParts:
     def _open_reader(self) -> Any:
         import pyarrow as pa  # type: ignore[import-untyped]  # it publishes no types  # noqa: PLC0415 - a worker loads it when it is asked for
 
-        return pa.ipc.open_stream(pa.PythonFile(self._source, mode="r"))
+        reader = pa.ipc.open_stream(pa.PythonFile(self._source, mode="r"))
+        # Raises for names that are not UTF-8.
+        _ = reader.schema.names
+        return reader
 
     def _read_batch(self) -> Any:
         batch = self._reader.read_next_batch()

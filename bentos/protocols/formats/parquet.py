@@ -47,7 +47,10 @@ def _open(body: bytes, dictionaries: list[str] | None = None) -> Any:
 
 
 def _schema(source: Any) -> Any:
-    return source.schema_arrow
+    schema = source.schema_arrow
+    # Raises for names that are not UTF-8.
+    _ = schema.names
+    return schema
 
 
 def _require_room(metadata: Any, body: bytes, limits: TableLimits) -> None:
