@@ -32,7 +32,7 @@ override QUICK := $(if $(QUICK),--quick --output .tabserve/quick)
 BENTO_EXTRAS ?=
 LOAD_ROWS := .tabserve/rows.jsonl
 
-.PHONY: help setup demo serve train test lint format lock clean
+.PHONY: help setup demo pictures serve train test lint format lock clean
 .PHONY: test-models audit sbom
 .PHONY: bench bench-zoo loadtest loadtest-compare soak zoo
 .PHONY: monitoring monitoring-setup dashboards-preview
@@ -64,6 +64,9 @@ train: setup ## Train the reference model and register it in MLflow.
 demo: setup drift-setup ## Train, import, serve, score real rows, read the log, look for drift, stop.
 	@$(RUN) python -m bentos.training.demo \
 		--job "$(DRIFT) -m monitoring.drift --window 1h --report .tabserve/drift"
+
+pictures: setup ## Draw README's pictures anew from what `make demo` left (needs chromium).
+	$(RUN) python docs/pictures/draw.py
 
 serve: setup ## Serve the reference model on port 3000, in the foreground.
 	@$(RUN) python -m bentos.training.demo --prepare

@@ -74,7 +74,7 @@ def propose(frame: pd.DataFrame, target: str | None) -> list[Proposal]:
         elif feature.dtype == np.bool_:
             found.append(Proposal(str(name), "true or false", missing, False))
         else:
-            span = f"{feature.min():g} to {feature.max():g}"
+            span = f"{feature.min():,.10g} to {feature.max():,.10g}"
             found.append(Proposal(str(name), "a number", missing, True, values=span))
     return found
 

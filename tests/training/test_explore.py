@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +28,46 @@ def test_page_is_one_file_and_names_a_leak(tmp_path: Path, monkeypatch: pytest.M
     assert "suspected leaks, leave them out with --drop: known_later" in result.output
     page = Path("explore.html").read_text()
     assert "known_later" in page.partition("</section>")[0]
-    assert re.findall(r'(?:src|<link[^>]*href)="https?://', page) == []
+    loads = r'(?:src|<link[^>]*href)="https?://|url\(["\']?https?://|from "https?://|@import'
+    assert re.findall(loads, page) == []
+
+
+def test_page_shows_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each column but the target: what a client sends, categories, gaps, or why it is no feature."""
+    monkeypatch.chdir(tmp_path)
+    rows = make_rows(400).assign(person=[f"person {number}" for number in range(400)])
+    found = {one.name: one for one in relation.propose(rows, "outcome")}
+    assert "outcome" not in found
+    assert (found["first"].sends, found["first"].is_nullable) == ("a number", True)
+    assert found["first"].missing == 0.1
+    assert found["colour"].categories == ["blue", "green", "red"]
+    assert (found["is_new"].sends, found["is_new"].is_nullable) == ("true or false", False)
+    assert "has 400 different texts" in found["person"].fault
+    rows.to_csv("rows.csv", index=False)
+    result = CliRunner().invoke(main, ["explore", "--data", "rows.csv", "--target", "outcome"])
+    assert "columns that cannot be features as they are: person" in result.output
+    head = Path("explore.html").read_text().partition("</section>")[0]
+    assert "text, one of 3 categories" in head
+    assert "blue, green, red" in head
+
+
+@pytest.mark.parametrize(
+    ("target", "measure", "leak"),
+    [
+        (lambda rows: rows["second"] * 3.0 + 1.0, "R²", "second"),
+        (lambda rows: rows["colour"].fillna("none") + "!", "ROC-AUC, mean over classes", "colour"),
+    ],
+    ids=["regression", "multiclass"],
+)
+def test_leaks_of_other_tasks(
+    target: Callable[[pd.DataFrame], pd.Series], measure: str, leak: str
+) -> None:
+    """A column that says a number, or one of several classes, is found by its own measure."""
+    rows = make_rows(1200).drop(columns="outcome")
+    found = relation.rank(rows, target(rows).rename("t"))
+    assert not isinstance(found, str)
+    assert found.measure == measure
+    assert found.leaks == [leak]
 
 
 def test_names_do_not_describe_themselves() -> None:
