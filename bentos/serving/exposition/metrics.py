@@ -20,7 +20,7 @@ from bentos.records.writer.delivery import DropReason
 from bentos.records.writer.recorder import State
 from bentos.serving.batching import Reason
 from bentos.serving.exposition import bounds, directory, process, table
-from bentos.serving.exposition.tally import Distribution, Tally, Values
+from bentos.serving.exposition.tally import Answers, Distribution, Tally, Values
 from bentos.settings import Settings, fingerprint
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -66,15 +66,23 @@ class Metrics:
         self._version = ""
         self._routes: tuple[str, ...] = ()
         # What one answer counts, by route and status: until the worker or the version changes.
-        self._answered: dict[tuple[str, int], tuple[Tally, Tally, Distribution]] = {}
+        self._answered: dict[tuple[str, int], Answers] = {}
         self._tallies: dict[tuple[str, ...], Tally] = {}
         self._distributions: dict[tuple[str, ...], Distribution] = {}
-        self._stages = [
-            self._distribution("tabserve_stage_duration_seconds", name) for name in STAGES
+        self._observe_stages = [
+            self._distribution("tabserve_stage_duration_seconds", name).observe for name in STAGES
+        ]
+        self._batches = [
+            self._distribution(f"tabserve_batch_{name}").observe
+            for name in ("rows", "fill_ratio", "wait_seconds")
         ]
         self._log_seen: dict[str, int] = {}
         self._cpu_seen = 0.0
         self._measure_at = 0.0
+
+    def _settle_answered(self) -> None:
+        while self._answered:
+            self._answered.popitem()[1].flush()
 
     def describe(self) -> list[Metric]:
         """Name, type and help text of every metric."""
@@ -85,7 +93,7 @@ class Metrics:
     def begin(self, settings: Settings, routes: Iterable[str], worker: int = 1) -> None:
         """Say what this worker is and may hold, and start every series at zero that can be."""
         self._worker = str(worker)
-        self._answered.clear()
+        self._settle_answered()
         self._routes = tuple(routes)
         self.set_ready(is_ready=False)
         for name, limit in (
@@ -132,7 +140,7 @@ class Metrics:
         `golden_scores`: what a regression said of known rows; they bound its scores' buckets.
         """
         self._version = version
-        self._answered.clear()
+        self._settle_answered()
         about = self._gauges["tabserve_model_info"]
         about.labels(name, version, contract.hash[:12], engine).set(1)
         trained = self._gauges["tabserve_feature_training_missing_ratio"]
@@ -183,25 +191,21 @@ class Metrics:
         self, most_rows: int, rows: int, waited_seconds: float, reason: Reason
     ) -> None:
         """Count one batch of `/v1/predict`, which might have had `most_rows`."""
-        self._distribution("tabserve_batch_rows").observe(rows)
-        self._distribution("tabserve_batch_fill_ratio").observe(rows / most_rows)
-        self._distribution("tabserve_batch_wait_seconds").observe(waited_seconds)
+        self._batches[0](rows)
+        self._batches[1](rows / most_rows)
+        self._batches[2](waited_seconds)
         self._tally("tabserve_batches", reason).add()
 
     def observe_request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        found = self._answered.get((route, status))
-        if found is None:
-            # On the way of every answer: one look instead of three.
-            found = self._answered[route, status] = (
+        answers = self._answered.get((route, status))
+        if answers is None:
+            answers = self._answered[route, status] = Answers(
                 self._tally("tabserve_requests", route, str(status), self._version),
                 self._tally("tabserve_worker_requests", self._worker),
                 self._distribution("tabserve_request_duration_seconds", route, self._version),
             )
-        requests, worker_requests, durations = found
-        requests.add()
-        worker_requests.add()
-        durations.observe(seconds)
+        answers.observe(seconds)
 
     def observe_problem(self, kind: str, client: str = ANONYMOUS) -> None:
         """Count an answer that is no success. `client`: the name of a key, from a closed set."""
@@ -209,8 +213,11 @@ class Metrics:
 
     def observe_stages(self, decode: float, queue: float, predict: float, encode: float) -> None:
         """Count how long each stage of one scored request took, in seconds."""
-        for stage, seconds in zip(self._stages, (decode, queue, predict, encode), strict=True):
-            stage.observe(seconds)
+        decoding, queueing, predicting, encoding = self._observe_stages
+        decoding(decode)
+        queueing(queue)
+        predicting(predict)
+        encoding(encode)
 
     def observe_shed(self, reason: ShedReason) -> None:
         """Count a request refused to protect the rest."""
@@ -290,6 +297,7 @@ class Metrics:
 
     def flush(self) -> None:
         """Make all that was tallied visible, and show that the event loop has its turns."""
+        self._settle_answered()
         for tally in self._tallies.values():
             tally.flush()
         for distribution in self._distributions.values():
