@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,6 +22,10 @@ from bentos.errors import ConfigurationError
 PREFIX = "TABSERVE_"
 # The drift job's own: it may share an environment or a `.env` with the service.
 _OF_OTHERS = f"{PREFIX}DRIFT_"
+
+
+# Scheme, host in lower case and port, and nothing after it.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:.]+\](:\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -188,6 +193,19 @@ class Settings(BaseSettings):
         False,
         description="Refuse to start where neither keys nor an issuer of tokens are set.",
     )
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port on which `/metrics` is answered, without a key, and on no other. 0 "
+        "answers it with all else.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of that port.")
+    cors_origins: str = Field(
+        "",
+        description="Origins whose pages a browser may let ask, `https://HOST[:PORT]` separated "
+        "by commas.",
+    )
     mirror_url: str = Field(
         "",
         description="Candidate that gets a copy of every answered request, `http://HOST:PORT`; it "
@@ -214,6 +232,14 @@ class Settings(BaseSettings):
     def _count(cls, value: object) -> object:
         # 128 is the most that the field takes.
         return min(128, quota.find_cpus().whole) if value == "auto" else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        origins = [origin.strip() for origin in value.split(",")] if value else []
+        if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+            raise ValueError("must be origins as browsers write them: https://app.example")
+        return ",".join(origins)
 
     @field_validator("mirror_url")
     @classmethod

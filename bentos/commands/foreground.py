@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -50,6 +51,30 @@ def check_address(host: str, port: int) -> int:
         return taken
 
 
+def check_certificate(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    """Make sure that a certificate and its key can be used; None where there is none.
+
+    Raises ConfigurationError.
+    """
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise ConfigurationError("--ssl-certfile and --ssl-keyfile go together")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, _no_password)
+    except (OSError, ValueError):
+        raise ConfigurationError(
+            "--ssl-certfile, --ssl-keyfile: they are no certificate and its key in PEM, without a "
+            "password"
+        ) from None
+    return certificate.resolve(), key.resolve()
+
+
+def _no_password() -> str:
+    # Without this, OpenSSL would ask the terminal.
+    return ""
+
+
 def _refusal(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} of {host} is in use: name another with --port, or stop what uses it"
@@ -64,8 +89,15 @@ class Foreground:
     """`bentoml serve` as a child process that shares this terminal."""
 
     def __init__(
-        self, project: Path, host: str, port: int, tag: str, overrides: Mapping[str, str]
+        self,
+        project: Path,
+        host: str,
+        port: int,
+        tag: str,
+        overrides: Mapping[str, str],
+        tls: tuple[Path, Path] | None = None,
     ) -> None:
+        self._tls = tls
         self._project = project
         self._host = host
         self._port = port
@@ -90,6 +122,9 @@ class Foreground:
         """Serve until a signal or a failure; gives the exit code."""
         command = [sys.executable, "-m", "bentoml", "serve", ".", "--host", self._host]
         command += ["--port", str(self._port)]
+        if self._tls is not None:
+            certificate, key = map(str, self._tls)
+            command += ["--ssl-certfile", certificate, "--ssl-keyfile", key]
         began = time.monotonic()
         process = subprocess.Popen(  # noqa: S603 - the service of this very project
             command,
@@ -128,12 +163,23 @@ class Foreground:
     @property
     def _address(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"{'http' if self._tls is None else 'https'}://{host}:{self._port}"
+
+    def _connect(self, host: str) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection(host, self._port, timeout=_ANSWER_SECONDS)
+        # Its own server, asked by an address that the certificate need not name.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return http.client.HTTPSConnection(
+            host, self._port, timeout=_ANSWER_SECONDS, context=context
+        )
 
     def _ask(self) -> tuple[int, str]:
         # A server on all addresses is asked on loopback.
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - compared, not bound
-        connection = http.client.HTTPConnection(host, self._port, timeout=_ANSWER_SECONDS)
+        connection = self._connect(host)
         try:
             connection.request("GET", "/readyz")
             answer = connection.getresponse()

@@ -27,7 +27,26 @@ from bentos.errors import ConfigurationError
     show_default=True,
     help="Address to listen on; 0.0.0.0 opens the service to the network.",
 )
-def serve(model: str | None, port: int, workers: int | None, host: str) -> None:
+@click.option(
+    "--ssl-certfile",
+    "certificate",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Certificate with its chain, PEM: HTTPS instead of HTTP.",
+)
+@click.option(
+    "--ssl-keyfile",
+    "key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Key of the certificate, PEM.",
+)
+def serve(
+    model: str | None,
+    port: int,
+    workers: int | None,
+    host: str,
+    certificate: Path | None,
+    key: Path | None,
+) -> None:
     """Serve a model over HTTP on this machine.
 
     MODEL is NAME or NAME:VERSION of the Bento store; by default the one of TABSERVE_MODEL.
@@ -35,7 +54,11 @@ def serve(model: str | None, port: int, workers: int | None, host: str) -> None:
     on standard error, settings are TABSERVE_* variables.
     """
     from bentos import settings  # noqa: PLC0415 - --help stays quick
-    from bentos.commands.foreground import Foreground, check_address  # noqa: PLC0415 - --help stays quick
+    from bentos.commands.foreground import (  # noqa: PLC0415 - --help stays quick
+        Foreground,
+        check_address,
+        check_certificate,
+    )
 
     overrides = {} if workers is None else {settings.variable("workers"): str(workers)}
     chosen = settings.read()
@@ -48,7 +71,8 @@ def serve(model: str | None, port: int, workers: int | None, host: str) -> None:
     overrides[settings.variable("data_dir")] = str(chosen.data_dir.resolve())
     if chosen.keys_file:
         overrides[settings.variable("keys_file")] = str(Path(chosen.keys_file).resolve())
-    raise click.exceptions.Exit(Foreground(project, host, port, tag, overrides).run())
+    tls = check_certificate(certificate, key)
+    raise click.exceptions.Exit(Foreground(project, host, port, tag, overrides, tls).run())
 
 
 def find_project() -> Path:

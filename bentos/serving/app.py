@@ -14,7 +14,8 @@ import bentoml
 
 from bentos.errors import Problem
 from bentos.protocols.protocol import Need, Protocol, Reply
-from bentos.serving.exchange import Endpoint, Handler
+from bentos.serving.access.cors import give_leave
+from bentos.serving.exchange import Endpoint, Handler, refusing
 from bentos.serving.http import App, Message, Receive, Request, Scope, Send
 from bentos.serving.operations import not_found
 from bentos.serving.worker import Worker
@@ -52,6 +53,13 @@ class FrontApp:
             return
         path = scope["path"]
         request = Request(scope, receive)
+        cors = self._worker.cors
+        if cors is not None and cors.is_preflight(request):
+            # Before the key: a browser sends none with it.
+            await self._exchange.run(
+                _to_endpoint(OTHER, give_leave, self._worker.protocols[0], "none"), request, send
+            )
+            return
         methods = self._routes.get(path) or self._match(path, request)
         if methods is None:
             await self._refuse_or_pass_on(path, request, send)
@@ -81,7 +89,7 @@ class FrontApp:
         if protocol is None:
             await self._pass_on(path, request, send)
         else:
-            await self._exchange.run(_refusal(OTHER, not_found, protocol), request, send)
+            await self._exchange.run(_to_endpoint(OTHER, not_found, protocol), request, send)
 
     def _protocol_of(self, path: str) -> Protocol | None:
         for protocol in self._worker.protocols:
@@ -95,7 +103,7 @@ class FrontApp:
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             # It may not even have a head that could hold a key.
-            endpoint = _refusal(OTHER, _raise(problem), protocol, "none")
+            endpoint = _to_endpoint(OTHER, refusing(problem), protocol, "none")
             await self._exchange.run(endpoint, Request(scope, receive), send)
 
         return app
@@ -110,7 +118,7 @@ class FrontApp:
             if waiting is not None:
                 await waiting
         except Problem as problem:
-            endpoint = _refusal(OTHER, _raise(problem), self._worker.protocols[0], "none")
+            endpoint = _to_endpoint(OTHER, refusing(problem), self._worker.protocols[0], "none")
             await self._exchange.run(endpoint, request, send)
             return
         try:
@@ -144,7 +152,7 @@ class FrontApp:
         await self._app(request.scope, request.receive, send_marked)
         route = path if path in _BENTOML_ROUTES else OTHER
         if refusal is not None:
-            endpoint = _refusal(route, refusal, self._worker.protocols[0], "none")
+            endpoint = _to_endpoint(route, refusal, self._worker.protocols[0], "none")
             await self._exchange.run(endpoint, request, send)
             return
         self._worker.telemetry.finish(route, request, status, perf_counter())
@@ -179,15 +187,8 @@ def _is_inner(request: Request) -> bool:
     )
 
 
-def _refusal(route: str, handler: Handler, protocol: Protocol, need: Need = "any") -> Endpoint:
+def _to_endpoint(route: str, handler: Handler, protocol: Protocol, need: Need = "any") -> Endpoint:
     return Endpoint(route, handler, protocol.encode_problem, need)
-
-
-def _raise(problem: Problem) -> Handler:
-    async def handler(_: Request) -> Reply:
-        raise problem
-
-    return handler
 
 
 def _not_allowed(methods: dict[str, Endpoint]) -> Endpoint:

@@ -12,6 +12,7 @@ import msgspec
 from bentos.errors import Fault, Problem
 from bentos.logs import LOGGER
 from bentos.protocols.protocol import Need, Reply
+from bentos.serving.access.cors import Cors
 from bentos.serving.access.gate import Gate
 from bentos.serving.body import BodyReader
 from bentos.serving.exposition.metrics import Metrics
@@ -49,7 +50,9 @@ class Exchange:
         bodies: BodyReader,
         telemetry: Telemetry,
         gate: Gate | None,
+        cors: Cors | None = None,
     ) -> None:
+        self._cors = cors
         self._send_seconds = settings.timeout_seconds
         self._gate = gate
         self._metrics = metrics
@@ -87,7 +90,7 @@ class Exchange:
             if inside.is_limited:
                 inside.leave()
         now = perf_counter()
-        headers = _head(reply, request, now)
+        headers = self._head(reply, request, now)
         headers.append((b"content-length", b"%d" % len(reply.body)))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         body = b"" if request.scope["method"] == "HEAD" else reply.body
@@ -104,7 +107,7 @@ class Exchange:
         """
         status = 200
         try:
-            headers = _head(reply, request, perf_counter())
+            headers = self._head(reply, request, perf_counter())
             await send({"type": "http.response.start", "status": status, "headers": headers})
             async for piece in reply.pieces:
                 async with asyncio.timeout(self._send_seconds):
@@ -125,6 +128,23 @@ class Exchange:
             await reply.close()
         self._telemetry.finish(endpoint.route, request, status, perf_counter())
 
+    def _head(
+        self, reply: Reply | Streamed, request: Request, now: float
+    ) -> list[tuple[bytes, bytes]]:
+        headers = [
+            (b"content-type", reply.media_type),
+            (b"x-request-id", request.id.encode()),
+            (b"server-timing", request.timing.header(now)),
+            *_ALWAYS,
+        ]
+        if request.client.is_limited:
+            headers += request.client.write_limits(now)
+        if self._cors is not None:
+            headers += self._cors.write(request)
+        if reply.headers:
+            headers += [(k.lower().encode(), v.encode()) for k, v in reply.headers.items()]
+        return headers
+
     def _report(self, endpoint: Endpoint, request: Request, error: Exception) -> None:
         fields = {"request_id": request.id, "route": endpoint.route}
         LOGGER.error("request failed", exc_info=error, extra={"fields": fields})
@@ -141,18 +161,13 @@ class Exchange:
             self._metrics.observe_shed(problem.shed)
 
 
-def _head(reply: Reply | Streamed, request: Request, now: float) -> list[tuple[bytes, bytes]]:
-    headers = [
-        (b"content-type", reply.media_type),
-        (b"x-request-id", request.id.encode()),
-        (b"server-timing", request.timing.header(now)),
-        *_ALWAYS,
-    ]
-    if request.client.is_limited:
-        headers += request.client.write_limits(now)
-    if reply.headers:
-        headers += [(k.lower().encode(), v.encode()) for k, v in reply.headers.items()]
-    return headers
+def refusing(problem: Problem) -> Handler:
+    """Make a handler that answers with a problem."""
+
+    async def handler(_: Request) -> Reply:
+        raise problem
+
+    return handler
 
 
 def _refuse(endpoint: Endpoint, problem: Problem, request: Request) -> Reply:

@@ -42,6 +42,10 @@ class Readiness:
         """Make the problem that says why this worker does not serve."""
         return Problem("not-ready", self._reason, headers=RETRY_AFTER)
 
+    def refuse(self, error: TabserveError) -> None:
+        """Keep the worker not ready, for a reason that has nothing to do with the model."""
+        self._refuse(error, "")
+
     def load(self, open_model: Callable[[], StoredModel]) -> None:
         """Load the model and prove its golden rows on the serving path.
 

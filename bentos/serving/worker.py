@@ -9,6 +9,7 @@ from functools import partial
 import msgspec
 
 from bentos import quota
+from bentos.errors import ConfigurationError, Problem
 from bentos.logs import LOGGER
 from bentos.model.loading import LoadedModel
 from bentos.model.store import StoredModel
@@ -25,16 +26,18 @@ from bentos.protocols.protocol import (
 from bentos.protocols.registry import PROTOCOLS
 from bentos.records.writer.log import Log
 from bentos.serving import supervision
+from bentos.serving.access.cors import Cors
 from bentos.serving.access.gate import announce_open, open_gate
 from bentos.serving.admission import Admission
 from bentos.serving.body import BodyBudget, BodyReader
 from bentos.serving.bulk.route import Bulk
+from bentos.serving.connections.metrics_port import MetricsPort
 from bentos.serving.connections.registry import Connections
-from bentos.serving.exchange import Endpoint, Exchange, Handler
+from bentos.serving.exchange import Endpoint, Exchange, Handler, refusing
 from bentos.serving.exposition import directory
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.feedback import FeedbackRoute
-from bentos.serving.http import Request, read_query
+from bentos.serving.http import Receive, Request, Scope, Send, read_query
 from bentos.serving.inference import Inference
 from bentos.serving.mirror import Mirror
 from bentos.serving.operations import Operations
@@ -79,10 +82,34 @@ class Worker:
         self.bulk = Bulk(settings, metrics, log, self.readiness, admission, bodies, self.pipeline)
         self.feedback = FeedbackRoute(settings, metrics, log, admission, bodies)
         self.gate = open_gate(settings, metrics)
-        self.exchange = Exchange(settings, metrics, bodies, self.telemetry, self.gate)
+        origins = settings.cors_origins
+        self.cors = Cors(origins.split(",")) if origins else None
+        self.exchange = Exchange(settings, metrics, bodies, self.telemetry, self.gate, self.cors)
         self._operations = Operations(metrics, self.readiness, self.telemetry)
         self.connections = Connections(settings, metrics)
         self.routes = self._make_routes()
+        self._metrics_port: MetricsPort | None = None
+        if settings.metrics_port:
+            scrape = self.routes.pop("/metrics")["GET"]
+            self._scrape = msgspec.structs.replace(scrape, need="none")
+            self._metrics_port = MetricsPort(
+                settings.metrics_host,
+                settings.metrics_port,
+                self.connections,
+                self._answer_on_metrics_port,
+            )
+
+    async def _answer_on_metrics_port(
+        self, problem: Problem | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        endpoint = self._scrape
+        if problem is None and (
+            scope["path"] != "/metrics" or scope["method"] not in ("GET", "HEAD")
+        ):
+            problem = Problem("not-found", "this port answers GET /metrics, and nothing else")
+        if problem is not None:
+            endpoint = msgspec.structs.replace(endpoint, handler=refusing(problem))
+        await self.exchange.run(endpoint, Request(scope, receive), send)
 
     def _make_routes(self) -> dict[str, dict[str, Endpoint]]:
         default = self.protocols[0]
@@ -124,6 +151,12 @@ class Worker:
             announce_open(self._metrics)
         else:
             self.gate.announce()
+        if self._metrics_port is not None:
+            try:
+                self._metrics_port.bind()
+            except ConfigurationError as error:
+                self.readiness.refuse(error)
+                return
         self.readiness.load(open_model)
         loaded = self.readiness.loaded
         if loaded is None:
@@ -152,6 +185,8 @@ class Worker:
         self.telemetry.start()
         self.connections.start()
         supervision.watch_supervisor()
+        if self._metrics_port is not None:
+            self._listening = asyncio.create_task(self._metrics_port.start())
 
     async def stop(self) -> None:
         """Stop: end the proof, write all answers to the log, and flush counts and lines."""
@@ -161,6 +196,8 @@ class Worker:
         if self._mirror is not None:
             await self._mirror.stop()
         await asyncio.to_thread(self._log.stop, _LOG_STOP_SECONDS)
+        if self._metrics_port is not None:
+            self._metrics_port.stop()
         self.connections.stop()
         self.telemetry.stop()
         directory.leave_directory()
