@@ -33,7 +33,7 @@ def test_page_is_one_file_and_names_a_leak(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_page_shows_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each column but the target: what a client sends, categories, gaps, or why it is no feature."""
+    """Each column but the target: what a client sends, gaps, or why it is no feature."""
     monkeypatch.chdir(tmp_path)
     rows = make_rows(400).assign(person=[f"person {number}" for number in range(400)])
     found = {one.name: one for one in relation.propose(rows, "outcome")}
