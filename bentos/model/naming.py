@@ -6,7 +6,12 @@ the first digits of a digest of its files. Either part is enough where only one 
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import yaml
 
 from bentos.errors import ConfigurationError
 
@@ -59,6 +64,8 @@ def resolve(named: str) -> str:
     Raises ConfigurationError, saying what the store has, where none or several fit, or where
     the model is damaged.
     """
+    if (tag := _find_exact(named)) is not None:
+        return tag
     # Here, because BentoML takes a second to import.
     import bentoml  # noqa: PLC0415 - a worker never loads it
 
@@ -81,3 +88,28 @@ def resolve(named: str) -> str:
         f"models:/NAME@ALIAS`, or name another with TABSERVE_MODEL"
         + (f"; it has {others}" if others else "")
     )
+
+
+def _find_exact(named: str) -> str | None:
+    """The tag that a name means to the letter, or as the latest; None leaves it to BentoML.
+
+    A look at the store's folders: models/NAME/VERSION/model.yaml, and models/NAME/latest.
+    """
+    # BentoML's documented variable, and its default.
+    home = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
+    name, _, version = named.partition(":")
+    if not _PLAIN.fullmatch(name) or not _PLAIN.fullmatch(version or LATEST):
+        return None
+    folder = home / "models" / name
+    try:
+        if version in ("", LATEST):
+            version = (folder / LATEST).read_text().strip()
+        described = yaml.safe_load((folder / version / "model.yaml").read_bytes())
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    is_whole = isinstance(described, dict) and described.get("name") == name
+    return f"{name}:{version}" if is_whole and described.get("version") == version else None
+
+
+# As BentoML's tags; nothing that leads out of the folder.
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]*")

@@ -26,10 +26,11 @@ def get(tag: str) -> bentoml.Model:
     try:
         with _hushed():
             return bentoml.models.get(parsed)
-    except bentoml.exceptions.NotFound:
-        raise
-    # YAML's errors, BentoML's own, the operating system's: all mean the same here.
-    except Exception:
+    # BentoML's own error also means that there is none, or that several versions begin so.
+    except Exception as error:
+        is_there = (_find_folder() / parsed.name / (parsed.version or "")).is_dir()
+        if isinstance(error, bentoml.exceptions.BentoMLException) and not is_there:
+            raise
         raise ConfigurationError(f"{tag} of the Bento store is damaged: {_ADVICE}") from None
 
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import bentoml
 import pytest
+import yaml
 
 from bentos.errors import ConfigurationError
-from bentos.model import naming
+from bentos.model import naming, shelf
 
 VERSIONS = ["v1-aaaa11112222", "v10-bbbb11112222", "v2-cccc11112222", "v2-dddd11112222", "eeee1111"]
 
@@ -51,3 +59,46 @@ def test_resolve(imported: dict[str, str]) -> None:
     for named in ("nothing-here:latest", "No Tag:at all", "", ":"):
         with pytest.raises(ConfigurationError, match="tabserve import models:/NAME@ALIAS"):
             naming.resolve(named)
+
+
+@pytest.fixture
+def twice(imported: dict[str, str]) -> Iterator[str]:
+    """A name with two imports of registry version 7, the second of them later."""
+    folder = Path(bentoml.models.get(imported["booster"]).path)
+    home = folder.parent.with_name("named-twice")
+    for number, version in enumerate(("v7-bbbb11112222", "v7-aaaa11112222")):
+        copied = Path(shutil.copytree(folder, home / version))
+        described = yaml.safe_load((copied / "model.yaml").read_text())
+        described |= {"name": home.name, "version": version}
+        described["creation_time"] = f"2030-01-01T00:00:0{number}.000000+00:00"
+        (copied / "model.yaml").write_text(yaml.safe_dump(described))
+    (home / "latest").write_text("v7-bbbb11112222")
+    yield home.name
+    shutil.rmtree(home)
+
+
+def test_of_two_imports_of_one_version_the_later_is_meant(
+    twice: str, imported: dict[str, str]
+) -> None:
+    """v7 is the later import of version 7, whatever is latest; a damaged one hides no other."""
+    later = f"{twice}:v7-aaaa11112222"
+    assert naming.resolve(f"{twice}:v7") == naming.resolve(f"{twice}:7") == later
+    assert naming.resolve(twice) == f"{twice}:v7-bbbb11112222"
+    damaged = Path(bentoml.models.get(f"{twice}:v7-aaaa11112222").path) / "model.yaml"
+    damaged.write_text("\0")
+    assert naming.resolve(f"{twice}:v7") == f"{twice}:v7-bbbb11112222"
+    with pytest.raises(ConfigurationError, match=r"its model\.yaml cannot be read"):
+        naming.resolve(f"{twice}:v7-aaaa11112222")
+    models, broken = shelf.list_models()
+    assert broken == [f"{twice}:v7-aaaa11112222"]
+    assert imported["booster"] in {str(model.tag) for model in models}
+
+
+def test_a_plain_name_needs_no_bentoml(imported: dict[str, str]) -> None:
+    """BentoML takes a second to import, and a name that is a folder of the store does without."""
+    code = (
+        "import sys; from bentos.model import naming; "
+        f"print(naming.resolve({imported['binary']!r}), 'bentoml' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{imported['binary']} False\n"
