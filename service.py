@@ -15,6 +15,7 @@ from bentos.serving import supervision
 from bentos.serving.composition import (
     as_service_error,
     behind,
+    explain_value,
     record_values,
     score_value,
     score_values,
@@ -74,6 +75,12 @@ class TabularModel:
         """Score one row of named features."""
         with as_service_error():
             return await score_value(WORKER, row)
+
+    @bentoml.api(route="/v1/explain")  # type: ignore[untyped-decorator]  # the same
+    async def explain(self, row: dict[str, Any], /) -> dict[str, Any]:
+        """Score one row of named features and explain the score."""
+        with as_service_error():
+            return await explain_value(WORKER, row)
 
     @bentoml.api(route="/v1/predict/batch")  # type: ignore[untyped-decorator]  # the same
     async def predict_batch(self, instances: list[Any]) -> dict[str, Any]:

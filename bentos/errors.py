@@ -4,6 +4,8 @@ TabserveError
 ├── ConfigurationError    a setting is unknown or malformed: the process must not start
 ├── IntakeError           a model cannot be served, and what to do about it
 ├── TrainingError         a model cannot be trained (bentos.training)
+├── NotAdditive           an explanation is not one of its score (bentos.model.explanation)
+├── Abandoned             nobody waits for an explanation any more (bentos.model.explanation)
 ├── LightGBMError         LightGBM's library is missing or refuses (bentos.model.engines.lightgbm)
 ├── IntegrityError        files of an imported model are not what was imported
 ├── StoreDown             the prediction log cannot be reached, or cannot work now
@@ -131,6 +133,15 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
         "The target and headers of the request are too large",
     ),
     "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, "The server has too much work at the moment"),
+    # No 5xx: the server is well, and would count as failing by what one client asks.
+    "not-explainable": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "The scores of this model cannot be explained",
+    ),
+    "wrong-explanation": (
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "The explanation is not one of the score",
+    ),
     "not-ready": (HTTPStatus.SERVICE_UNAVAILABLE, "The server has no model that it may serve"),
     "timeout": (HTTPStatus.GATEWAY_TIMEOUT, "The answer took too long"),
     "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, "The server made a mistake"),
@@ -138,7 +149,7 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
 
 
 # What ran out where a request is refused to protect the others.
-ShedReason = Literal["concurrency", "wait", "memory", "large"]
+ShedReason = Literal["concurrency", "wait", "memory", "large", "explanations"]
 
 
 # Why a connection was closed on its client: for the sake of others, or of what came on it.

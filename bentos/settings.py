@@ -56,6 +56,13 @@ class Settings(BaseSettings):
         description="A category that training never saw: refuse the row, or score it as missing.",
     )
     max_rows: int = Field(10_000, ge=1, description="Most rows of one batch request.")
+    explain_max_rows: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="Most rows of one request that asks for explanations, which take some "
+        "hundred times as long as scores.",
+    )
     max_body_bytes: int = Field(
         16 * 2**20, ge=1024, description="Largest body of a request, after decompression, in bytes."
     )

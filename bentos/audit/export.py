@@ -15,7 +15,7 @@ from bentos.audit.opened import OpenedLog, open_log, store_option
 from bentos.audit.output import open_output, output_option
 from bentos.audit.subjects import read_subject, require_keys, subject_options
 from bentos.audit.times import iso
-from bentos.records.record import Event, Outcome, Record
+from bentos.records.record import Event, Outcome, Record, Registration
 from bentos.records.writer import spool
 
 _encode = msgspec.json.Encoder().encode
@@ -30,9 +30,9 @@ def export(
 ) -> None:
     """Write one person's predictions as JSON.
 
-    Each has its values, scores, decision, reasons and outcome. Reasons need the model version
-    in the local Bento store. Exits with 1 while records of the person wait in the spool: export
-    again once the store has them.
+    Each has its values, scores, decision, reasons and outcome. What the answer gave as reasons is
+    in the log; all others need the model version in the local Bento store. Exits with 1 while
+    records of the person wait in the spool: export again once the store has them.
     """
     text = read_subject(subject, subject_file)
     now = datetime.now(UTC)
@@ -79,6 +79,17 @@ def _documents(log: OpenedLog, tokens: list[str]) -> Iterator[dict[str, object]]
             yield _document(log, record, revisions, reasons[record.id])
 
 
+def _given(record: Record, registered: Registration | None) -> list[dict[str, str | None]] | None:
+    """The recorded reasons with their sentences; None where no explanation was asked for."""
+    if record.reasons is None:
+        return None
+    known = {} if registered is None else registered.reasons
+    return [
+        {"code": code, "reason": known[code].sentence if code in known else None}
+        for code in record.reasons
+    ]
+
+
 def _document(
     log: OpenedLog, record: Record, revisions: list[Outcome], reasons: object
 ) -> dict[str, object]:
@@ -100,6 +111,8 @@ def _document(
         "label": record.label,
         "threshold": record.threshold,
         "warnings": record.warnings,
+        # What the answer gave, and what the model says of the stored values now.
+        "reasons_given": _given(record, registered),
         "reasons": reasons,
         "outcomes": [
             {

@@ -10,23 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from bentos.audit import rescoring
 from bentos.audit.opened import OpenedLog
-from bentos.audit.quality.measures import Floats
 from bentos.errors import IntegrityError
-from bentos.model.engines.lightgbm import NativeBooster
-from bentos.model.frame import Framer
-from bentos.model.layout import BOOSTER, FOLDER
+from bentos.model.explanation.contributions import NotAdditive
+from bentos.model.explanation.explainer import Explanation
+from bentos.model.explanation.support import METHOD
 from bentos.model.loading import LoadedModel
+from bentos.model.scoring import Scored
 from bentos.model.validation import EncodedRow
 from bentos.records.record import Record
 
 # Contributions named one by one; the others are given as one sum.
 TOP = 5
-
-METHOD = "exact TreeSHAP: LightGBM's own feature contributions, which add up to the raw score"
 
 # Another machine's rounding may move a score's last bits, and no reason with them.
 _TOLERANCE = 1e-9
@@ -46,14 +42,10 @@ class Reasoner:
         registered = log.registration(model, version)
         if registered is not None and registered.digest != served.stored.provenance.digest:
             self.why_not = "the model of this version in the local Bento store has other files"
-        elif served.contract.engine != "booster":
-            runs = "lignum" if served.contract.engine == "trees" else "MLflow"
-            self.why_not = f"the model is run by {runs}: only LightGBM's own gives contributions"
+        elif served.explainer.obstacle is not None:
+            self.why_not = f"the model's scores are not explained: {served.explainer.obstacle}"
         else:
             self._served = served
-            self._framer = Framer(served.contract)
-            text = (served.stored.folder / FOLDER / BOOSTER).read_text()
-            self._booster = NativeBooster(text)
 
     def explain(self, records: Sequence[Record]) -> list[dict[str, object]]:
         """The reasons for each record, or why there are none."""
@@ -64,7 +56,11 @@ class Reasoner:
         is_whole = [not rescoring.lacks(served.contract, record) for record in records]
         good = [row for row, whole in zip(encoded, is_whole, strict=True) if whole]
         rows = [row for row in good if isinstance(row, tuple)]
-        explained = iter(self._contributions(served, rows) if rows else ())
+        try:
+            explained = iter(_explain(served, rows) if rows else ())
+        except NotAdditive as error:
+            # The person's records are exported all the same.
+            return [_unavailable(str(error)) for _ in records]
         reasons = []
         for record, row, whole in zip(records, encoded, is_whole, strict=True):
             if not whole:
@@ -75,12 +71,10 @@ class Reasoner:
                 reasons.append(_unavailable("the model's contract refuses the stored values"))
         return reasons
 
-    def _contributions(
-        self, served: LoadedModel, rows: Sequence[EncodedRow]
-    ) -> list[tuple[Floats, Floats]]:
-        matrix = self._framer.frame(rows).matrix
-        scores = self._booster.predict(matrix).reshape(len(rows), -1)
-        return list(zip(scores, self._booster.explain(matrix), strict=True))
+
+def _explain(served: LoadedModel, rows: Sequence[EncodedRow]) -> list[tuple[Scored, Explanation]]:
+    scored = served.scorer.score(rows).scored
+    return list(zip(scored, served.explainer.explain(rows, scored), strict=True))
 
 
 def _unavailable(why: str) -> dict[str, object]:
@@ -88,14 +82,17 @@ def _unavailable(why: str) -> dict[str, object]:
 
 
 def _reasons(
-    served: LoadedModel, record: Record, scores: Floats, contributions: Floats
+    served: LoadedModel, record: Record, scored: Scored, explanation: Explanation
 ) -> dict[str, object]:
     contract = served.contract
     names = list(map(str, contract.classes or ()))
     recorded = [record.score] if record.scores is None else list(record.scores.values())
+    scores = scored.scores or (scored.score,)
     if len(recorded) != len(scores) or not all(
-        one is not None and math.isclose(one, now, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
-        for one, now in zip(recorded, scores.tolist(), strict=True)
+        one is not None
+        and now is not None
+        and math.isclose(one, now, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+        for one, now in zip(recorded, scores, strict=True)
     ):
         return _unavailable("the model gives another score now; `tabserve replay` says why")
     place, about = 0, None
@@ -104,23 +101,25 @@ def _reasons(
     elif contract.task == "multiclass":
         place = names.index(record.label or "")
         about = names[place]
-    parts = contributions[place]
-    order = np.argsort(-np.abs(parts[:-1]), kind="stable").tolist()
+    own = explanation.parts.contributions[place]
+    order = sorted(range(len(own)), key=lambda position: -abs(own[position]))
     values = record.values
     return {
         "available": True,
         "method": METHOD,
         # Whose raw score it is; a positive contribution speaks for this class.
         "class": about,
-        "raw_score": float(parts.sum()),
-        "base": float(parts[-1]),
+        "raw_score": explanation.parts.raw_scores[place],
+        "base": explanation.parts.bases[place],
         "top_contributions": [
             {
                 "feature": contract.names[position],
                 "value": values[contract.names[position]],
-                "contribution": float(parts[position]),
+                "contribution": own[position],
             }
             for position in order[:TOP]
         ],
-        "other_contributions": float(parts[order[TOP:]].sum()),
+        "other_contributions": math.fsum(own[position] for position in order[TOP:]),
+        # By the model's file of reasons, as an explained answer would have had them.
+        "given": explanation.reasons,
     }

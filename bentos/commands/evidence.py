@@ -23,15 +23,26 @@ from bentos.commands.trust import trust_code_option
     type=click.FloatRange(0.0, 1.0),
     help="Threshold of a binary model; by default the best of --data by Youden's J.",
 )
+@click.option(
+    "--reasons",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file with the reasons for a refusal, by feature.",
+)
 @trust_code_option
 def evidence(
-    uri: str, data: Path, target: str | None, threshold: float | None, trusts_code: bool
+    uri: str,
+    data: Path,
+    target: str | None,
+    threshold: float | None,
+    reasons: Path | None,
+    trusts_code: bool,
 ) -> None:
     """Add evidence to a model that MLflow has.
 
     URI is that of `tabserve import`. Adds a reference (training ranges, drift), golden rows
     (the proof of the scores at start) and, with --target, a threshold and the metrics that
-    performance drift compares with. From Python: bentos.commands.evidence_log.log(...).
+    performance drift compares with. --reasons is checked and added as it is.
+    From Python: bentos.commands.evidence_log.log(...).
     """
     from bentos.model.intake import tracking, uris  # noqa: PLC0415 - --help stays quick
 
@@ -41,7 +52,9 @@ def evidence(
     tracking.configure()
     from bentos.commands import evidence_log  # noqa: PLC0415 - --help stays quick
 
-    logged = evidence_log.log(uri, data, target, threshold, trusts_code=trusts_code)
+    logged = evidence_log.log(
+        uri, data, target, threshold, reasons_file=reasons, trusts_code=trusts_code
+    )
     click.echo(f"{logged.rows:,} rows of {data.name} scored by the model itself")
     if logged.refused:
         click.echo(

@@ -24,6 +24,7 @@ from bentos.model import bundle, store
 from bentos.model.contract import Contract
 from bentos.model.engines import flavors, pyfunc
 from bentos.model.engines.pandas_frame import to_pandas
+from bentos.model.explanation import reasons
 from bentos.model.frame import Framer
 from bentos.model.intake import importing
 from bentos.model.json_rows import RowReader
@@ -59,6 +60,7 @@ def log(
     target: str | None = None,
     threshold: float | None = None,
     *,
+    reasons_file: Path | None = None,
     trusts_code: bool = False,
 ) -> Logged:
     """Add reference, golden rows, threshold and metrics to a model that MLflow has.
@@ -66,8 +68,9 @@ def log(
     `uri`: as for `tabserve import`; a local folder is written to in place. `table`: CSV or
     Parquet with the model's features. `target`: its column of outcomes; without one there is
     neither a chosen threshold nor a metric. `threshold`: of a binary model, instead of the one
-    with the largest difference of true and false positive rate on the table. `trusts_code`: whether
-    code that came with the model may run.
+    with the largest difference of true and false positive rate on the table. `reasons_file`: the
+    reasons for a refusal (`bentos.model.explanation.reasons`). `trusts_code`: whether code that
+    came with the model may run.
     Raises TabserveError.
     """
     imported = importing.import_model(uri, trusts_code=trusts_code)
@@ -76,6 +79,9 @@ def log(
     stored = store.open_model(bentoml.models.get(imported.tag))
     try:
         made = stored.contract
+        given = None if reasons_file is None else reasons_file.read_bytes()
+        if given is not None:
+            reasons.check(reasons.parse(given), made)
         frame = tables.read_table(table, made)
         encoded, outcomes, refused = _read(frame, made, target, table.name)
         call = flavors.load(stored.folder).call
@@ -98,6 +104,8 @@ def log(
             _write(folder, made, features, scores)
             if threshold is not None:
                 bundle.write_decision(folder / bundle.DECISION, bundle.Decision(threshold, method))
+            if given is not None:
+                (folder / bundle.REASONS).write_bytes(given)
             files = tuple(sorted(path.name for path in folder.iterdir()))
             if metrics:
                 # On how many rows: a comparison with them needs to know how exact they are.

@@ -11,7 +11,13 @@ from bentos.commands.trust import trust_code_option
 @click.argument("uri")
 @click.option("--name", help="Name of the Bento model; by default the registered name.")
 @trust_code_option
-def import_(uri: str, name: str | None, trusts_code: bool) -> None:
+@click.option(
+    "--require-reasons",
+    "requires_reasons",
+    is_flag=True,
+    help="Refuse a model that cannot give a reason for each of its features.",
+)
+def import_(uri: str, name: str | None, trusts_code: bool, requires_reasons: bool) -> None:
     """Bring an MLflow model into the Bento store.
 
     URI is models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME/latest, models:/m-ID,
@@ -26,7 +32,9 @@ def import_(uri: str, name: str | None, trusts_code: bool) -> None:
     tracking.configure()
     from bentos.model.intake import importing  # noqa: PLC0415 - --help stays quick
 
-    imported = importing.import_model(uri, name, trusts_code=trusts_code)
+    imported = importing.import_model(
+        uri, name, trusts_code=trusts_code, requires_reasons=requires_reasons
+    )
     for warning in imported.warnings:
         click.echo(f"warning: {warning}", err=True)
     made = imported.contract

@@ -10,6 +10,7 @@ any of:
 - `decision.json`: the threshold that turns a score into a label, and how it was chosen.
 - `features.json`: a sentence a feature, for the API's documentation.
 - `model_card.md`: what the model is for, and what it is not for.
+- `reasons.yaml`: the reasons for a refusal, by feature (`bentos.model.explanation.reasons`).
 
 This module owns their names and shapes; training writes them, the intake reads them.
 """
@@ -35,6 +36,7 @@ GOLDEN = "golden.parquet"
 DECISION = "decision.json"
 FEATURES = "features.json"
 CARD = "model_card.md"
+REASONS = "reasons.yaml"
 
 # No feature name may start with this: the score columns are in the same table.
 SCORE_PREFIX = "__score__"

@@ -14,12 +14,15 @@ import msgspec
 import numpy as np
 import yaml
 
-from bentos.errors import IntegrityError
-from bentos.model import engine, golden
+from bentos.errors import IntakeError, IntegrityError
+from bentos.model import bundle, engine, golden
 from bentos.model.columns import ColumnEncoder
 from bentos.model.engines.predictor import Scores
+from bentos.model.explanation import reasons
+from bentos.model.explanation.explainer import Explainer
+from bentos.model.explanation.reasons import ReasonsFile
 from bentos.model.json_rows import RowReader
-from bentos.model.layout import FOLDER
+from bentos.model.layout import BOOSTER, FOLDER
 from bentos.model.scoring import Scorer
 from bentos.model.store import StoredModel
 from bentos.model.tables.columns import TableEncoder
@@ -45,9 +48,12 @@ class LoadedModel:
         self.engine = engine.choose(stored, settings)
         self.scorer = Scorer(stored.contract, self.engine.predictor)
         self.gives_labels = _gives_labels(stored)
+        self.explainer = _open_explainer(stored)
         reference = {"name": stored.name, "version": stored.version}
         self.reference = msgspec.Raw(msgspec.json.encode(reference))
-        self.model_json = msgspec.json.encode(_description(stored, self.engine.name))
+        self.model_json = msgspec.json.encode(
+            _description(stored, self.engine.name, self.explainer)
+        )
 
     def prove(self) -> None:
         """Score the golden rows on the way that requests take. Raises IntegrityError.
@@ -134,7 +140,22 @@ async def _rescore(folder: Path) -> Scores:
     return golden.parse_scores(output)
 
 
-def _description(stored: StoredModel, engine_name: str) -> dict[str, object]:
+def _open_explainer(stored: StoredModel) -> Explainer:
+    files = stored.provenance.files
+    booster, file = f"{FOLDER}/{BOOSTER}", f"{bundle.FOLDER}/{bundle.REASONS}"
+    known: ReasonsFile | None = None
+    if file in files:
+        try:
+            known = reasons.parse(stored.read(file))
+            reasons.check(known, stored.contract)
+        except IntakeError as error:
+            # Imported by a tabserve that did not check the file as this one does.
+            raise IntegrityError(f"{error}: import the model again") from None
+    text = stored.read(booster).decode() if booster in files else None
+    return Explainer(stored.contract, text, known)
+
+
+def _description(stored: StoredModel, engine_name: str, explainer: Explainer) -> dict[str, object]:
     made, provenance = stored.contract, stored.provenance
     return {
         "name": stored.name,
@@ -163,6 +184,7 @@ def _description(stored: StoredModel, engine_name: str) -> dict[str, object]:
             }
             for feature in made.features
         ],
+        "explanation": explainer.describe(),
         "metrics": provenance.metrics,
         "dependencies": provenance.packages,
     }

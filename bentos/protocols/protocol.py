@@ -14,6 +14,7 @@ import msgspec
 
 from bentos.errors import Fault, Problem
 from bentos.model.contract import Contract
+from bentos.model.explanation.explainer import Explanation
 from bentos.model.loading import LoadedModel
 from bentos.model.scoring import Scored
 from bentos.model.validation import EncodedRow
@@ -85,11 +86,13 @@ class Results(msgspec.Struct, gc=False):
     """The results of one request's rows, in their order.
 
     `ids`: of each row's prediction, one for each row. `outcomes`: its scores, or why it has
-    none.
+    none. `explanations`: of each row that has scores, None for the others; empty where the request
+    asks for none.
     """
 
     ids: Sequence[str]
     outcomes: Sequence[Scored | Problem]
+    explanations: Sequence[Explanation | None] = ()
 
 
 class ScoringRoute(msgspec.Struct, frozen=True):
@@ -100,7 +103,8 @@ class ScoringRoute(msgspec.Struct, frozen=True):
     the results to the answer; raises Problem where the whole answer is an error. `query`: the
     values of each query parameter; None lets any pass and reads none. `media_types`: of bodies
     that it reads; an empty one reads a body whose type is not given. `need`: what a key must be
-    good for, where keys are asked for.
+    good for, where keys are asked for. `explains`: whether scores are explained: never, by the
+    query `explain=true`, or always.
     """
 
     path: str
@@ -109,6 +113,7 @@ class ScoringRoute(msgspec.Struct, frozen=True):
     query: Mapping[str, tuple[str, ...]] | None = {}
     media_types: tuple[bytes, ...] = (JSON,)
     need: Need = "predict"
+    explains: Literal["never", "asked", "always"] = "never"
 
 
 class StreamingRoute(msgspec.Struct, frozen=True):
@@ -145,10 +150,11 @@ class DocumentRoute(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one request may have at most: rows, and bytes of its body."""
+    """What one request may have at most: rows, bytes of its body, and rows to explain."""
 
     max_rows: int
     max_body_bytes: int
+    explain_max_rows: int
 
 
 class Description(msgspec.Struct):

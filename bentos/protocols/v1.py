@@ -8,11 +8,14 @@ import msgspec
 
 from bentos.errors import Problem
 from bentos.model.contract import Category, Contract
+from bentos.model.explanation.explainer import Explanation
+from bentos.model.explanation.reasons import GivenReason
 from bentos.model.frame import FeatureWarning
 from bentos.model.json_rows import encode as to_json
 from bentos.model.loading import LoadedModel
 from bentos.model.scoring import Scored
-from bentos.protocols import v1_openapi
+from bentos.protocols import explain, v1_openapi
+from bentos.protocols.explain import ExplanationDocument
 from bentos.protocols.formats.registry import FORMATS
 from bentos.protocols.protocol import (
     Call,
@@ -37,6 +40,8 @@ class Answer(msgspec.Struct, omit_defaults=True, gc=False):
     scores: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
     label: Category | msgspec.UnsetType = msgspec.UNSET
     warnings: tuple[FeatureWarning, ...] = ()
+    explanation: ExplanationDocument | msgspec.UnsetType = msgspec.UNSET
+    reasons: tuple[GivenReason, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Prediction(msgspec.Struct, omit_defaults=True, gc=False):
@@ -48,6 +53,8 @@ class Prediction(msgspec.Struct, omit_defaults=True, gc=False):
     label: Category | msgspec.UnsetType = msgspec.UNSET
     warnings: tuple[FeatureWarning, ...] = ()
     error: dict[str, object] | msgspec.UnsetType = msgspec.UNSET
+    explanation: ExplanationDocument | msgspec.UnsetType = msgspec.UNSET
+    reasons: tuple[GivenReason, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class BatchAnswer(msgspec.Struct, gc=False):
@@ -75,13 +82,18 @@ def encode_row(model: LoadedModel, call: Call, results: Results) -> Reply:
     if isinstance(outcome, Problem):
         raise outcome
     score, scores, label = _result(model.contract, outcome)
-    warnings = outcome.warnings
-    return Reply(to_json(Answer(results.ids[0], model.reference, score, scores, label, warnings)))
+    answer = Answer(results.ids[0], model.reference, score, scores, label, outcome.warnings)
+    if results.explanations:
+        answer.explanation, answer.reasons = _explain(model.contract, results.explanations[0])
+    return Reply(to_json(answer))
 
 
 def encode_batch(model: LoadedModel, call: Call, results: Results) -> Reply:
     """Answer rows in their order; a row without a score has an error in its place."""
-    return Reply(to_json(BatchAnswer(model.reference, _predictions(model.contract, results))))
+    predictions = _predictions(model.contract, results)
+    for prediction, explained in zip(predictions, results.explanations, strict=False):
+        prediction.explanation, prediction.reasons = _explain(model.contract, explained)
+    return Reply(to_json(BatchAnswer(model.reference, predictions)))
 
 
 def encode_problem(problem: Problem, request_id: str) -> Reply:
@@ -131,6 +143,14 @@ def _prediction(contract: Contract, prediction_id: str, outcome: Scored | Proble
     return Prediction(prediction_id, score, scores, label, outcome.warnings)
 
 
+def _explain(
+    contract: Contract, explained: Explanation | None
+) -> tuple[ExplanationDocument | msgspec.UnsetType, tuple[GivenReason, ...] | msgspec.UnsetType]:
+    if explained is None:
+        return msgspec.UNSET, msgspec.UNSET
+    return explain.to_document(contract, explained), explain.reasons_of(explained)
+
+
 def _result(
     contract: Contract, scored: Scored
 ) -> tuple[
@@ -147,13 +167,18 @@ PROTOCOL = Protocol(
     name="v1",
     prefixes=("/v1",),
     routes=(
-        ScoringRoute("/v1/predict", decode_row, encode_row),
+        ScoringRoute("/v1/predict", decode_row, encode_row, explain.ASKED, explains="asked"),
         StreamingRoute(
             ScoringRoute(
-                "/v1/predict/batch", decode_batch, encode_batch, {"on_error": ("row", "reject")}
+                "/v1/predict/batch",
+                decode_batch,
+                encode_batch,
+                {"on_error": ("row", "reject"), **explain.ASKED},
+                explains="asked",
             ),
             FORMATS,
         ),
+        ScoringRoute("/v1/explain", decode_row, encode_row, explain.REASONS, explains="always"),
         DocumentRoute("/v1/model", read_model),
     ),
     encode_problem=encode_problem,

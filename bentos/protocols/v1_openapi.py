@@ -10,7 +10,7 @@ from msgspec import json
 from bentos.errors import Fault
 from bentos.model.contract import Contract
 from bentos.model.frame import FeatureWarning
-from bentos.protocols import schemas
+from bentos.protocols import explain, schemas
 from bentos.protocols.protocol import Description, Limits
 from bentos.protocols.schemas import REFERENCE, Schema, reference
 
@@ -76,7 +76,16 @@ def describe(contract: Contract, limits: Limits) -> Description:
         "together; no row changes another's score.",
         ("Row", "Answer"),
         example,
-        ("invalid-features", "not-ready"),
+        ("invalid-features", "not-ready", *explain.PROBLEMS),
+    )
+    explained = operation(
+        "explain",
+        "Score one row and explain the score",
+        "What each feature adds to the raw score of the row; with the model's reasons where it is "
+        "refused. The same as `/v1/predict?explain=true`, and the same score.",
+        ("Row", "ExplainedAnswer"),
+        example,
+        ("invalid-features", "not-ready", *explain.PROBLEMS),
     )
     batch = operation(
         "predict_batch",
@@ -86,9 +95,10 @@ def describe(contract: Contract, limits: Limits) -> Description:
         "streams may have any number of rows and are answered while they arrive.",
         ("Batch", "BatchAnswer"),
         {"instances": [example]},
-        ("invalid-features", "not-ready", "not-acceptable"),
+        ("invalid-features", "not-ready", "not-acceptable", *explain.PROBLEMS),
     )
-    predict["parameters"] = [SUBJECT]
+    predict["parameters"] = [SUBJECT, *explain.PARAMETERS.values()]
+    explained["parameters"] = [SUBJECT, explain.PARAMETERS["reasons"]]
     batch["parameters"] = [
         SUBJECT,
         {
@@ -97,11 +107,18 @@ def describe(contract: Contract, limits: Limits) -> Description:
             "description": "What to do with a row that has faults.",
             "schema": {"type": "string", "enum": ["row", "reject"], "default": "row"},
         },
+        {
+            **explain.PARAMETERS["explain"],
+            "description": "Whether to explain the scores, of at most "
+            f"{limits.explain_max_rows} rows; takes some hundred times as long.",
+        },
+        explain.PARAMETERS["reasons"],
     ]
     _add_formats(batch, example)
     paths: dict[str, object] = {
         "/v1/predict": {"post": predict},
         "/v1/predict/batch": {"post": batch},
+        "/v1/explain": {"post": explained},
         "/v1/model": {"get": _MODEL},
     }
     return Description(paths, _schemas(contract, limits))
@@ -187,7 +204,17 @@ def _schemas(contract: Contract, limits: Limits) -> dict[str, object]:
         "items": reference("FeatureWarning"),
         "description": "Only where there are any.",
     }
-    scored: dict[str, object] = {"id": schemas.PREDICTION_ID, **result, "warnings": warnings}
+    scored: dict[str, object] = {
+        "id": schemas.PREDICTION_ID,
+        **result,
+        "warnings": warnings,
+        **explain.properties(),
+    }
+    answer: dict[str, object] = {
+        "type": "object",
+        "required": ["id", "model", *result],
+        "properties": {**scored, "model": reference("ModelReference")},
+    }
     prediction: dict[str, Any] = {
         "type": "object",
         "required": ["id"],
@@ -209,11 +236,9 @@ def _schemas(contract: Contract, limits: Limits) -> dict[str, object]:
                 }
             },
         },
-        "Answer": {
-            "type": "object",
-            "required": ["id", "model", *result],
-            "properties": {**scored, "model": reference("ModelReference")},
-        },
+        **explain.describe(contract),
+        "Answer": answer,
+        "ExplainedAnswer": {**answer, "required": ["id", "model", *result, "explanation"]},
         "Prediction": prediction,
         "Line": {
             **prediction,

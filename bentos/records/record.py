@@ -98,12 +98,19 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     request_id: str
 
 
+class RegisteredReason(msgspec.Struct, frozen=True):
+    """What a reason's code stands for in one model version: a sentence, and its features."""
+
+    sentence: str
+    features: tuple[str, ...]
+
+
 class Registration(msgspec.Struct, frozen=True):
     """A model version that has answered or may answer: what its records are read with.
 
     `document`: the contract as JSON. `reference`: the sample of training rows with the
     model's scores, as Parquet (`bentos.model.bundle`). `importance`: gain by feature. `reasons`:
-    the sentence of each reason's code.
+    by their codes.
     """
 
     model: str
@@ -115,7 +122,7 @@ class Registration(msgspec.Struct, frozen=True):
     metrics: dict[str, float] = {}
     importance: dict[str, float] = {}
     reference: bytes | None = None
-    reasons: dict[str, str] = {}
+    reasons: dict[str, RegisteredReason] = {}
 
     @property
     def bare(self) -> Registration:

@@ -19,6 +19,7 @@ from bentos.ids import new_id
 from bentos.model.json_rows import instances_of
 from bentos.model.validation import JsonObject
 from bentos.protocols import v1
+from bentos.protocols.explain import Wish
 from bentos.protocols.protocol import Call, Reply, Rows
 from bentos.serving.app import FrontApp
 from bentos.serving.connections.protocol import install
@@ -34,6 +35,15 @@ async def score_value(worker: Worker, row: object) -> dict[str, Any]:
     encoded, faults = model.reader.validate(row)
     encode = partial(v1.encode_row, model, _CALL)
     return _plain(await worker.pipeline.score(model, Rows((encoded,), (faults,)), encode, new_id()))
+
+
+async def explain_value(worker: Worker, row: object) -> dict[str, Any]:
+    """Score and explain one row given as plain values. Raises Problem, TimeoutError."""
+    model = worker.readiness.require()
+    encoded, faults = model.reader.validate(row)
+    encode = partial(v1.encode_row, model, _CALL)
+    rows = Rows((encoded,), (faults,))
+    return _plain(await worker.pipeline.score(model, rows, encode, new_id(), Wish()))
 
 
 async def score_values(worker: Worker, instances: list[Any]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class Request:
 
     __slots__ = (
         *("client", "headers", "held", "id", "media_type", "parameters"),
-        *("problem", "receive", "rows", "scope", "timing"),
+        *("problem", "receive", "route", "rows", "scope", "timing"),
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -104,6 +104,8 @@ class Request:
         # In lower case, without parameters; known once the body is read.
         self.media_type = b""
         self.rows = 0
+        # The label of its metrics, where that is not the route that it came by.
+        self.route: str | None = None
         # The kind of problem that answers it; none for a success.
         self.problem: str | None = None
         # Bytes of its body that count against the worker's budget.

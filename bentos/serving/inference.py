@@ -32,7 +32,8 @@ class BatchResult(msgspec.Struct, gc=False):
     `ids`, `rows` and `scored` are of the rows that got a score, for the log. `batch`: None
     where it is counted already. `faults`: of the rejected rows. `unknown`: names of the
     features whose category was scored as missing, once for each time. `reply`: the results
-    encoded, or why they cannot be.
+    encoded, or why they cannot be. `reasons`: codes of the reasons that rows got, of the rows that
+    got a score; empty where no explanation was asked for.
     """
 
     results: Results
@@ -45,6 +46,7 @@ class BatchResult(msgspec.Struct, gc=False):
     faults: Sequence[Fault] = ()
     unknown: Sequence[str] = ()
     reply: Reply | Problem = UNENCODED
+    reasons: Sequence[tuple[str, ...] | None] = ()
 
 
 class Inference:

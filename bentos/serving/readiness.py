@@ -66,6 +66,7 @@ class Readiness:
             loaded.contract,
             engine.name,
             [score for scores in golden for score in scores],
+            () if loaded.explainer.file is None else loaded.explainer.file.sentences,
         )
         if writers := integrity.find_writers(stored.folder):
             LOGGER.warning(f"the model's files can be changed by {writers}: chmod -R go-w them")

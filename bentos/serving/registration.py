@@ -11,13 +11,14 @@ import msgspec
 from bentos.model import bundle, contract
 from bentos.model.engines import trees
 from bentos.model.engines.boosted import read_notes
+from bentos.model.explanation.reasons import ReasonsFile
 from bentos.model.layout import BOOSTER, FOLDER
 from bentos.model.store import StoredModel
-from bentos.records.record import Registration
+from bentos.records.record import RegisteredReason, Registration
 
 
-def register(stored: StoredModel) -> Registration:
-    """Describe a stored model for the log."""
+def register(stored: StoredModel, file: ReasonsFile | None = None) -> Registration:
+    """Describe a stored model for the log. `file`: its reasons, where it brings any."""
     made, provenance = stored.contract, stored.provenance
     reference = bundle.find(stored.folder, bundle.REFERENCE)
     gains: dict[str, float] = {}
@@ -37,4 +38,8 @@ def register(stored: StoredModel) -> Registration:
         metrics=provenance.metrics,
         importance=gains,
         reference=None if reference is None else reference.read_bytes(),
+        reasons={
+            one.code: RegisteredReason(one.sentence, one.features)
+            for one in (file.reasons if file is not None else ())
+        },
     )

@@ -50,6 +50,7 @@ class Telemetry:
     def finish(self, route: str, request: Request, status: int, now: float) -> None:
         """Count and log an answered request; `now` is when its answer was handed over."""
         timing, metrics = request.timing, self._metrics
+        route = request.route or route
         seconds = now - timing.started
         metrics.observe_request(route, status, seconds)
         if request.problem is not None:

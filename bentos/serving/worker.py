@@ -34,6 +34,7 @@ from bentos.serving.bulk.route import Bulk
 from bentos.serving.connections.metrics_port import MetricsPort
 from bentos.serving.connections.registry import Connections
 from bentos.serving.exchange import Endpoint, Exchange, Handler, refusing
+from bentos.serving.explaining import Explaining
 from bentos.serving.exposition import directory
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.feedback import FeedbackRoute
@@ -76,8 +77,17 @@ class Worker:
         inference = Inference(settings, metrics, self.readiness)
         admission = Admission(settings, metrics, inference)
         self._mirror = Mirror(settings, metrics) if settings.mirror_url else None
+        self._explaining = Explaining(settings, metrics)
         self.pipeline = Pipeline(
-            settings, metrics, log, self.readiness, inference, admission, bodies, self._mirror
+            settings,
+            metrics,
+            log,
+            self.readiness,
+            inference,
+            admission,
+            bodies,
+            self._explaining,
+            self._mirror,
         )
         self.bulk = Bulk(settings, metrics, log, self.readiness, admission, bodies, self.pipeline)
         self.feedback = FeedbackRoute(settings, metrics, log, admission, bodies)
@@ -165,13 +175,19 @@ class Worker:
         self._operations.openapi_json = self._describe(loaded)
         self.telemetry.name_model(stored.name, stored.version)
         try:
-            self._log.start(register(stored), loaded.contract, loaded.engine.name)
+            self._log.start(
+                register(stored, loaded.explainer.file), loaded.contract, loaded.engine.name
+            )
         except Exception as error:
             # Answers matter more than the log: its metrics show that it does not run.
             LOGGER.error("the prediction log cannot be started", exc_info=error)
 
     def _describe(self, loaded: LoadedModel) -> bytes:
-        limits = Limits(self.settings.max_rows, self.settings.max_body_bytes)
+        limits = Limits(
+            self.settings.max_rows,
+            self.settings.max_body_bytes,
+            min(self.settings.explain_max_rows, self.settings.max_rows),
+        )
         stored = loaded.stored
         return msgspec.json.encode(
             openapi.document(stored.contract, stored.name, stored.version, limits, self.protocols)
@@ -195,6 +211,7 @@ class Worker:
             self.gate.stop()
         if self._mirror is not None:
             await self._mirror.stop()
+        self._explaining.stop()
         await asyncio.to_thread(self._log.stop, _LOG_STOP_SECONDS)
         if self._metrics_port is not None:
             self._metrics_port.stop()

@@ -38,7 +38,11 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A data set. `settings`: training settings that belong to this data only."""
+    """A data set.
+
+    `settings`: training settings that belong to this data only. `reasons`: name of its file of
+    reasons (`bentos.model.explanation.reasons`), beside the description.
+    """
 
     name: str
     title: str
@@ -52,6 +56,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     not_intended_use: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     settings: dict[str, object] = {}
+    reasons: str = ""
 
     @property
     def texts(self) -> dict[str, str]:

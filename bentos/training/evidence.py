@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bentos.model import bundle
+from bentos.training import reasons
 from bentos.training.split import shuffle
 
 if TYPE_CHECKING:
@@ -81,5 +82,8 @@ def write(
     if decision is not None:
         paths.append(bundle.write_decision(folder / bundle.DECISION, decision))
     paths.append(bundle.write_features(folder / bundle.FEATURES, train.description.texts))
+    if (given := reasons.write(train.description, list(train.features.columns))) is not None:
+        (folder / bundle.REASONS).write_bytes(given)
+        paths.append(folder / bundle.REASONS)
     (folder / bundle.CARD).write_text(card)
     return [*paths, folder / bundle.CARD]

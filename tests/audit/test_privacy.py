@@ -282,7 +282,7 @@ def test_no_reasons(
     reasons = [one["reasons"] for one in export()]
     assert not any(reason["available"] for reason in reasons)
     assert [reason["why_not"].split(":")[0] for reason in reasons] == [
-        "the model is run by MLflow",
+        "the model's scores are not explained",
         "not all features of this record were stored",
         "the model gives another score now; `tabserve replay` says why",
         f"the local Bento store has no model {binary.stored.name}",

@@ -30,7 +30,7 @@ ERRORS = {
 
 def document_of(contract: Contract) -> dict[str, Any]:
     """The document of a contract as a client reads it."""
-    made = openapi.document(contract, "risk", "v7", Limits(500, 1024), PROTOCOLS)
+    made = openapi.document(contract, "risk", "v7", Limits(500, 1024, 100), PROTOCOLS)
     read: dict[str, Any] = json.loads(msgspec.json.encode(made))
     return read
 

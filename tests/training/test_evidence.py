@@ -8,8 +8,12 @@ import pandas as pd
 import pytest
 
 from bentos.model import bundle
-from bentos.training import evidence
+from bentos.model.contract import Contract, Feature
+from bentos.model.explanation import reasons as explanation
+from bentos.training import evidence, reasons
 from bentos.training.candidates import fit_lightgbm
+from bentos.training.data import Dataset
+from bentos.training.description import describe_reference, describe_unknown
 from bentos.training.settings import EvidenceSettings, Settings
 from tests.training.conftest import halve, make_dataset
 
@@ -72,6 +76,27 @@ def test_files_read_back_with_exact_scores(tmp_path: Path, chosen: Settings) -> 
         assert candidate.score(rows).tobytes() == scores[:, 0].tobytes()
     assert json.loads((tmp_path / bundle.DECISION).read_bytes())["threshold"] == 0.25
     assert (tmp_path / bundle.CARD).read_text() == "# Card\n"
+
+
+def test_reasons_of_the_reference(reference: Dataset) -> None:
+    """Each feature of the reference model has one reason; a column left out takes its own along."""
+    description = describe_reference()
+    names = list(reference.features.columns)
+    text = reasons.write(description, names)
+    assert text is not None
+    assert b"# Label 1" in text
+    contract = Contract(
+        tuple(Feature(name, "float", "double") for name in names), "binary", "booster", (0, 1)
+    )
+    file = explanation.parse(text)
+    assert explanation.check(file, contract, is_required=True) == []
+    assert (file.required, file.most) == (True, 4)
+    assert {one.code for one in file.reasons if one.protected} == {"AGE", "SEX", "MARITAL-STATUS"}
+    kept = [name for name in names if name not in ("sex", "bill_amount_sep")]
+    left = explanation.parse(reasons.write(description, kept) or b"").features
+    assert "SEX" not in left
+    assert "bill_amount_sep" not in left["STATEMENT-BALANCES"]
+    assert reasons.write(describe_unknown("own", "target"), names) is None
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])

@@ -23,6 +23,7 @@ from bentos.errors import TabserveError
 
 _FLOAT64 = 1  # C_API_DTYPE_FLOAT64
 _NORMAL = 0  # C_API_PREDICT_NORMAL: probabilities where the objective has them
+_RAW = 1  # C_API_PREDICT_RAW_SCORE: before the objective's link
 _CONTRIBUTIONS = 3  # C_API_PREDICT_CONTRIB: exact TreeSHAP
 _ROW_MAJOR = 1
 _ALL_ITERATIONS = -1
@@ -87,6 +88,7 @@ class NativeBooster:
         _check(library.LGBM_BoosterGetNumClasses(handle, ctypes.byref(classes)))
         self.features = features.value
         self.classes = classes.value
+        self.iterations = iterations.value
         self._handle = handle
         self._predict = library.LGBM_BoosterPredictForMat
         self._parameter = f"num_threads={threads}".encode()
@@ -98,6 +100,10 @@ class NativeBooster:
         """
         shape = (len(matrix),) if self.classes == 1 else (len(matrix), self.classes)
         return self._run(matrix, _NORMAL, shape)
+
+    def predict_raw(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The raw scores, which the objective's link turns into scores: (rows, classes)."""
+        return self._run(matrix, _RAW, (len(matrix), self.classes))
 
     def explain(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """What each feature adds to the raw score: exact TreeSHAP (Lundberg et al. 2020).

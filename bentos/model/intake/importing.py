@@ -19,12 +19,15 @@ from bentos.errors import IntakeError
 from bentos.model import bundle, contract, golden, integrity
 from bentos.model.contract import Contract
 from bentos.model.engines import model_code
+from bentos.model.intake import reasons
 from bentos.model.intake.inspection import inspect
 from bentos.model.intake.origin import Origin, download, find_origin
 from bentos.model.intake.uris import parse
+from bentos.model.json_rows import RowReader
 from bentos.model.layout import BOOSTER, CONTRACT, FOLDER
 from bentos.model.proof import why_not
 from bentos.model.store import FORMAT, identify, tag_suffix
+from bentos.model.validation import Encoder
 
 # What a model was trained and is run with: shown by /v1/model.
 _RECORDED_PACKAGES = ("lightgbm", "mlflow", "numpy", "pandas", "scikit-learn")
@@ -45,13 +48,16 @@ class Imported(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
 
 
-def import_model(uri: str, name: str | None = None, *, trusts_code: bool = False) -> Imported:
+def import_model(
+    uri: str, name: str | None = None, *, trusts_code: bool = False, requires_reasons: bool = False
+) -> Imported:
     """Bring a model into the Bento store.
 
     `uri`: `models:/name@alias`, `models:/name/7`, `models:/name/latest`, `models:/m-id`,
     `runs:/id/model`, a local folder or another artifact URI. `name`: of the Bento model; by
     default the registered name or the folder's. `trusts_code`: whether code that came with the
     model may run, here and, for a model that only MLflow can run, where it is served.
+    `requires_reasons`: refuse a model that cannot give a reason for each of its features.
     Raises IntakeError, saying what to do, where the model cannot be served. The tag is
     made of the registry version and the files' digest: importing twice changes nothing.
     """
@@ -67,7 +73,7 @@ def import_model(uri: str, name: str | None = None, *, trusts_code: bool = False
         code = model_code.find(model_dir)
         if code and not trusts_code:
             raise IntakeError(_explain_code(code, origin))
-        warnings = (*_announce(code), *prepare(model_dir))
+        warnings = (*_announce(code), *prepare(model_dir, requires_reasons=requires_reasons))
         made = contract.load((model_dir / FOLDER / CONTRACT).read_bytes())
         files = integrity.digest_files(model_dir)
         digest = identify(files)
@@ -104,7 +110,7 @@ def bento_name(name: str) -> str:
     return _NOT_IN_TAGS.sub("-", name.lower()).strip("-._") or "model"
 
 
-def prepare(model_dir: Path) -> Iterator[str]:
+def prepare(model_dir: Path, *, requires_reasons: bool = False) -> Iterator[str]:
     """Add what serving needs to a model's folder; yield a warning for each thing it lacks.
 
     Writes the contract, the booster as text and the golden rows as JSON, so that a
@@ -121,6 +127,9 @@ def prepare(model_dir: Path) -> Iterator[str]:
     if inspected.boosted is not None:
         inspected.boosted.write(model_dir)
     proof = inspected.proof
+    reader = RowReader(Encoder(made))
+    some = [reader.read_row(bytes(one))[0] for one in proof.documents[: reasons.TRIAL_ROWS]]
+    yield from reasons.check(model_dir, made, booster, some, is_required=requires_reasons)
     (served / golden.FILE).write_bytes(
         msgspec.json.encode(
             golden.Golden(

@@ -1,4 +1,4 @@
-"""Encoded rows as the JSON that the log stores."""
+"""What of a row may be stored: its features, its warnings, and the reasons that name them. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bentos.model.contract import Category, Contract
 from bentos.model.frame import FeatureWarning
 from bentos.model.validation import EncodedRow, escape_pointer
 from bentos.model.values.checks import EncodedValue
-from bentos.records.record import RecordedWarning
+from bentos.records.record import RecordedWarning, Registration
 
 
 class Features:
@@ -57,6 +57,15 @@ class Features:
             for warned in warnings
             if warned.pointer in self._pointers
         )
+
+
+def find_storable(registration: Registration, listed: Sequence[str] | None) -> frozenset[str]:
+    """The codes of a model's reasons that may be stored: all of whose features are listed."""
+    return frozenset(
+        code
+        for code, reason in registration.reasons.items()
+        if listed is None or all(name in listed for name in reason.features)
+    )
 
 
 def _by_code(categories: Sequence[Category]) -> dict[EncodedValue, Category | None]:

@@ -15,6 +15,7 @@ from bentos.records.record import Registration
 from bentos.records.store import Store
 from bentos.records.subject import read_keys
 from bentos.records.writer import environment, layer, spool
+from bentos.records.writer.features import find_storable
 from bentos.records.writer.outcomes import Feedback
 from bentos.records.writer.recorder import Recorder
 from bentos.records.writer.spool import RecordSource
@@ -48,6 +49,11 @@ class Log:
             unknown = [name for name in self._listed if name not in contract.positions]
             if unknown:
                 LOGGER.warning(f"{len(unknown)} listed features are not of this model")
+            if hidden := registration.reasons.keys() - find_storable(registration, self._listed):
+                LOGGER.warning(
+                    f"{len(hidden)} of {len(registration.reasons)} reasons are given and not "
+                    "stored: not all of their features may be (TABSERVE_STORE_FEATURES)"
+                )
         if self._settings.store_buffer_rows < self._settings.max_rows:
             LOGGER.warning(
                 "TABSERVE_STORE_BUFFER_ROWS is below TABSERVE_MAX_ROWS: requests with more rows "

@@ -29,7 +29,7 @@ from bentos.records.record import Record
 from bentos.records.store import Store
 from bentos.records.subject import Keys
 from bentos.records.writer.delivery import Counts, Delivery, DropReason
-from bentos.records.writer.features import Features
+from bentos.records.writer.features import Features, find_storable
 from bentos.records.writer.spool import RecordSource, Segment, Spool, SpoolFull
 
 FLUSH_ROWS = 512
@@ -47,7 +47,8 @@ class ScoredRequest(msgspec.Struct, frozen=True, gc=False):
     `ids`, `rows` and `scored` are of the same length. `subject`: the text that the client
     sent. The stages are in seconds. `consumer`: the name of the client's key. `answers`: for a
     shadow, of the same length too: the id of the answer that each row was scored beside, or
-    an empty text.
+    an empty text. `reasons`: codes of the reasons that each row got; empty where no explanation
+    was asked for.
     """
 
     request_id: str
@@ -61,6 +62,7 @@ class ScoredRequest(msgspec.Struct, frozen=True, gc=False):
     encode: float = 0.0
     consumer: str | None = None
     answers: Sequence[str] | None = None
+    reasons: Sequence[tuple[str, ...] | None] = ()
 
 
 class State(msgspec.Struct, frozen=True):
@@ -109,6 +111,8 @@ class Recorder:
         self._threshold = contract.threshold
         self._names = tuple(str(label) for label in contract.classes or ())
         self._features = Features(contract, listed)
+        # A reason says that its features spoke against a person: it is stored where they may be.
+        self._codes = find_storable(registration, listed)
         self._keys = keys
         self._spool = Spool(spool_folder, spool_bytes, served)
         self._delivery = Delivery(open_store, self._spool, self.counts, memory_rows=buffer_rows)
@@ -260,8 +264,9 @@ class Recorder:
         decode_us, queue_us = int(answered.decode * 1e6), int(answered.queue * 1e6)
         predict_us, encode_us = int(answered.predict * 1e6), int(answered.encode * 1e6)
         answers = answered.answers or (None,) * len(answered.ids)
-        for prediction_id, row, scored, shadow in zip(
-            answered.ids, answered.rows, answered.scored, answers, strict=True
+        explained = answered.reasons or (None,) * len(answered.ids)
+        for prediction_id, row, scored, shadow, codes in zip(
+            answered.ids, answered.rows, answered.scored, answers, explained, strict=True
         ):
             scores, label = scored.scores, scored.label
             records.append(
@@ -285,7 +290,7 @@ class Recorder:
                     predict_us,
                     encode_us,
                     note(scored.warnings) if scored.warnings else (),
-                    None,
+                    None if codes is None else tuple(filter(self._codes.__contains__, codes)),
                     shadow,
                 )
             )

@@ -10,6 +10,7 @@ from bentos.errors import Fault, Problem
 from bentos.model.json_rows import invalid
 from bentos.model.loading import LoadedModel
 from bentos.protocols import media_type
+from bentos.protocols.explain import read_wish
 from bentos.protocols.formats import negotiation
 from bentos.protocols.formats.format import Format, TableLimits
 from bentos.protocols.protocol import Reply, StreamingRoute
@@ -56,6 +57,8 @@ class Bulk:
         model = self._readiness.require()
         self._admission.require_room(is_large=request.announced_bytes > LARGE_BODY)
         query = read_query(request, route.scoring.query)
+        if read_wish(route.scoring, query) is not None:
+            raise Problem("bad-query", "explanations come for JSON bodies, and as JSON alone")
         subject = read_subject(request)
         is_all_or_nothing = query.get("on_error") == "reject"
         # What is refused as a whole has to be read whole first.

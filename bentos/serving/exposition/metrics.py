@@ -7,19 +7,19 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version as version_of
-from typing import Literal, get_args
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bentos import __version__
-from bentos.errors import PROBLEMS, ClosedReason, Fault, FaultCode, ShedReason
+from bentos.errors import PROBLEMS, ClosedReason, Fault, ShedReason
 from bentos.model.contract import Contract
+from bentos.model.explanation.contributions import Check
 from bentos.model.frame import Screening
-from bentos.records.writer.delivery import DropReason
 from bentos.records.writer.recorder import State
 from bentos.serving.batching import Reason
-from bentos.serving.exposition import bounds, directory, process, table
+from bentos.serving.exposition import bounds, directory, process, series, table
 from bentos.serving.exposition.tally import Answers, Distribution, Tally, Values
 from bentos.settings import Settings, fingerprint
 
@@ -28,8 +28,6 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 STAGES = ("decode", "queue", "predict", "encode")
 # The client of a request that carried no key.
 ANONYMOUS = "anonymous"
-# The server's own failures: a first one must be seen as a rise.
-_FAILURES = ("500", "503", "504")
 
 # How often a worker measures its process: counting descriptors takes as long as there are many.
 _MEASURE_SECONDS = 1.0
@@ -88,8 +86,6 @@ class Metrics:
         """Name, type and help text of every metric."""
         return list(self._registry.collect())
 
-    # ---- the start
-
     def begin(self, settings: Settings, routes: Iterable[str], worker: int = 1) -> None:
         """Say what this worker is and may hold, and start every series at zero that can be."""
         self._worker = str(worker)
@@ -113,16 +109,7 @@ class Metrics:
         self._tally("tabserve_worker_requests", self._worker)
         for kind in PROBLEMS:
             self._tally("tabserve_problems", kind, ANONYMOUS)
-        for name, values in (
-            ("tabserve_requests_shed", get_args(ShedReason)),
-            ("tabserve_connections_closed", get_args(ClosedReason)),
-            ("tabserve_rows", ("scored", "rejected")),
-            ("tabserve_faults", get_args(FaultCode)),
-            ("tabserve_outcomes", get_args(table.OutcomeResult)),
-            ("tabserve_batches", get_args(Reason)),
-            ("tabserve_log_rows_dropped", get_args(DropReason)),
-            ("tabserve_mirrored_requests", get_args(table.MirrorResult)),
-        ):
+        for name, values in series.known_values():
             for value in values:
                 self._tally(name, value)
         self.flush()
@@ -134,10 +121,12 @@ class Metrics:
         contract: Contract,
         engine: str,
         golden_scores: Sequence[float] = (),
+        reasons: Iterable[str] = (),
     ) -> None:
         """Start every series of a model at zero, so that a first event is seen as a rise.
 
         `golden_scores`: what a regression said of known rows; they bound its scores' buckets.
+        `reasons`: the codes that may be given.
         """
         self._version = version
         self._settle_answered()
@@ -152,10 +141,12 @@ class Metrics:
                     self._tally("tabserve_feature_out_of_range", feature.name)
             if feature.categories is not None:
                 self._tally("tabserve_feature_unknown_category", feature.name)
+        for code in reasons:
+            self._tally("tabserve_reasons", code)
         for label in contract.classes or ():
             self._tally("tabserve_labels", name, version, str(label))
         for route in self._routes:
-            for status in _FAILURES:
+            for status in series.FAILURES:
                 self._tally("tabserve_requests", route, status, version)
         if contract.task == "regression":
             self._bound_scores(golden_scores)
@@ -258,6 +249,16 @@ class Metrics:
         for fault in faults:
             self._tally("tabserve_faults", fault.code).add()
 
+    def observe_explained(self, rows: int, codes: Iterable[str]) -> None:
+        """Count explained rows, and the reasons that they got, by their codes in the model."""
+        self._tally("tabserve_explained_rows").add(rows)
+        for code in codes:
+            self._tally("tabserve_reasons", code).add()
+
+    def observe_violation(self, check: Check) -> None:
+        """Count explanations that were held back, by what is wrong with them."""
+        self._tally("tabserve_explanation_violations", check).add()
+
     def observe_outcome(self, result: table.OutcomeResult) -> None:
         """Count an outcome sent as feedback."""
         self._tally("tabserve_outcomes", result).add()
@@ -292,8 +293,6 @@ class Metrics:
         key = "/".join((name, *labels))
         self._tally(name, *labels).add(count - self._log_seen.get(key, 0))
         self._log_seen[key] = count
-
-    # ---- what makes it visible
 
     def flush(self) -> None:
         """Make all that was tallied visible, and show that the event loop has its turns."""

@@ -1,7 +1,8 @@
 """Every metric that the service exports: its name, labels, buckets and help text.
 
 All label sets are closed: routes are templates, features and classes come from the
-contract, reasons from the code, clients from the keys, workers from their number.
+contract, codes of reasons from the model's file, other reasons from the code, clients from the
+keys, workers from their number.
 """
 
 from __future__ import annotations
@@ -54,6 +55,13 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
         "Rows that had to be read the slow way, mostly because they have faults.",
     ),
     "tabserve_faults": (("code",), "Faults found in rows and bodies, by code."),
+    "tabserve_explained_rows": ((), "Rows whose score was explained."),
+    "tabserve_explanation_violations": (
+        ("check",),
+        "Explanations that were held back, as they do not add up to the raw score, or are not of "
+        "the score that was answered.",
+    ),
+    "tabserve_reasons": (("code",), "Reasons given with explained rows, by code."),
     "tabserve_outcomes": (("result",), "Outcomes sent as feedback, by what became of them."),
     "tabserve_batches": (
         ("reason",),
