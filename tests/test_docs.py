@@ -22,9 +22,12 @@ DOCUMENTS = (
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "SECURITY.md",
+    "docs/access.md",
     "docs/metrics.md",
     "docs/models.md",
     "docs/settings.md",
+    "docs/threat-model.md",
     "bentos/records/README.md",
     "monitoring/README.md",
 )
