@@ -47,6 +47,7 @@ class LazyGroup(click.Group):
         "records": "bentos.audit.records",
         "replay": "bentos.audit.replay",
         "retention": "bentos.audit.retention",
+        "retrain": "bentos.training.retraining.command",
         "rollback": "bentos.commands.rollback",
         "rollout": "bentos.rollout.command",
         "serve": "bentos.commands.serve",

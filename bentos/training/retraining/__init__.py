@@ -1,0 +1,1 @@
+"""From the labelled answers of the log to another version of the model."""
