@@ -60,8 +60,8 @@ class Settings(BaseSettings):
         100,
         ge=1,
         le=10_000,
-        description="Most rows of one request that asks for explanations, which take some "
-        "hundred times as long as scores.",
+        description="Most rows of one request that asks for explanations, which take hundreds of "
+        "times as long as scores.",
     )
     max_body_bytes: int = Field(
         16 * 2**20, ge=1024, description="Largest body of a request, after decompression, in bytes."

@@ -80,7 +80,7 @@ PARAMETERS: dict[str, Schema] = {
     "explain": {
         "name": "explain",
         "in": "query",
-        "description": "Whether to explain the scores; takes some hundred times as long.",
+        "description": "Whether to explain the scores; takes hundreds of times as long.",
         "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
     },
     "reasons": {

@@ -110,7 +110,7 @@ def describe(contract: Contract, limits: Limits) -> Description:
         {
             **explain.PARAMETERS["explain"],
             "description": "Whether to explain the scores, of at most "
-            f"{limits.explain_max_rows} rows; takes some hundred times as long.",
+            f"{limits.explain_max_rows} rows; takes hundreds of times as long.",
         },
         explain.PARAMETERS["reasons"],
     ]

@@ -1,6 +1,6 @@
 """Explanations beside the scores: one at a time, on a thread that gives way to everything else.
 
-An explanation takes some hundred times as long as its score, all of it inside LightGBM and without
+An explanation takes hundreds of times as long as its score, all of it inside LightGBM and without
 the interpreter's lock. So there is one thread for them, which the system runs where nobody else
 needs the processor; a request may have few rows, and few requests wait.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +16,17 @@ import pandas as pd
 import pytest
 import yaml
 
+from bentos.errors import IntakeError
 from bentos.model import bundle
+from bentos.model.explanation import reasons
 from bentos.model.intake import importing
 from bentos.records.opening import open_store
 from bentos.records.record import Record, Window
 from tests import models
 from tests.model.explanation import kinds
 from tests.service.checks import assert_problem, series_of, total_of
-from tests.service.driver import App, serving
+from tests.service.driver import ROOT, App, serving
+from tests.service.process import server
 
 Rows = list[dict[str, Any]]
 
@@ -49,12 +53,17 @@ def with_reasons(folder: Path, target: Path, document: object = REASONS) -> Path
 
 
 @pytest.fixture(scope="module")
-def reasoned(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The service on the binary model with reasons; few rows may be explained, one not stored."""
+def reasoned_tag(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The binary model with reasons, imported."""
     folder = with_reasons(folders["binary"], tmp_path_factory.mktemp("reasoned") / "model")
-    tag = importing.import_model(str(folder), name="reasoned", requires_reasons=True).tag
+    return importing.import_model(str(folder), name="reasoned", requires_reasons=True).tag
+
+
+@pytest.fixture(scope="module")
+def reasoned(reasoned_tag: str) -> Iterator[App]:
+    """The service on that model; few rows may be explained, and one feature is not stored."""
     listed = "amount,count,is_member,colour,grade"
-    with serving(tag, explain_max_rows=20, store_features=listed) as started:
+    with serving(reasoned_tag, explain_max_rows=20, store_features=listed) as started:
         yield started
 
 
@@ -308,3 +317,38 @@ def test_a_violation(tmp_path: Path, frame: pd.DataFrame, rows: Rows) -> None:
         page = series_of(app.get("/metrics").body)
         assert total_of(page, "tabserve_explanation_violations_total", check="sum") == 1
         assert total_of(page, "tabserve_rows_total", outcome="scored") == 2
+
+
+def test_the_page_is_true(
+    reasoned_tag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The client of docs/explanations.md runs as written, and its file of reasons is one."""
+    page = (ROOT / "docs" / "explanations.md").read_text()
+    blocks = dict(re.findall(r"```(python|yaml)\n(.*?)```", page, flags=re.DOTALL))
+    assert len(reasons.parse(blocks["yaml"].encode()).reasons) == 2
+    with server(tmp_path, TABSERVE_MODEL=reasoned_tag) as started:
+        started.wait_until("/readyz", 200)
+        example = blocks["python"].replace(":3000", f":{started.port}")
+        exec(compile(example, "docs/explanations.md", "exec"), {})  # noqa: S102 - our own page
+    shown = capsys.readouterr().out.splitlines()
+    assert float(shown[0].split()[0]) > 0
+    assert {line.split()[0] for line in shown[1:]} <= {
+        one["code"]
+        for one in REASONS["reasons"]  # type: ignore[attr-defined]  # a list of documents
+    }
+    assert len(shown) > 1
+
+
+def test_a_file_of_reasons_that_lacks_some(folders: dict[str, Path], tmp_path: Path) -> None:
+    """An import names the feature without a reason: refused where required, else a warning."""
+    short = {**REASONS, "reasons": REASONS["reasons"][:-1]}  # type: ignore[index]  # a list
+    folder = with_reasons(folders["binary"], tmp_path / "short", short)
+    with pytest.raises(IntakeError, match="no reason for the feature weight"):
+        importing.import_model(str(folder), name="short")
+    lax = with_reasons(folders["binary"], tmp_path / "lax", {**short, "required": False})
+    with pytest.raises(IntakeError, match="no reason for the feature weight"):
+        importing.import_model(str(lax), name="short", requires_reasons=True)
+    warnings = importing.import_model(str(lax), name="short").warnings
+    assert any("no reason for the feature weight" in warning for warning in warnings)
+    with pytest.raises(IntakeError, match=r"no reasons\.yaml was logged"):
+        importing.import_model(str(folders["binary"]), name="short", requires_reasons=True)

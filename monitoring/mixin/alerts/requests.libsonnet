@@ -53,6 +53,19 @@ function(config)
       'service',
     ),
     alerts.new(
+      'TabserveExplanationViolation',
+      'ticket',
+      'event',
+      'sum by (%s) (increase(%s[%s])) > 0' % [
+        s.groupAnd(['check']),
+        s.service('tabserve_explanation_violations_total'),
+        window,
+      ],
+      'Explanations of {{ $labels.job }} are wrong and held back.',
+      '{{ $value | printf "%%.0f" }} explanations of %sin the last %s were no explanation of the score that was answered ({{ $labels.check }}): whoever asked got a 500 and no reasons.' % [alerts.place, window],
+      'model',
+    ),
+    alerts.new(
       'TabserveSaturated',
       'ticket',
       'steady',

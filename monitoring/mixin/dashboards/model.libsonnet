@@ -153,6 +153,27 @@ function(config)
           min=null
         ),
       ]),
+      dashboards.folded('Explanations and reasons', [
+        dashboards.row(6, [
+          panels.timeseries(
+            'Are explanations made, and are they right?',
+            'Explained rows a second, and explanations that were held back, by what is wrong with them. Good: none held back. Otherwise see TabserveExplanationViolation.',
+            'ops',
+            [
+              queries.range('sum(%s)' % b.rate('tabserve_explained_rows_total'), 'explained'),
+              queries.range('sum by (check) (%s) > 0' % b.rate('tabserve_explanation_violations_total'), 'held back: {{check}}'),
+            ],
+            none='none asked for'
+          ),
+          panels.timeseries(
+            'Which reasons are given?',
+            'Reasons given with explained rows, a second, by code. Good: what you know of this model. A reason that names a protected feature says that the model decides by it: tell the person in charge.',
+            'ops',
+            [queries.range('topk(%d, sum by (code) (%s) > 0)' % [top, b.rate('tabserve_reasons_total')], '{{code}}')],
+            none='no reasons given'
+          ),
+        ]),
+      ]),
     ],
     b.serviceVariables,
     b.deploys + [b.driftMark(b.anyDrift('tabserve_drift_outcome', ['outcome="drift"']))]
