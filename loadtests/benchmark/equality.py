@@ -20,18 +20,22 @@ class Different(Exception):
     """A server answered something else than the model's own score."""
 
 
-def post(port: int, path: str, bodies: Sequence[bytes]) -> list[Any]:
+def post(port: int, path: str, bodies: Sequence[bytes], key: str = "") -> list[Any]:
     """Send bodies over several connections at once; give the decoded answers, in order.
 
-    Raises Different for a status that is not 200.
+    `key`: sent as a bearer token, if there is one. Raises Different for a status that is not 200.
     """
+
+    headers = {"Content-Type": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
 
     def send(part: Sequence[bytes]) -> list[Any]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
         answers = []
         try:
             for body in part:
-                connection.request("POST", path, body, {"Content-Type": "application/json"})
+                connection.request("POST", path, body, headers)
                 response = connection.getresponse()
                 text = response.read()
                 if response.status != 200:

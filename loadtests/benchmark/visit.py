@@ -52,6 +52,7 @@ class Visit:
     ) -> None:
         self.peer, self.number, self.workers = peer, number, workers
         self.site, self.server = ready.site, ready.server
+        self.key = peer.read_key(ready.site) if peer.read_key else ""
         self.samples, self.load, self.measured = samples, load, measured
         self.contract = json.loads((ready.site.model / "contract.json").read_text())
         self.singles = [
@@ -152,7 +153,7 @@ class Visit:
         scores_of = self.peer.scores if kind == "row" else self.peer.batch_scores
         path = self.peer.path if kind == "row" else self.peer.batch_path
         # The first thousand are proof enough, and keep the slow servers' turn short.
-        answers = equality.post(self.site.port, path, bodies[:1000])
+        answers = equality.post(self.site.port, path, bodies[:1000], self.key)
         if scores_of is None:
             return
         expected = [sample.score for sample in samples if sample.score is not None]
@@ -176,6 +177,7 @@ class Visit:
             connections=connections,
             seconds=seconds,
             cores=self.load.load_core,
+            key=self.key,
         )
 
     def _point(self, kind: str, count: int, bodies: list[bytes], connections: int) -> None:

@@ -55,6 +55,7 @@ def launched(
             # Some servers call their own tools by name.
             "PATH": f"{peer.python.parent}{os.pathsep}{os.environ['PATH']}",
             **({"TABSERVE_DATA_DIR": name} if peer.is_project else {"PYTHONPATH": str(ROOT)}),
+            **({"TABSERVE_KEYS_FILE": str(work / "keys.json")} if peer.read_key else {}),
             **peer.variables,
             **(settings or {}),
         }

@@ -59,6 +59,8 @@ class Peer:
     batch_scores: Callable[[Any], list[float]] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Site], list[str]] | None = None
+    # Gives the key that requests need, once `prepare` has made it.
+    read_key: Callable[[Site], str] | None = None
     # Whether it is the project itself, run from its folder.
     is_project: bool = False
 
@@ -185,8 +187,29 @@ _OURS = Peer(
     is_project=True,
 )
 
+
+def _make_key(site: Site) -> list[str]:
+    # Limits that are never reached: what is measured is the counting.
+    limits = ("--requests-per-second", "1e8", "--rows-per-second", "1e8", "--concurrency", "9999")
+    command = [sys.executable, "-m", "bentos.cli", "keys", "create", "bench", "--scopes", "predict"]
+    return [*command, *limits, "--file", str(site.work / "keys.json")]
+
+
+def _read_key(site: Site) -> str:
+    lines = (site.work / "prepare.log").read_text().splitlines()
+    return next(line for line in lines if line.startswith("tsk_"))
+
+
 PEERS: tuple[Peer, ...] = (
     _OURS,
+    replace(
+        _OURS,
+        name="tabserve-keys",
+        title="tabserve, a key with limits asked for",
+        note="each request brings a key; requests, rows and requests at a time are counted",
+        prepare=_make_key,
+        read_key=_read_key,
+    ),
     replace(
         _OURS,
         name="tabserve-defaults",

@@ -1,10 +1,11 @@
 -- wrk script: sends many different bodies in turn, counts failures, prints one JSON line.
--- Arguments: PATH BODIES, one body a line. Every server gets the same bodies in the same
+-- Arguments: PATH BODIES [KEY], one body a line; KEY is sent as a bearer token. Every server gets the same bodies in the same
 -- order, whichever of its connections is free.
 local requests, turn = {}, 0
 
 function init(args)
   local headers = { ["Content-Type"] = "application/json" }
+  if args[3] then headers["Authorization"] = "Bearer " .. args[3] end
   for body in io.lines(args[2]) do
     requests[#requests + 1] = wrk.format("POST", args[1], headers, body)
   end

@@ -49,12 +49,25 @@ def is_installed() -> bool:
     return shutil.which("wrk") is not None
 
 
-def run(url: str, path: str, bodies: Path, *, connections: int, seconds: float, cores: str) -> Run:
-    """Send `bodies` (one a line) to `path` in turn for some seconds. Raises GeneratorFailed."""
+def run(
+    url: str,
+    path: str,
+    bodies: Path,
+    *,
+    connections: int,
+    seconds: float,
+    cores: str,
+    key: str = "",
+) -> Run:
+    """Send `bodies` (one a line) to `path` in turn for some seconds. Raises GeneratorFailed.
+
+    `key`: sent as a bearer token, if there is one.
+    """
     command = [
         *("taskset", "--cpu-list", cores, "wrk", "--threads", "1"),
         *("--connections", str(connections), "--duration", f"{max(1, round(seconds))}s"),
         *("--timeout", "10s", "--latency", "--script", str(_SCRIPT), url, "--", path, str(bodies)),
+        *((key,) if key else ()),
     ]
     before = _children_cpu_seconds()
     done = subprocess.run(  # noqa: S603  # fixed parts only
