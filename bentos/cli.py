@@ -50,6 +50,7 @@ class LazyGroup(click.Group):
         "retrain": "bentos.training.retraining.command",
         "rollback": "bentos.commands.rollback",
         "rollout": "bentos.rollout.command",
+        "score": "bentos.commands.score",
         "serve": "bentos.commands.serve",
         "shadow": "bentos.audit.shadow",
         "train": "bentos.training.command",

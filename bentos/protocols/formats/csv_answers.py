@@ -14,7 +14,8 @@ from bentos.protocols.formats.format import TableResults
 class CsvWriter:
     """Writes a header, then a line a row; numbers come back to the last bit."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, *, has_ids: bool = True) -> None:
+        self._has_ids = has_ids
         contract = model.contract
         self._scores = score_names(contract)
         self._labels = [_quote(_text(label)) for label in contract.classes or ()]
@@ -23,7 +24,8 @@ class CsvWriter:
     def begin(self) -> bytes:
         """The header."""
         label = ["label"] if self._has_label else []
-        return _line(["row", "id", *map(_quote, self._scores), *label, "warnings", "errors"])
+        identity = ["row", "id"] if self._has_ids else ["row"]
+        return _line([*identity, *map(_quote, self._scores), *label, "warnings", "errors"])
 
     def write(self, results: TableResults) -> bytes:
         """A line a row."""
@@ -40,10 +42,8 @@ class CsvWriter:
             label = [] if best is None else [self._labels[best]]
             warnings = results.warnings.get(place)
             noted = _quote(_notes(warnings)) if warnings else ""
-            number = str(results.first + place)
-            lines.append(
-                _line([number, ids[place].decode(), *map(repr, values), *label, noted, ""])
-            )
+            named = self._name(results.first + place, ids[place].decode())
+            lines.append(_line([*named, *map(repr, values), *label, noted, ""]))
         return b"".join(lines)
 
     def end(self) -> bytes:
@@ -57,7 +57,10 @@ class CsvWriter:
     def _refused(self, row: int, prediction_id: str, problem: Problem) -> bytes:
         nothing = [""] * (len(self._scores) + self._has_label)
         errors = _notes(problem.faults) or f"{problem.kind}: {problem.detail}"
-        return _line([str(row), prediction_id, *nothing, "", _quote(errors)])
+        return _line([*self._name(row, prediction_id), *nothing, "", _quote(errors)])
+
+    def _name(self, row: int, prediction_id: str) -> list[str]:
+        return [str(row), prediction_id] if self._has_ids else [str(row)]
 
 
 def _notes(notes: Iterable[Fault | FeatureWarning]) -> str:

@@ -117,8 +117,9 @@ def read(model: LoadedModel, body: bytes, limits: TableLimits) -> Table:
 class LineWriter:
     """Writes a line a row."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, *, has_ids: bool = True) -> None:
         self._contract = model.contract
+        self._has_ids = has_ids
         self._encode = msgspec.json.Encoder().encode_lines
 
     def begin(self) -> bytes:
@@ -140,7 +141,9 @@ class LineWriter:
     def lines(self, results: TableResults) -> list[Line]:
         """The result of each row."""
         unset = msgspec.UNSET
-        ids = results.ids.astype(str).tolist()
+        ids: Sequence[str | msgspec.UnsetType] = [unset] * len(results)
+        if self._has_ids:
+            ids = results.ids.astype(str).tolist()
         first = results.first
         rows = range(first, first + len(ids))
         classes = self._contract.classes
