@@ -24,6 +24,7 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "SECURITY.md",
     "docs/access.md",
+    "docs/bulk.md",
     "docs/metrics.md",
     "docs/models.md",
     "docs/settings.md",
