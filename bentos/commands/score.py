@@ -19,10 +19,10 @@ import click
     help="Rows of a part: what is done again after a kill, and what is held in memory.",
 )
 def score(model: str, source: str, target: str, part_rows: int) -> None:
-    """Score a CSV, JSON lines or Parquet file, local or at an fsspec URL, of any size.
+    """Score a file of any size in parts.
 
-    MODEL is NAME or NAME:VERSION of the Bento store. The names of INPUT and OUTPUT say their
-    formats. OUTPUT has, for each row, its number, scores and label, or its errors. Rows have the
+    MODEL is NAME or NAME:VERSION of the Bento store. INPUT and OUTPUT are CSV, JSON lines or
+    Parquet by their names, local or at an fsspec URL. OUTPUT has, for each row, its number, scores and label, or its errors. Rows have the
     checks and, to the last bit, the scores of requests; nothing enters the prediction log.
     Columns that are no features are left out.
 
