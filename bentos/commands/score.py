@@ -22,9 +22,9 @@ def score(model: str, source: str, target: str, part_rows: int) -> None:
     """Score a file of any size in parts.
 
     MODEL is NAME or NAME:VERSION of the Bento store. INPUT and OUTPUT are CSV, JSON lines or
-    Parquet by their names, local or at an fsspec URL. OUTPUT has, for each row, its number, scores and label, or its errors. Rows have the
-    checks and, to the last bit, the scores of requests; nothing enters the prediction log.
-    Columns that are no features are left out.
+    Parquet by their names, local or at an fsspec URL. OUTPUT has, for each row, its number,
+    scores and label, or its errors. Rows have the checks and, to the last bit, the scores of
+    requests; nothing enters the prediction log. Columns that are no features are left out.
 
     The same command again goes on after a kill, with the same result. Exits with 1 where
     nothing was scored or something failed.

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.errors import MAX_LISTED, Fault, Problem
-from bentos.ids import new_id_block
 from bentos.model.frame import FeatureWarning
 from bentos.model.json_rows import invalid
 from bentos.model.loading import LoadedModel
@@ -18,6 +17,7 @@ from bentos.model.scoring import Assessment, Scored
 from bentos.model.tables.table import Lazy, Table
 from bentos.protocols.formats.format import TableResults
 from bentos.records.writer.recorder import ScoredRequest
+from bentos.serving.bulk.id_block import new_id_block
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import Request, Timing
 from bentos.serving.inference import no_number, not_scorable, warn_of
