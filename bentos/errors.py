@@ -114,7 +114,6 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
         HTTPStatus.NOT_ACCEPTABLE,
         "The route has no answer in a form that the client accepts",
     ),
-    "stopped": (HTTPStatus.SERVICE_UNAVAILABLE, "The server stops before the rows have ended"),
     "invalid-features": (
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "The features do not meet the model's contract",

@@ -107,7 +107,6 @@ class Streams:
         self.log = log
         self.admission = admission
         self.bodies = bodies
-        self.is_stopping = False
         self._open_now = 0
 
     async def open(
@@ -257,8 +256,6 @@ class _Stream:
 
     async def _score(self, part: bytes) -> None:
         streams = self._streams
-        if streams.is_stopping:
-            raise Problem("stopped", "send the rows from this one on again", headers=RETRY_AFTER)
         timing = Timing()
         result, data = await streams.admission.run_in_thread(self._work, part, timing)
         if result is None:
