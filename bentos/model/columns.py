@@ -54,7 +54,13 @@ class ColumnEncoder:
                     faults.append(Fault(pointer, "missing", f"'{feature.name}' is required"))
                 encoded.append((None,) * count)
                 continue
-            column = encode(values)
+            if count == 1:
+                # The check itself costs less than a look at a column of one.
+                value, code = check(values[0])
+                if code is None:
+                    encoded.append((value,))
+                    continue
+            column = None if count == 1 else encode(values)
             if column is None:
                 column = self._check(position, check, values, place, faults, tolerated)
             encoded.append(column)

@@ -54,6 +54,8 @@ class LoadedModel:
         self.model_json = msgspec.json.encode(
             _description(stored, self.engine.name, self.explainer)
         )
+        # What a protocol works out of the contract once, by the protocol's name.
+        self.derived: dict[str, object] = {}
 
     def prove(self) -> None:
         """Score the golden rows on the way that requests take. Raises IntegrityError.

@@ -12,11 +12,14 @@ import msgspec
 
 from bentos.errors import Fault, Problem
 from bentos.model import json_rows
+from bentos.model.contract import Contract
 from bentos.model.loading import LoadedModel
 from bentos.model.scoring import Scored
 from bentos.protocols.open_inference import outputs, request, tensors
+from bentos.protocols.open_inference import plan as plans
 from bentos.protocols.open_inference.naming import require_known
 from bentos.protocols.open_inference.outputs import Wanted
+from bentos.protocols.open_inference.plan import Plan
 from bentos.protocols.open_inference.request import Document
 from bentos.protocols.protocol import Call, Reply, Results, Rows
 
@@ -54,9 +57,10 @@ def decode(model: LoadedModel, call: Call, max_rows: int) -> Rows:
     if content_type is not None and content_type != "pd":
         detail = "must be pd: each input is a column"
         _refuse([Fault("/parameters/content_type", "malformed", detail)])
-    call.asked = outputs.choose(model.contract, document)
+    plan = plans.of_model(model)
+    call.asked = outputs.choose(plan.outputs, document)
     count = _count(document, max_rows)
-    columns, faults, numbers = _columns(model, document, parts, count)
+    columns, faults, numbers = _columns(model.contract, plan, document, parts, count)
 
     def place(position: int, row: int) -> str:
         return f"/inputs/{numbers[position]}/data/{row}"
@@ -77,7 +81,12 @@ def _count(document: Document, max_rows: int) -> int:
     """The number of rows, which all tensors must have."""
     counts: dict[int, int] = {}
     faults: list[Fault] = []
+    last: object = None
     for number, tensor in enumerate(document.inputs):
+        # Most requests have one shape for all.
+        if tensor.shape == last:
+            continue
+        last = tensor.shape
         try:
             counts.setdefault(tensors.count_rows(tensor), number)
         except tensors.Wrong as wrong:
@@ -101,15 +110,23 @@ def _count(document: Document, max_rows: int) -> int:
 
 
 def _columns(
-    model: LoadedModel, document: Document, parts: Sequence[bytes | None], count: int
+    contract: Contract,
+    plan: Plan,
+    document: Document,
+    parts: Sequence[bytes | None],
+    count: int,
 ) -> tuple[dict[int, list[Any]], list[Fault], dict[int, int]]:
     """The values of each feature by its position, what is wrong, and the number of its input."""
-    contract = model.contract
     columns: dict[int, list[Any]] = {}
     numbers: dict[int, int] = {}
     faults: list[Fault] = []
     unknown = 0
     for number, (tensor, part) in enumerate(zip(document.inputs, parts, strict=True)):
+        plain = plan.read(tensor, count) if part is None else None
+        if plain is not None and plain[0] not in numbers:
+            place, values = plain
+            columns[place], numbers[place] = values, number
+            continue
         position = contract.positions.get(tensor.name)
         if position is None:
             unknown += 1

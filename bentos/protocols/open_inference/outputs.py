@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -50,9 +50,8 @@ def of_model(contract: Contract) -> tuple[Output, ...]:
     return scores, label, ids
 
 
-def choose(contract: Contract, document: Document) -> Wanted:
+def choose(known: Mapping[str, Output], document: Document) -> Wanted:
     """Find out what a request asks for. Raises Problem for what the model does not have."""
-    known = {output.name: output for output in of_model(contract)}
     all_binary = document.known.get("binary_data_output", False)
     if not isinstance(all_binary, bool):
         raise _malformed("/parameters/binary_data_output", "must be true or false")

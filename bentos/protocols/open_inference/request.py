@@ -97,6 +97,8 @@ def _split(call: Call) -> tuple[bytes, bytes]:
 
 
 def _parts(inputs: Sequence[Tensor], binary: bytes) -> Sequence[bytes | None]:
+    if not binary and not any(tensor.parameters for tensor in inputs):
+        return (None,) * len(inputs)
     parts: list[bytes | None] = []
     place = 0
     for number, tensor in enumerate(inputs):
