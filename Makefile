@@ -206,6 +206,9 @@ deploy: setup ## Apply OVERLAY=kind, staging or production to the cluster of kub
 test-images: setup ## Look into the finished images and run them (after make images).
 	$(RUN) pytest tests/images --override-ini addopts="-ra --strict-markers"
 
+test-clients: setup ## The clients of Triton, KServe, MLServer and MLflow against the service, each in its environment.
+	$(RUN) pytest tests/clients --override-ini addopts="-ra --strict-markers"
+
 test-models: setup ## Hundreds of generated models imported, served and held against themselves.
 	$(RUN) python -m tests.zoo.sweep --output tests/zoo/results/$(shell date +%F)-sweep.md
 

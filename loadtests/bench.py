@@ -85,6 +85,7 @@ def _visit(
     measured: Measurements,
 ) -> None:
     load = Load(options.seconds, options.server_core, options.load_core)
+    peer = peer.of_model(options.model)
     with launched(peer, options.model, cores=options.server_core) as ready:
         measured.starts.append(Start(peer.name, number, ready.ready_seconds))
         visit = Visit(peer, number, ready, samples, load, measured)

@@ -102,6 +102,16 @@ TARGETS = (
         at_least=3.0,
     ),
     Target(
+        "one row as tensors, 32 connections: at least 3.0 times MLServer's requests/s",
+        _ratio("per_second", "mlserver", "row", 32, us="tabserve-v2"),
+        at_least=3.0,
+    ),
+    Target(
+        "one row as tensors, 1 connection: at least 3.0 times MLServer's requests/s",
+        _ratio("per_second", "mlserver", "row", 1, us="tabserve-v2"),
+        at_least=3.0,
+    ),
+    Target(
         "one row, 32 connections: at least 10 times stock BentoML's",
         _ratio("per_second", "bentoml-stock", "row", 32),
         at_least=10.0,

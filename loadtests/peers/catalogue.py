@@ -64,6 +64,15 @@ class Peer:
     # Whether it is the project itself, run from its folder.
     is_project: bool = False
 
+    def of_model(self, tag: str) -> Peer:
+        """The same server with the name of a model of our store in its paths."""
+        name = tag.partition(":")[0]
+        return replace(
+            self,
+            path=self.path.replace("{model}", name),
+            batch_path=self.batch_path.replace("{model}", name),
+        )
+
     @property
     def python(self) -> Path:
         """The interpreter of the peer's environment."""
@@ -96,6 +105,41 @@ def _tensor(rows: Sequence[Row], contract: Mapping[str, Any]) -> Any:
     shape = [len(rows), len(contract["features"])]
     data = encode(rows, contract)
     return {"inputs": [{"name": "rows", "shape": shape, "datatype": "FP64", "data": data}]}
+
+
+def _named_tensors(rows: Sequence[Row], contract: Mapping[str, Any]) -> Any:
+    inputs = [
+        {
+            "name": feature["name"],
+            "shape": [len(rows), 1],
+            "datatype": _datatype(feature),
+            "data": [row[feature["name"]] for row in rows],
+        }
+        for feature in contract["features"]
+    ]
+    return {"inputs": inputs}
+
+
+def _datatype(feature: Mapping[str, Any]) -> str:
+    kinds = {type(category) for category in feature.get("categories") or ()}
+    if kinds:
+        return "BYTES" if kinds == {str} else "INT64" if kinds == {int} else "FP64"
+    return {"float": "FP64", "integer": "INT64", "boolean": "BOOL"}.get(feature["kind"], "BYTES")
+
+
+def _first_output(answer: Any) -> list[float]:
+    # Of several classes the last, as in the exported rows.
+    output = answer["outputs"][0]
+    scores: list[float] = output["data"][output["shape"][1] - 1 :: output["shape"][1]]
+    return scores
+
+
+def _records(rows: Sequence[Row], _: Mapping[str, Any]) -> Any:
+    return {"dataframe_records": rows, "params": {"predict_method": "predict_proba"}}
+
+
+def _last_class(answer: Any) -> list[float]:
+    return [prediction[-1] for prediction in answer["predictions"]]
 
 
 def _uvicorn(app: str) -> Callable[[Site, int], list[str]]:
@@ -223,6 +267,30 @@ PEERS: tuple[Peer, ...] = (
         title="tabserve, every answer in the prediction log (SQLite)",
         note="as above, and each row with its features recorded, on the same core",
         variables={**_QUIET, "TABSERVE_STORE_URL": "sqlite:///"},
+    ),
+    replace(
+        _OURS,
+        name="tabserve-v2",
+        title="tabserve, Open Inference Protocol (a named tensor a feature)",
+        note="as the first; what MLServer is compared with",
+        path="/v2/models/{model}/infer",
+        body=_named_tensors,
+        scores=_first_output,
+        batch_path="/v2/models/{model}/infer",
+        batch_body=_named_tensors,
+        batch_scores=_first_output,
+    ),
+    replace(
+        _OURS,
+        name="tabserve-mlflow",
+        title="tabserve, MLflow scoring (`dataframe_records`, probabilities)",
+        note="as the first; what `mlflow models serve` is compared with",
+        path="/invocations",
+        body=_records,
+        scores=_last_class,
+        batch_path="/invocations",
+        batch_body=_records,
+        batch_scores=_last_class,
     ),
     Peer(
         name="fastapi",

@@ -1,0 +1,1 @@
+"""The peers' own clients against this service: `make test-clients`."""

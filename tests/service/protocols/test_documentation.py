@@ -1,0 +1,35 @@
+"""The client examples of the protocols' pages work as they stand."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.service.process import Server
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+@pytest.mark.parametrize("page", ["open-inference.md", "mlflow.md"])
+def test_examples(page: str, two_workers: Server) -> None:
+    """Each example that needs httpx alone runs; `make test-clients` runs the others."""
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    chosen = [block for block in blocks if block.startswith("import httpx")]
+    assert chosen and len(blocks) == 2
+    for block in chosen:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            code = block.replace("127.0.0.1:3000", f"127.0.0.1:{two_workers.port}")
+            exec(code, {})  # noqa: S102 - the project's own page
+        assert "score" in printed.getvalue() or "predictions" in printed.getvalue()
+
+
+def test_tables_and_links() -> None:
+    """Every relative link of the pages names a file of the project."""
+    for page in ("open-inference.md", "mlflow.md", "moving.md"):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (DOCS / page).read_text()):
+            assert (DOCS / target).exists(), f"{page} links to {target}"
