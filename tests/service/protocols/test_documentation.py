@@ -26,10 +26,3 @@ def test_examples(page: str, two_workers: Server) -> None:
             code = block.replace("127.0.0.1:3000", f"127.0.0.1:{two_workers.port}")
             exec(code, {})  # noqa: S102 - the project's own page
         assert "score" in printed.getvalue() or "predictions" in printed.getvalue()
-
-
-def test_tables_and_links() -> None:
-    """Every relative link of the pages names a file of the project."""
-    for page in ("open-inference.md", "mlflow.md", "moving.md"):
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (DOCS / page).read_text()):
-            assert (DOCS / target).exists(), f"{page} links to {target}"
