@@ -87,7 +87,9 @@ def test_a_worker_loads_no_training_package() -> None:
 def test_a_circle_fails_the_check(module: str, line: str, tmp_path: Path) -> None:
     """An import against the direction breaks a contract, even inside a function."""
     for package in ("bentos", "loadtests", "monitoring"):
-        leave_out = shutil.ignore_patterns("__pycache__", "results", "data", "node_modules")
+        leave_out = shutil.ignore_patterns(
+            "__pycache__", "results", "data", "node_modules", ".venv"
+        )
         shutil.copytree(ROOT / package, tmp_path / package, ignore=leave_out)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     changed = tmp_path / module

@@ -7,12 +7,14 @@ ids, labels, metrics) is written in `note`, and goes into the report.
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from loadtests.peers import bodies
+from loadtests.peers.bodies import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = Path(__file__).parent / ".venv"
@@ -22,8 +24,6 @@ APPS = "loadtests.peers.apps"
 OWN = "tabserve"
 # The interpreter that runs this: it has MLflow, which a model of its pyfunc needs.
 DEVELOPMENT = "development"
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -79,67 +79,6 @@ class Peer:
         if self.environment == DEVELOPMENT:
             return Path(sys.executable)
         return ENVIRONMENTS / self.environment / "bin" / "python"
-
-
-def encode(rows: Sequence[Row], contract: Mapping[str, Any]) -> list[float]:
-    """Put rows as one flat list of numbers in the booster's order: what MLServer is sent."""
-    flat = []
-    for row in rows:
-        for feature in contract["features"]:
-            value = row[feature["name"]]
-            if value is not None and feature["categories"] is not None:
-                value = feature["categories"].index(value)
-            flat.append(math.nan if value is None else float(value))
-    return flat
-
-
-def _one(rows: Sequence[Row], _: Mapping[str, Any]) -> Any:
-    return rows[0]
-
-
-def _instances(rows: Sequence[Row], _: Mapping[str, Any]) -> Any:
-    return {"instances": rows}
-
-
-def _tensor(rows: Sequence[Row], contract: Mapping[str, Any]) -> Any:
-    shape = [len(rows), len(contract["features"])]
-    data = encode(rows, contract)
-    return {"inputs": [{"name": "rows", "shape": shape, "datatype": "FP64", "data": data}]}
-
-
-def _named_tensors(rows: Sequence[Row], contract: Mapping[str, Any]) -> Any:
-    inputs = [
-        {
-            "name": feature["name"],
-            "shape": [len(rows), 1],
-            "datatype": _datatype(feature),
-            "data": [row[feature["name"]] for row in rows],
-        }
-        for feature in contract["features"]
-    ]
-    return {"inputs": inputs}
-
-
-def _datatype(feature: Mapping[str, Any]) -> str:
-    kinds = {type(category) for category in feature.get("categories") or ()}
-    if kinds:
-        return "BYTES" if kinds == {str} else "INT64" if kinds == {int} else "FP64"
-    return {"float": "FP64", "integer": "INT64", "boolean": "BOOL"}.get(feature["kind"], "BYTES")
-
-
-def _first_output(answer: Any) -> list[float]:
-    # Of several classes the last, as in the exported rows.
-    output = answer["outputs"][0]
-    scores: list[float] = output["data"][output["shape"][1] - 1 :: output["shape"][1]]
-    return scores
-
-
-def _records(rows: Sequence[Row], _: Mapping[str, Any]) -> Any:
-    return {"dataframe_records": rows, "params": {"predict_method": "predict_proba"}}
-
-
-def _last_class(answer: Any) -> list[float]:
-    return [prediction[-1] for prediction in answer["predictions"]]
 
 
 def _uvicorn(app: str) -> Callable[[Site, int], list[str]]:
@@ -202,16 +141,6 @@ def _mlserver(site: Site, _: int) -> list[str]:
     return [site.tool("mlserver"), "start", str(site.work)]
 
 
-def _predictions(answer: Any) -> list[float]:
-    return [_score(prediction) for prediction in answer["predictions"]]
-
-
-def _score(prediction: Mapping[str, Any]) -> Any:
-    # Of several classes the last, as in the exported rows.
-    scores = prediction.get("scores")
-    return prediction["score"] if scores is None else list(scores.values())[-1]
-
-
 _QUIET = {"TABSERVE_ACCESS_LOG": "false", "TABSERVE_LOG_LEVEL": "warning"}
 
 _OURS = Peer(
@@ -222,11 +151,11 @@ _OURS = Peer(
     command=_bentoml("."),
     ready="/readyz",
     path="/v1/predict",
-    body=_one,
-    scores=lambda answer: [_score(answer)],
+    body=bodies.one,
+    scores=lambda answer: [bodies.score(answer)],
     batch_path="/v1/predict/batch",
-    batch_body=_instances,
-    batch_scores=_predictions,
+    batch_body=bodies.instances,
+    batch_scores=bodies.predictions,
     variables={**_QUIET, "TABSERVE_STORE_URL": "none"},
     is_project=True,
 )
@@ -274,11 +203,11 @@ PEERS: tuple[Peer, ...] = (
         title="tabserve, Open Inference Protocol (a named tensor a feature)",
         note="as the first; what MLServer is compared with",
         path="/v2/models/{model}/infer",
-        body=_named_tensors,
-        scores=_first_output,
+        body=bodies.named_tensors,
+        scores=bodies.first_output,
         batch_path="/v2/models/{model}/infer",
-        batch_body=_named_tensors,
-        batch_scores=_first_output,
+        batch_body=bodies.named_tensors,
+        batch_scores=bodies.first_output,
     ),
     replace(
         _OURS,
@@ -286,11 +215,11 @@ PEERS: tuple[Peer, ...] = (
         title="tabserve, MLflow scoring (`dataframe_records`, probabilities)",
         note="as the first; what `mlflow models serve` is compared with",
         path="/invocations",
-        body=_records,
-        scores=_last_class,
+        body=bodies.records,
+        scores=bodies.last_class,
         batch_path="/invocations",
-        batch_body=_records,
-        batch_scores=_last_class,
+        batch_body=bodies.records,
+        batch_scores=bodies.last_class,
     ),
     Peer(
         name="fastapi",
@@ -300,11 +229,11 @@ PEERS: tuple[Peer, ...] = (
         command=_uvicorn("fastapi_app"),
         ready="/readyz",
         path="/v1/predict",
-        body=_one,
-        scores=lambda answer: [_score(answer)],
+        body=bodies.one,
+        scores=lambda answer: [bodies.score(answer)],
         batch_path="/v1/predict/batch",
-        batch_body=_instances,
-        batch_scores=_predictions,
+        batch_body=bodies.instances,
+        batch_scores=bodies.predictions,
     ),
     Peer(
         name="bentoml-stock",
@@ -375,10 +304,10 @@ PEERS: tuple[Peer, ...] = (
         command=_mlserver,
         ready="/v2/health/ready",
         path="/v2/models/model/infer",
-        body=_tensor,
+        body=bodies.tensor,
         scores=lambda answer: answer["outputs"][0]["data"],
         batch_path="/v2/models/model/infer",
-        batch_body=_tensor,
+        batch_body=bodies.tensor,
         batch_scores=lambda answer: answer["outputs"][0]["data"],
     ),
     Peer(
@@ -389,7 +318,7 @@ PEERS: tuple[Peer, ...] = (
         command=_litserve(1),
         ready="/health",
         path="/v1/predict",
-        body=_one,
+        body=bodies.one,
         scores=lambda answer: [answer["score"]],
     ),
     Peer(
@@ -400,7 +329,7 @@ PEERS: tuple[Peer, ...] = (
         command=_litserve(128),
         ready="/health",
         path="/v1/predict",
-        body=_one,
+        body=bodies.one,
         scores=lambda answer: [answer["score"]],
     ),
     Peer(
@@ -422,7 +351,7 @@ PEERS: tuple[Peer, ...] = (
         command=_uvicorn("floor"),
         ready="/",
         path="/v1/predict",
-        body=_one,
+        body=bodies.one,
         scores=None,
     ),
 )

@@ -1,0 +1,87 @@
+"""What each kind of server is sent, and where the scores stand in its answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def encode(rows: Sequence[Row], contract: Mapping[str, Any]) -> list[float]:
+    """Put rows as one flat list of numbers in the booster's order: what MLServer is sent."""
+    flat = []
+    for row in rows:
+        for feature in contract["features"]:
+            value = row[feature["name"]]
+            if value is not None and feature["categories"] is not None:
+                value = feature["categories"].index(value)
+            flat.append(math.nan if value is None else float(value))
+    return flat
+
+
+def one(rows: Sequence[Row], _: Mapping[str, Any]) -> Any:
+    """The body of `/v1/predict`: the row itself."""
+    return rows[0]
+
+
+def instances(rows: Sequence[Row], _: Mapping[str, Any]) -> Any:
+    """The body of `/v1/predict/batch`."""
+    return {"instances": rows}
+
+
+def tensor(rows: Sequence[Row], contract: Mapping[str, Any]) -> Any:
+    """One tensor of all rows, by position: what MLServer's LightGBM runtime takes."""
+    shape = [len(rows), len(contract["features"])]
+    data = encode(rows, contract)
+    return {"inputs": [{"name": "rows", "shape": shape, "datatype": "FP64", "data": data}]}
+
+
+def named_tensors(rows: Sequence[Row], contract: Mapping[str, Any]) -> Any:
+    """One tensor a feature, as the Open Inference Protocol's `pd` has them."""
+    inputs = [
+        {
+            "name": feature["name"],
+            "shape": [len(rows), 1],
+            "datatype": _datatype(feature),
+            "data": [row[feature["name"]] for row in rows],
+        }
+        for feature in contract["features"]
+    ]
+    return {"inputs": inputs}
+
+
+def _datatype(feature: Mapping[str, Any]) -> str:
+    kinds = {type(category) for category in feature.get("categories") or ()}
+    if kinds:
+        return "BYTES" if kinds == {str} else "INT64" if kinds == {int} else "FP64"
+    return {"float": "FP64", "integer": "INT64", "boolean": "BOOL"}.get(feature["kind"], "BYTES")
+
+
+def first_output(answer: Any) -> list[float]:
+    """The scores of an infer answer: of several classes the last, as in the exported rows."""
+    output = answer["outputs"][0]
+    scores: list[float] = output["data"][output["shape"][1] - 1 :: output["shape"][1]]
+    return scores
+
+
+def records(rows: Sequence[Row], _: Mapping[str, Any]) -> Any:
+    """MLflow's rows by name, asked for probabilities."""
+    return {"dataframe_records": rows, "params": {"predict_method": "predict_proba"}}
+
+
+def last_class(answer: Any) -> list[float]:
+    """The scores of MLflow's probabilities: the last class."""
+    return [prediction[-1] for prediction in answer["predictions"]]
+
+
+def predictions(answer: Any) -> list[float]:
+    """The scores of our batch answer."""
+    return [score(prediction) for prediction in answer["predictions"]]
+
+
+def score(prediction: Mapping[str, Any]) -> Any:
+    """The score of our answer: of several classes the last, as in the exported rows."""
+    scores = prediction.get("scores")
+    return prediction["score"] if scores is None else list(scores.values())[-1]
