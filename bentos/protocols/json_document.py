@@ -17,7 +17,7 @@ from bentos.model import json_rows
 from bentos.model.validation import JsonObject
 from bentos.model.values.json_limits import count_colons
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 # How \u003a and \u003A begin: a colon in a text that is no colon in the body.
 _COLON_ESCAPE = b"\\u003"
@@ -50,6 +50,7 @@ class DocumentReader(Generic[T]):
         strings: Callable[[T], Iterator[str]],
     ) -> None:
         self._kind = kind
+        self._members = frozenset(field.encode_name for field in msgspec.structs.fields(kind))
         self._decode: Callable[[bytes], T] = msgspec.json.Decoder(kind).decode
         self._count_members = count_members
         self._strings = strings
@@ -71,7 +72,7 @@ class DocumentReader(Generic[T]):
 
     def _read_slowly(self, body: bytes, max_objects: int, max_members: int) -> T:
         document = json_rows.parse(body, max_objects, max_members, nan=None)
-        repeated = list(_repeats(document))
+        repeated = list(_repeats(document, self._members))
         if repeated:
             raise json_rows.invalid(repeated)
         try:
@@ -80,7 +81,7 @@ class DocumentReader(Generic[T]):
             raise json_rows.invalid([_fault(str(error))]) from None
 
 
-def _repeats(value: object) -> Iterator[Fault]:
+def _repeats(value: object, known: frozenset[str]) -> Iterator[Fault]:
     waiting: list[tuple[object, str]] = [(value, "")]
     listed = 0
     while waiting and listed < MAX_LISTED:
@@ -90,9 +91,9 @@ def _repeats(value: object) -> Iterator[Fault]:
                 listed += 1
                 detail = f"member {number} repeats an earlier key"
                 yield Fault(place, "duplicate_key", detail)
-            # Names may be the client's own text: places go by number below the first level.
+            # Names may be the client's own text: but for ours, places go by number.
             waiting += [
-                (one, f"{place}/{name if not place and name.isidentifier() else number}")
+                (one, f"{place}/{name if not place and name in known else number}")
                 for number, (name, one) in enumerate(inner.items(), start=1)
                 if isinstance(one, dict | list)
             ]

@@ -110,5 +110,5 @@ def test_examples_of_the_documentation(
     assert chosen, f"{page} has no example of {name}"
     for block in chosen:
         script = tmp_path / "example.py"
-        script.write_text(block.replace("127.0.0.1:3000", f"127.0.0.1:{running.port}"))
+        script.write_text(block.replace("3000", str(running.port)))
         assert run(name, script)

@@ -364,6 +364,9 @@ def test_repeated_members(app: App, row: Row) -> None:
     twice = good.replace('"datatype": "BOOL"', '"datatype": "BOOL", "datatype": "BOOL"')
     text = error_of(app.request("POST", infer_path(app), twice.encode()), 400)
     assert text == "/inputs/2: member 4 repeats an earlier key"
+    twice = good.replace('"id":', '"MARKED": {"x": 1, "x": 1}, "id":')
+    text = error_of(app.request("POST", infer_path(app), twice.encode()), 400)
+    assert text == "/2: member 2 repeats an earlier key"
 
 
 def test_unknown_members_are_ignored(app: App, row: Row) -> None:
