@@ -13,7 +13,8 @@ from pathlib import Path
 
 from loadtests.machine import processes, store
 from loadtests.peers import environments
-from loadtests.peers.catalogue import ROOT, Peer, Site
+from loadtests.peers.catalogue import ROOT, Peer
+from loadtests.peers.commands import Site
 
 # Longer than the slowest peer (MLflow, a good ten seconds on one core) by far.
 _READY_SECONDS = 120.0

@@ -6,38 +6,23 @@ ids, labels, metrics) is written in `note`, and goes into the report.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from loadtests.peers import bodies
+from loadtests.peers import bodies, commands
 from loadtests.peers.bodies import Row
+from loadtests.peers.commands import Site
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = Path(__file__).parent / ".venv"
 REQUIREMENTS = Path(__file__).parent / "requirements"
-APPS = "loadtests.peers.apps"
 # The environment of the service itself: the project's lock, without extras and groups.
 OWN = "tabserve"
 # The interpreter that runs this: it has MLflow, which a model of its pyfunc needs.
 DEVELOPMENT = "development"
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where a peer is run: its port, the model's folder, a folder of its own, its Python."""
-
-    port: int
-    model: Path
-    work: Path
-    python: Path
-
-    def tool(self, name: str) -> str:
-        """Name a command of the peer's environment."""
-        return str(self.python.parent / name)
 
 
 @dataclass(frozen=True)
@@ -81,66 +66,6 @@ class Peer:
         return ENVIRONMENTS / self.environment / "bin" / "python"
 
 
-def _uvicorn(app: str) -> Callable[[Site, int], list[str]]:
-    def command(site: Site, workers: int) -> list[str]:
-        return [
-            *(str(site.python), "-m", "uvicorn", f"{APPS}.{app}:app"),
-            *("--host", "127.0.0.1", "--port", str(site.port)),
-            *("--loop", "uvloop", "--http", "httptools"),
-            *("--no-access-log", "--log-level", "warning", "--workers", str(workers)),
-        ]
-
-    return command
-
-
-def _bentoml(service: str) -> Callable[[Site, int], list[str]]:
-    def command(site: Site, _: int) -> list[str]:
-        return [
-            *(str(site.python), "-m", "bentoml", "serve", service),
-            *("--host", "127.0.0.1", "--port", str(site.port)),
-        ]
-
-    return command
-
-
-def _litserve(batch: int) -> Callable[[Site, int], list[str]]:
-    def command(site: Site, _: int) -> list[str]:
-        return [str(site.python), "-m", f"{APPS}.litserve_app", str(site.port), str(batch)]
-
-    return command
-
-
-def _save_mlflow_model(site: Site) -> list[str]:
-    return [str(site.python), "-m", f"{APPS}.mlflow_model", str(site.work / "model")]
-
-
-def _serve_mlflow_model(site: Site, workers: int) -> list[str]:
-    return [
-        *(site.tool("mlflow"), "models", "serve", "-m", str(site.work / "model")),
-        *("--env-manager", "local", "-h", "127.0.0.1", "-p", str(site.port), "-w", str(workers)),
-    ]
-
-
-def _mlserver(site: Site, _: int) -> list[str]:
-    # Its inference workers are off: in-process was its fastest arrangement on one core.
-    settings = {
-        "host": "127.0.0.1",
-        "http_port": site.port,
-        "grpc_port": site.port + 1,
-        "metrics_port": site.port + 2,
-        "parallel_workers": 0,
-        "debug": False,
-    }
-    model = {
-        "name": "model",
-        "implementation": "mlserver_lightgbm.LightGBMModel",
-        "parameters": {"uri": str(site.model / "booster.txt")},
-    }
-    (site.work / "settings.json").write_text(json.dumps(settings))
-    (site.work / "model-settings.json").write_text(json.dumps(model))
-    return [site.tool("mlserver"), "start", str(site.work)]
-
-
 _QUIET = {"TABSERVE_ACCESS_LOG": "false", "TABSERVE_LOG_LEVEL": "warning"}
 
 _OURS = Peer(
@@ -148,7 +73,7 @@ _OURS = Peer(
     title="tabserve",
     note="validates, ids, labels, warnings, metrics by stage; no access log, no prediction log",
     environment=OWN,
-    command=_bentoml("."),
+    command=commands.bentoml("."),
     ready="/readyz",
     path="/v1/predict",
     body=bodies.one,
@@ -226,7 +151,7 @@ PEERS: tuple[Peer, ...] = (
         title="FastAPI, strict pydantic, Booster.predict",
         note="validates, labels; no ids, no metrics; uvloop and httptools",
         environment="fastapi",
-        command=_uvicorn("fastapi_app"),
+        command=commands.uvicorn("fastapi_app"),
         ready="/readyz",
         path="/v1/predict",
         body=bodies.one,
@@ -240,7 +165,7 @@ PEERS: tuple[Peer, ...] = (
         title="BentoML as installed, `batchable=True`, pydantic rows",
         note="validates, labels, BentoML's metrics; access log off",
         environment="bentoml",
-        command=_bentoml(f"{APPS}.bentoml_stock:Stock"),
+        command=commands.bentoml(f"{commands.APPS}.bentoml_stock:Stock"),
         ready="/readyz",
         path="/predict",
         body=lambda rows, _: {"rows": rows},
@@ -254,7 +179,7 @@ PEERS: tuple[Peer, ...] = (
         title="BentoML as installed, plain endpoint, MLflow's pyfunc",
         note="validates, labels, BentoML's metrics; a pandas frame a request; access log off",
         environment="bentoml-mlflow",
-        command=_bentoml(f"{APPS}.bentoml_pyfunc:Pyfunc"),
+        command=commands.bentoml(f"{commands.APPS}.bentoml_pyfunc:Pyfunc"),
         ready="/readyz",
         path="/predict",
         body=lambda rows, _: {"rows": rows},
@@ -263,14 +188,14 @@ PEERS: tuple[Peer, ...] = (
         batch_body=lambda rows, _: {"rows": rows},
         batch_scores=lambda answer: [row["score"] for row in answer],
         variables={"MLFLOW_DISABLE_TELEMETRY": "true"},
-        prepare=_save_mlflow_model,
+        prepare=commands.save_mlflow_model,
     ),
     Peer(
         name="bentoml-uvloop",
         title="the same with uvloop and httptools installed",
         note="as above",
         environment="bentoml-tuned",
-        command=_bentoml(f"{APPS}.bentoml_stock:Stock"),
+        command=commands.bentoml(f"{commands.APPS}.bentoml_stock:Stock"),
         ready="/readyz",
         path="/predict",
         body=lambda rows, _: {"rows": rows},
@@ -284,7 +209,7 @@ PEERS: tuple[Peer, ...] = (
         title="`mlflow models serve`, pyfunc with typed signature",
         note="checks column types; no categories, ids, labels, metrics; uvloop and httptools",
         environment="mlflow",
-        command=_serve_mlflow_model,
+        command=commands.serve_mlflow_model,
         ready="/ping",
         path="/invocations",
         body=lambda rows, _: {"dataframe_records": rows},
@@ -294,14 +219,14 @@ PEERS: tuple[Peer, ...] = (
         batch_scores=lambda answer: list(answer["predictions"]),
         # Its launcher calls `bash -c "exec uvicorn ..."`: uvicorn reads this.
         variables={"UVICORN_ACCESS_LOG": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
-        prepare=_save_mlflow_model,
+        prepare=commands.save_mlflow_model,
     ),
     Peer(
         name="mlserver",
         title="MLServer, LightGBM runtime",
         note="numbers by position, encoded by the client, not validated; no labels; own metrics",
         environment="mlserver",
-        command=_mlserver,
+        command=commands.mlserver,
         ready="/v2/health/ready",
         path="/v2/models/model/infer",
         body=bodies.tensor,
@@ -315,7 +240,7 @@ PEERS: tuple[Peer, ...] = (
         title="LitServe, strict pydantic, Booster.predict",
         note="validates, labels; no ids, no metrics; its worker is a second process on the core",
         environment="litserve",
-        command=_litserve(1),
+        command=commands.litserve(1),
         ready="/health",
         path="/v1/predict",
         body=bodies.one,
@@ -326,7 +251,7 @@ PEERS: tuple[Peer, ...] = (
         title="the same with LitServe's batching (128 rows, 1 ms)",
         note="as above",
         environment="litserve",
-        command=_litserve(128),
+        command=commands.litserve(128),
         ready="/health",
         path="/v1/predict",
         body=bodies.one,
@@ -337,7 +262,7 @@ PEERS: tuple[Peer, ...] = (
         title="BentoML as installed, endpoint that does nothing",
         note="a floor: no model, no row",
         environment="bentoml",
-        command=_bentoml(f"{APPS}.bentoml_floor:Floor"),
+        command=commands.bentoml(f"{commands.APPS}.bentoml_floor:Floor"),
         ready="/readyz",
         path="/predict",
         body=lambda rows, _: {"score": 0.5},
@@ -348,7 +273,7 @@ PEERS: tuple[Peer, ...] = (
         title="uvicorn, ASGI callable that does nothing",
         note="the ceiling: the project's own uvicorn, uvloop and httptools; no model",
         environment=OWN,
-        command=_uvicorn("floor"),
+        command=commands.uvicorn("floor"),
         ready="/",
         path="/v1/predict",
         body=bodies.one,

@@ -228,6 +228,7 @@ def test_openapi(app: App) -> None:
     assert row["properties"]["is_member"]["type"] == "boolean"
     assert "Money, in euro" in row["properties"]["amount"]["description"]
     paths = {"/v1/predict", "/v1/predict/batch", "/v1/feedback", "/v1/model", "/metrics"}
+    paths |= {"/v1/explain"}
     own = {path for path in document["paths"] if not _is_others(path)}
     assert paths | {"/livez", "/readyz", "/healthz"} == own
     # Paths of the other protocols are those that are answered.
