@@ -34,6 +34,7 @@ class LazyGroup(click.Group):
     modules: ClassVar[dict[str, str]] = {
         "diff": "bentos.commands.diff",
         "evidence": "bentos.commands.evidence",
+        "explain": "bentos.commands.explain",
         "explore": "bentos.training.explore",
         "export": "bentos.audit.export",
         "forget": "bentos.audit.forget",

@@ -227,6 +227,8 @@ def _evaluate(candidate: Candidate, run_id: str, parts: Parts, chosen: Settings)
         ranked = importance.rank(candidate.model, rows)
         mlflow.log_text(ranked.to_json(orient="records", indent=2), "importance.json")
         pictures["importance"] = figures.draw_importance(ranked, task.contribution_unit)
+        drawn = importance.draw_page(candidate.model, rows, candidate.name, task.contribution_unit)
+        mlflow.log_text(drawn, "explanation.html")
     for title, figure in pictures.items():
         mlflow.log_figure(figure, f"figures/{title}.png")
     return Result(candidate, run_id, threshold, metrics, slices)

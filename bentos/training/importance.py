@@ -12,8 +12,39 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bentos.model.explanation import overall, page
+
 if TYPE_CHECKING:
     from lightgbm import LGBMModel
+
+
+def draw_page(model: LGBMModel, features: pd.DataFrame, title: str, unit: str) -> str:
+    """Draw importance and dependence over the given rows as one HTML page.
+
+    Of several classes, the contributions to the likeliest.
+    """
+    booster = model.booster_
+    shape = (len(features), -1, booster.num_feature() + 1)
+    parts = np.asarray(booster.predict(features, pred_contrib=True)).reshape(shape)
+    likeliest = parts.sum(axis=2).argmax(axis=1)
+    labels: list[list[str] | None] = []
+    columns = []
+    for name in features:
+        column = features[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            labels.append([str(one) for one in column.cat.categories])
+            codes = column.cat.codes.to_numpy(dtype=np.float64)
+            columns.append(np.where(codes < 0, np.nan, codes))
+        else:
+            labels.append(None)
+            columns.append(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    found = overall.summarize(
+        [str(name) for name in features.columns],
+        columns,
+        labels,
+        parts[np.arange(len(features)), likeliest, :-1],
+    )
+    return page.draw(title, unit, len(features), "the test rows", found)
 
 
 def rank(model: LGBMModel, features: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from lightgbm import LGBMClassifier
 
-from bentos.training.importance import rank
+from bentos.training.importance import draw_page, rank
 from tests.training.conftest import make_dataset
 
 
@@ -30,3 +30,14 @@ def test_a_model_without_splits_has_no_gain() -> None:
     model.fit(dataset.features, dataset.labels)
     ranked = rank(model, dataset.features)
     assert ranked["gain_share"].tolist() == [0.0] * len(ranked)
+
+
+def test_the_page_is_of_the_same_numbers() -> None:
+    """The page of a training shows each feature, with the importance that the ranking has."""
+    dataset = make_dataset()
+    model = LGBMClassifier(n_estimators=20, verbose=-1, n_jobs=2, random_state=1)
+    model.fit(dataset.features, dataset.labels)
+    text = draw_page(model, dataset.features, "model", "log-odds")
+    ranked = rank(model, dataset.features)
+    assert text.count("<figure>") == len(ranked)
+    assert f"{ranked['mean_contribution'][0]:.4g}" in text
