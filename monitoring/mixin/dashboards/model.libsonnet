@@ -161,7 +161,7 @@ function(config)
             'ops',
             [
               queries.range('sum(%s)' % b.rate('tabserve_explained_rows_total'), 'explained'),
-              queries.range('sum by (check) (%s) > 0' % b.rate('tabserve_explanation_violations_total'), 'held back: {{check}}'),
+              queries.range('sum by (check) (%s)' % b.rate('tabserve_explanation_violations_total'), 'held back: {{check}}'),
             ],
             none='none asked for'
           ),
