@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,8 +107,10 @@ def _announce(code: list[str]) -> Iterator[str]:
 
 
 def bento_name(name: str) -> str:
-    """Make a valid Bento model name of any other."""
-    return _NOT_IN_TAGS.sub("-", name.lower()).strip("-._") or "model"
+    """Make a valid Bento model name of any other; letters lose their marks."""
+    plain = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
+    kept = plain if plain.strip() else name.lower()
+    return _NOT_IN_TAGS.sub("-", kept).strip("-._") or "model"
 
 
 def prepare(model_dir: Path, *, requires_reasons: bool = False) -> Iterator[str]:

@@ -190,7 +190,14 @@ def test_run_without_model(registered: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("Credit Risk!", "credit-risk"), ("a_b.c-1", "a_b.c-1"), ("!", "model")]
+    ("name", "expected"),
+    [
+        ("Credit Risk!", "credit-risk"),
+        ("a_b.c-1", "a_b.c-1"),
+        ("Güteklasse Straße", "guteklasse-strasse"),
+        ("日本", "model"),
+        ("!", "model"),
+    ],
 )
 def test_bento_name(name: str, expected: str) -> None:
     """Any name becomes a valid Bento model name."""
