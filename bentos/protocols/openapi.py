@@ -38,8 +38,20 @@ def document(
             {"name": "Operation", "description": "Health and metrics."},
         ],
         "paths": paths | _OPERATIONS,
-        "components": {"schemas": schemas},
+        # None at all, too: a service without keys answers everyone.
+        "security": [{"bearer": []}, {"apiKey": []}, {}],
+        "components": {"schemas": schemas, "securitySchemes": _SECURITY},
     }
+
+
+_SECURITY = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of `tabserve keys`, or a token of the service's issuer.",
+    },
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 def _text(operation: str, summary: str, problems: tuple[str, ...] = ()) -> dict[str, object]:

@@ -178,3 +178,12 @@ def test_limits() -> None:
     batch = document["components"]["schemas"]["Batch"]
     assert batch["properties"]["instances"]["maxItems"] == 500
     assert "at most 1024 bytes" in document["info"]["description"]
+
+
+def test_clients_see_how_a_key_is_sent() -> None:
+    """Both headers are described; each is one way, and a service without keys needs none."""
+    made = document_of(PLAIN)
+    ways = made["components"]["securitySchemes"]
+    assert ways["bearer"]["scheme"] == "bearer"
+    assert ways["apiKey"]["name"] == "X-API-Key"
+    assert made["security"] == [{"bearer": []}, {"apiKey": []}, {}]
