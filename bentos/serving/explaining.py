@@ -32,8 +32,9 @@ from bentos.settings import Settings
 # millisecond, the last one waits for a second and a half.
 MOST_AT_ONCE = 16
 
-# Of 19: about a tenth of the processor where scores need it, all of it where none do (sched(7)).
+# About a tenth of the processor where scores need it, all of it where none do (sched(7)).
 _NICENESS = 10
+_LOWEST = 19
 
 
 def require_explainable(model: LoadedModel) -> None:
@@ -132,4 +133,7 @@ class Explaining:
 def _give_way() -> None:
     # Of this thread alone, which only Linux can: there a thread's id is a process's.
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        thread = threading.get_native_id()
+        # Below what the worker has: a priority can be lowered by anybody, and never raised.
+        own = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, min(_LOWEST, own + _NICENESS))
