@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from bentos.model.loading import LoadedModel
-from bentos.records.record import Record, encode_lines
+from bentos.records.record import Record, RegisteredReason, encode_lines
 from bentos.records.subject import read_keys
-from tests.audit.logged import KEYS, NOW, answer, run, store_of, succeed, write
+from bentos.records.writer import environment
+from tests.audit.logged import KEYS, NOW, answer, make_id, run, store_of, succeed, write
 
 Rows = list[dict[str, object]]
 
@@ -250,6 +251,26 @@ def test_reasons_add_up(mine: list[Record]) -> None:
         assert 1 / (1 + math.exp(-total)) == pytest.approx(one["score"], abs=1e-9)
         for part in reasons["top_contributions"]:
             assert part["value"] == one["features"][part["feature"]]
+
+
+def test_reasons_that_were_given(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
+    """The codes that went out come with the sentence registered with the model, or without one."""
+    binary, who = served["binary"], ("new", tokens()[0])
+    one, two, three = answer(binary, rows[:3], subject=who)
+    given = msgspec.structs.replace(one, reasons=("MONEY", "GONE"))
+    write(log, binary, [given, msgspec.structs.replace(two, reasons=()), three])
+    store = store_of(log)
+    known = store.registration(binary.stored.name, binary.stored.version)
+    assert known is not None
+    reason = RegisteredReason("Amount of money.", ("amount",))
+    registered = msgspec.structs.replace(known, version="v2", reasons={"MONEY": reason})
+    store.register(registered, environment.describe("booster"))
+    other = msgspec.structs.replace(given, id=make_id(NOW, 7), version="v2")
+    store.write([other], is_retry=False)
+    store.close()
+    found = [document["reasons_given"] for document in export()]
+    bare = [{"code": "MONEY", "reason": None}, {"code": "GONE", "reason": None}]
+    assert found == [bare, [], None, [{"code": "MONEY", "reason": "Amount of money."}, bare[1]]]
 
 
 def test_reasons_of_several_classes(log: Path, served: dict[str, LoadedModel], rows: Rows) -> None:
