@@ -53,7 +53,7 @@ def shadow(
     max_flipped: float | None,
     is_json: bool,
 ) -> None:
-    """Compare a candidate in shadow mode with the answers that clients got.
+    """Compare a candidate in shadow mode with the answers.
 
     Row by row, where the shadow row names its answer. Exits with 1 where nothing could be
     compared, or too little is alike: no data is never good.

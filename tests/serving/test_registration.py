@@ -39,7 +39,9 @@ def test_a_model_that_is_no_booster_has_no_gains(pipeline_folder: Any) -> None:
 
     from bentos.model import store
 
-    tag = importing.import_model(str(pipeline_folder), name="registered-pipeline").tag
+    tag = importing.import_model(
+        str(pipeline_folder), name="registered-pipeline", trusts_code=True
+    ).tag
     made = register(store.open_model(bentoml.models.get(tag)))
     assert made.importance == {}
     assert made.reference is None

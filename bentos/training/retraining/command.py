@@ -43,9 +43,19 @@ class TooLittle(TabserveError):
 @click.option("--until", type=Moment(), help="Up to when, in the same way.")
 @click.option("--logged-as", help="Name of the model in the log; by default NAME.")
 @click.option(
-    "--max-rows", type=click.IntRange(100), default=200_000, show_default=True, help="The newest."
+    "--max-rows",
+    type=click.IntRange(100),
+    default=200_000,
+    show_default=True,
+    help="At most so many, the newest.",
 )
-@click.option("--min-rows", type=click.IntRange(1), default=1000, show_default=True)
+@click.option(
+    "--min-rows",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="With fewer, nothing is trained.",
+)
 @click.option(
     "--if-signalled",
     is_flag=True,
@@ -67,10 +77,11 @@ def retrain(
     job: str,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train NAME anew on answers whose outcomes are known, and register it with its evidence.
+    """Train a model anew on answers whose outcomes are known.
 
-    As `tabserve train --data` does, the earliest rows training and the latest testing. Rows of a
-    candidate in shadow mode were no answers, and are left out.
+    Registers a version of NAME with its evidence, as `tabserve train --data` does: the earliest
+    rows train, the latest test. Rows of a candidate in shadow mode were no answers, and are left
+    out.
     """
     logged_as = logged_as or name
     with open_log(url) as log:
