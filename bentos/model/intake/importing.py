@@ -95,8 +95,9 @@ def _explain_code(code: list[str], origin: Origin) -> str:
     author = f" by {origin.author}" if origin.author else ""
     logged = f" It was logged{author} in run {origin.run_id}." if origin.run_id else ""
     return (
-        f"loading this model runs code that came with it: {'; '.join(code)}.{logged} Import it with "
-        "--trust-code if you trust who made it, or log it without: a Booster, or serialization_format='skops'"
+        f"loading this model runs code that came with it: {'; '.join(code)}.{logged} Import it "
+        "with --trust-code if you trust who made it, or log it without: a Booster, or "
+        "serialization_format='skops'"
     )
 
 
