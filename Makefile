@@ -228,6 +228,12 @@ sbom: setup ## CycloneDX lists of the Python packages in the images, into .tabse
 	cat $(DRIFT_LOCK)/requirements.txt $(DRIFT_LOCK)/torch.txt \
 		| $(RUN) cyclonedx-py requirements - --output-reproducible -o .tabserve/sbom/tabserve-drift.cdx.json
 
+SECONDS ?= 600
+
+fuzz: .rows ## Fuzz every decoder for SECONDS=600; what breaks one is left in tests/hostile/found.
+	head -n 1 $(LOAD_ROWS) > .tabserve/row.json
+	$(RUN) python -m tests.hostile.fuzz $(MODEL) --row .tabserve/row.json --seconds $(SECONDS) --found tests/hostile/found
+
 format: setup ## Rewrite the code in the project's style.
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .

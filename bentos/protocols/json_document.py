@@ -79,6 +79,10 @@ class DocumentReader(Generic[T]):
             return msgspec.convert(document, self._kind)
         except msgspec.ValidationError as error:
             raise json_rows.invalid([_fault(str(error))]) from None
+        except UnicodeEncodeError:
+            # JSON can escape half of a surrogate pair; no text of UTF-8 can hold it.
+            detail = "has half of a surrogate pair in a name or a text"
+            raise json_rows.invalid([Fault("", "malformed", detail)]) from None
 
 
 def _repeats(value: object, known: frozenset[str]) -> Iterator[Fault]:
