@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from bentos.errors import Problem
 from bentos.ids import new_id
-from bentos.protocols.protocol import Reply
+from bentos.protocols.protocol import Need, Reply
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -88,7 +88,7 @@ class Request:
     """One HTTP request: its headers, and its body once read."""
 
     __slots__ = (
-        *("client", "headers", "held", "id", "media_type", "parameters"),
+        *("client", "headers", "held", "id", "media_type", "needs", "parameters"),
         *("problem", "receive", "route", "rows", "scope", "timing"),
     )
 
@@ -111,6 +111,8 @@ class Request:
         # Bytes of its body that count against the worker's budget.
         self.held = 0
         self.client = ANYONE
+        # What its key is good for; None where no key is asked for.
+        self.needs: frozenset[Need] | None = None
 
     @property
     def announced_bytes(self) -> int:

@@ -18,6 +18,7 @@ from bentos.protocols.explain import Wish, read_wish
 from bentos.protocols.protocol import Call, Reply, Results, Rows, ScoringRoute
 from bentos.records.writer.log import Log
 from bentos.records.writer.recorder import ScoredRequest
+from bentos.serving.access import scope
 from bentos.serving.admission import LARGE_BODY, Admission
 from bentos.serving.body import BodyReader
 from bentos.serving.explaining import Explaining, require_explainable
@@ -74,6 +75,7 @@ class Pipeline:
         if wish is not None:
             # Their time is not that of scores, on whatever path they are asked for.
             request.route = EXPLAIN
+            scope.require(request, "explain")
             require_explainable(model)
             self._explaining.require_room()
         subject = read_subject(request)

@@ -28,6 +28,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     made.add("all")
     made.add("scorer", "predict")
     made.add("reporter", "feedback")
+    made.add("explainer", "explain")
     made.add("watcher", "admin")
     made.add("late", expired=True)
     made.add("slow", requests_per_second=0.001)
@@ -99,9 +100,10 @@ def test_each_scope_opens_its_routes_and_no_other(app: App, keys: Keys, row: Any
         ("/v1/predict/batch", {"instances": [row]}, "scorer"),
         ("/v1/model", None, "scorer"),
         ("/v1/feedback", outcome, "reporter"),
+        ("/v1/explain", row, "explainer"),
         ("/metrics", None, "watcher"),
     ):
-        for name in ("scorer", "reporter", "watcher", "all"):
+        for name in ("scorer", "reporter", "watcher", "explainer", "all"):
             answer = ask(app, path, keys.headers(name), body)
             if name in (need, "all"):
                 assert answer.status in (200, 202, 404, 422), (path, name, answer)
@@ -309,7 +311,7 @@ def test_the_name_of_the_key_is_recorded_and_counted(
     assert value_of(series, "tabserve_problems_total", kind="unauthorized", client="anonymous") >= 1
     assert value_of(series, "tabserve_problems_total", kind="unauthorized", client="late") == 1
     assert value_of(series, "tabserve_access_open") == 0
-    assert value_of(series, "tabserve_access_keys") == 7
+    assert value_of(series, "tabserve_access_keys") == 8
     written = capsys.readouterr().err
     assert '"client":"scorer"' in written and '"client":null' in written
     for text in keys.texts.values():
@@ -374,3 +376,14 @@ def test_a_header_for_a_proxy_opens_nothing_later(app: App, keys: Keys, row: Any
     for second in ((b"authorization", b"Bearer x"), (b"x-api-key", b"x")):
         assert app.run(raw(app, [good, second], body)).status == 400
         assert app.run(raw(app, [second, good], body)).status == 400
+
+
+def test_explanations_need_their_scope_wherever_they_are_asked_for(
+    app: App, keys: Keys, row: Any
+) -> None:
+    """A key for scoring gets scores, and no explanation by a parameter of the query."""
+    body = json.dumps(row).encode()
+    for name, status in (("scorer", 403), ("all", 200)):
+        headers = keys.headers(name)
+        answer = app.request("POST", "/v1/predict", body, headers=headers, query="explain=true")
+        assert answer.status == status, answer.body

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 from bentos.errors import ConfigurationError, Problem
 from bentos.logs import LOGGER
 from bentos.protocols.protocol import Need
+from bentos.serving.access import scope
 from bentos.serving.access.credentials import AUTHORIZATION, is_plain, read_credentials
 from bentos.serving.access.grant import Grant, KeysNeeded
 from bentos.serving.access.guessing import Guessing
 from bentos.serving.access.key_ring import KeyRing
 from bentos.serving.access.oidc import open_tokens
+from bentos.serving.access.scope import REALM
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import Request
 from bentos.settings import Settings
@@ -34,8 +36,6 @@ _POLL_SECONDS = 1.0
 # How long the answer to one failed attempt too many waits, and how many wait at a time.
 _DELAY_SECONDS = 1.0
 _MOST_DELAYED = 64
-
-_REALM = 'Bearer realm="tabserve"'
 
 
 class Gate:
@@ -68,7 +68,7 @@ class Gate:
             text, header = read_credentials(request)
             if not text:
                 detail = "send a key as Authorization: Bearer KEY, or as X-API-Key: KEY"
-                raise _unauthorized(detail, _REALM)
+                raise _unauthorized(detail, REALM)
             if self._tokens is not None and text.count(b".") == 2:
                 return self._enter_with_token(self._tokens, need, request, text)
             if self._ring is not None:
@@ -82,8 +82,8 @@ class Gate:
         client = request.client = grant.client
         if grant.expires_at and grant.expires_at <= time.time():
             raise _unauthorized("the key has expired")
-        if need not in grant.needs:
-            raise _forbidden(need)
+        request.needs = grant.needs
+        scope.require(request, need)
         if client.is_limited:
             client.enter(request.timing.started)
 
@@ -191,14 +191,5 @@ def announce_open(metrics: Metrics) -> None:
     metrics.show_access_open()
 
 
-def _unauthorized(detail: str, challenge: str = f'{_REALM}, error="invalid_token"') -> Problem:
+def _unauthorized(detail: str, challenge: str = f'{REALM}, error="invalid_token"') -> Problem:
     return Problem("unauthorized", detail, headers={"WWW-Authenticate": challenge})
-
-
-def _forbidden(scope: str) -> Problem:
-    challenge = f'{_REALM}, error="insufficient_scope", scope="{scope}"'
-    return Problem(
-        "forbidden",
-        f"this route needs a key with the scope {scope}",
-        headers={"WWW-Authenticate": challenge},
-    )

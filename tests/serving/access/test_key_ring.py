@@ -12,6 +12,7 @@ from time import perf_counter
 import pytest
 
 from bentos.errors import ConfigurationError
+from bentos.logs import LOGGER
 from bentos.serving.access import keys
 from bentos.serving.access.key_ring import KeyRing
 from bentos.serving.access.keys import Key, KeyLimits
@@ -28,13 +29,26 @@ def put(path: Path, *made: Key) -> None:
     path.chmod(0o600)
 
 
-def lines(ring: KeyRing, caplog: pytest.LogCaptureFixture) -> list[str]:
+class Kept(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def lines(ring: KeyRing) -> list[str]:
     """What the ring says since the last time."""
-    caplog.clear()
-    with caplog.at_level(logging.INFO, "tabserve"):
-        logging.getLogger("tabserve").propagate = True
-        ring.report()
-    return [record.getMessage() for record in caplog.records]
+    kept, level = Kept(), LOGGER.level
+    LOGGER.addHandler(kept)
+    LOGGER.setLevel(logging.INFO)
+    ring.report()
+    LOGGER.removeHandler(kept)
+    LOGGER.setLevel(level)
+    return kept.lines
 
 
 def test_only_the_whole_key_is_found(path: Path) -> None:
@@ -55,14 +69,12 @@ def test_only_the_whole_key_is_found(path: Path) -> None:
 @pytest.mark.parametrize(
     "kind", ["missing", "directory", "pipe", "device", "huge", "broken", "utf16"]
 )
-def test_a_file_that_cannot_be_used_changes_nothing(
-    path: Path, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_that_cannot_be_used_changes_nothing(path: Path, kind: str) -> None:
     """The keys before stay in force, one line says so once, and a good file is taken again."""
     ben, text = keys.make("ben", ("predict",))
     put(path, ben)
     ring = KeyRing(path)
-    lines(ring, caplog)
+    lines(ring)
     path.unlink()
     if kind == "directory":
         path.mkdir()
@@ -80,7 +92,7 @@ def test_a_file_that_cannot_be_used_changes_nothing(
         ring.read_again()
     # A pipe without a writer would be waited for without end, a huge file read whole.
     assert perf_counter() - began < 1
-    (said,) = lines(ring, caplog)
+    (said,) = lines(ring)
     assert "the keys before stay in force" in said and str(path) in said
     assert ring.is_stale and ring.find(text.encode()) is not None
     if kind == "directory":
@@ -165,13 +177,11 @@ def test_expired_keys_are_counted_out(path: Path) -> None:
     ("mode", "warning"),
     [(0o600, ""), (0o400, ""), (0o644, "may read it"), (0o640, "may read it"), (0o620, "write it")],
 )
-def test_who_else_may_read_or_write_it_is_said(
-    path: Path, mode: int, warning: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_who_else_may_read_or_write_it_is_said(path: Path, mode: int, warning: str) -> None:
     """A file that others may read or write is used, and warned of."""
     put(path, keys.make("ben", ("predict",))[0])
     path.chmod(mode)
-    said = lines(KeyRing(path), caplog)
+    said = lines(KeyRing(path))
     assert said[0].endswith("1 key in force, 0 expired")
     assert [warning in line for line in said[1:]] == ([True] if warning else [])
 
