@@ -228,6 +228,9 @@ sbom: setup ## CycloneDX lists of the Python packages in the images, into .tabse
 	cat $(DRIFT_LOCK)/requirements.txt $(DRIFT_LOCK)/torch.txt \
 		| $(RUN) cyclonedx-py requirements - --output-reproducible -o .tabserve/sbom/tabserve-drift.cdx.json
 
+test-faults: setup ## Faults done to the running service under load; writes docs/faults.md.
+	$(RUN) python -m tests.faults --output docs/faults.md
+
 SECONDS ?= 600
 
 fuzz: .rows ## Fuzz every decoder for SECONDS=600; what breaks one is left in tests/hostile/found.

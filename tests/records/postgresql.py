@@ -71,9 +71,9 @@ class Server:
         )
         return self.url(name, owner)
 
-    def execute(self, statement: sql.Composed) -> None:
+    def execute(self, statement: sql.Composed, database: str = "postgres") -> None:
         """Run a statement as the superuser."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(statement)
 
     def start(self) -> None:
@@ -97,11 +97,15 @@ class Server:
         """End it as an administrator does who waits for nobody (`fast`)."""
         self._end(signal.SIGINT)
 
-    def kill(self) -> None:
-        """End it as the kernel does that is out of memory; its backends follow."""
+    def pids(self) -> list[int]:
+        """Process ids: the postmaster, then its backends."""
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        backends = [int(pid) for pid in children.read_text().split()]
+        return [self._process.pid, *(int(pid) for pid in children.read_text().split())]
+
+    def kill(self) -> None:
+        """End it as the kernel does that is out of memory; its backends follow."""
+        _, *backends = self.pids()
         self._end(signal.SIGKILL)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while any(map(is_alive, backends)):
