@@ -28,6 +28,9 @@ COMBINATIONS = {
     "shadow": ("shadow", "gateway"),
     "high-availability": ("high-availability",),
     "keda": ("keda", "high-availability"),
+    # With the Grafana of components/monitoring, and where Grafana is in another namespace.
+    "logging": ("monitoring", "network-policy", "logging"),
+    "logging-operator": ("prometheus-operator", "logging", "drift"),
     "model-from-registry": ("model-from-registry",),
     "monitoring": ("monitoring",),
     "network-policy": ("network-policy",),

@@ -10,9 +10,9 @@ from tests.k8s.rendered import ROOT, Object, pods, render
 
 _EDGE = re.compile(r"^ +(\w+) -->\|(\d+)\| (\w+)$", re.MULTILINE)
 # Names of the picture that are no pods.
-_OUTSIDE = {"clients", "world", "database", "mlflow"}
+_OUTSIDE = {"clients", "world", "database", "mlflow", "apiserver"}
 # Pods that no overlay makes: a rollout does, or a component that is not in it.
-_NOT_HERE = {"shadow", "retraining", "mlflow"}
+_NOT_HERE = {"shadow", "retraining", "mlflow", "alloy", "loki"}
 
 
 def _drawn() -> set[tuple[str, str, int]]:
@@ -33,6 +33,8 @@ def _peers(rule: Object, word: str) -> list[str]:
     for peer in rule.get(word, []):
         if "podSelector" in peer:
             found.append(_short(peer["podSelector"]["matchLabels"]))
+        elif "ipBlock" in peer:
+            found.append("apiserver")
         elif "tabserve.io/clients" in peer["namespaceSelector"]["matchLabels"]:
             found.append("clients")
         else:
@@ -86,6 +88,14 @@ def test_each_selector_finds_a_pod() -> None:
             if wanted and _short(wanted) in _NOT_HERE:
                 continue
             assert [labels for labels in made if wanted.items() <= labels.items()]
+
+
+def test_logging_has_the_pods_of_its_policies() -> None:
+    """The collector's and Loki's policies select pods of components/logging."""
+    made = {
+        template["metadata"]["labels"]["app.kubernetes.io/name"] for _, template in pods("logging")
+    }
+    assert {"alloy", "loki", "grafana"} <= made
 
 
 def test_a_database_outside_is_one_edge() -> None:

@@ -13,6 +13,11 @@ from k8s import secrets
 from tests.k8s.rendered import NAMES, ROOT, Object, containers, pods, render
 
 OWN_IMAGES = {"tabserve", "tabserve-drift", "tabserve-training"}
+# Pods that may call the Kubernetes API, and all that each may do there.
+MAY_CALL = {
+    # Host paths are refused here, so the collector reads logs through the API.
+    "alloy": [("pods", "get list watch"), ("pods/log", "get")],
+}
 
 
 def _each(name: str) -> Iterator[tuple[str, Object, Object]]:
@@ -72,16 +77,36 @@ def test_emptydirs_are_bounded(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_accounts(name: str) -> None:
-    """No pod uses the namespace's default account or gets a token of the Kubernetes API."""
+    """No pod uses the namespace's default account; a token gets the one that needs it."""
     accounts = {
         item["metadata"]["name"]: item for item in render(name) if item["kind"] == "ServiceAccount"
     }
     for owner, template in pods(name):
         spec = template["spec"]
         assert spec["serviceAccountName"] in accounts, owner
-        assert spec["automountServiceAccountToken"] is False, owner
+        is_caller = spec["serviceAccountName"] in MAY_CALL
+        assert spec["automountServiceAccountToken"] is is_caller, owner
     for account in accounts.values():
         assert account["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rights(name: str) -> None:
+    """A Role is of one account, allows what is listed above, and ends at the namespace."""
+    found = {}
+    for item in render(name):
+        assert item["kind"] not in {"ClusterRole", "ClusterRoleBinding"}
+        if item["kind"] == "RoleBinding":
+            assert item["roleRef"]["kind"] == "Role"
+            (subject,) = item["subjects"]
+            assert (subject["kind"], subject["name"]) == ("ServiceAccount", item["roleRef"]["name"])
+        if item["kind"] == "Role":
+            assert all(rule["apiGroups"] == [""] for rule in item["rules"])
+            found[item["metadata"]["name"]] = [
+                (" ".join(rule["resources"]), " ".join(rule["verbs"])) for rule in item["rules"]
+            ]
+    accounts = {template["spec"]["serviceAccountName"] for _, template in pods(name)}
+    assert found == {account: MAY_CALL[account] for account in accounts & MAY_CALL.keys()}
 
 
 @pytest.mark.parametrize("name", NAMES)
