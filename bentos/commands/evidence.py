@@ -58,8 +58,8 @@ def evidence(
     click.echo(f"{logged.rows:,} rows of {data.name} scored by the model itself")
     if logged.refused:
         click.echo(
-            f"warning: {logged.refused:,} rows left out, without an outcome or against the "
-            "model's contract",
+            f"warning: {logged.refused:,} rows left out: without an outcome, against the model's "
+            "contract, or refused by the model itself",
             err=True,
         )
     click.echo(f"logged with {uri}: {', '.join(logged.files)}")

@@ -24,15 +24,16 @@ from bentos.model import bundle, store
 from bentos.model.contract import Contract
 from bentos.model.engines import flavors, pyfunc
 from bentos.model.engines.pandas_frame import to_pandas
+from bentos.model.engines.predictor import Scores
 from bentos.model.explanation import reasons
-from bentos.model.frame import Framer
+from bentos.model.frame import Frame, Framer
 from bentos.model.intake import importing
 from bentos.model.json_rows import RowReader
+from bentos.model.separation import separate
 from bentos.model.validation import EncodedRow, Encoder
 from bentos.training.evidence import choose_golden
 from bentos.training.split import shuffle
 
-Scores = NDArray[np.float64]
 
 GOLDEN_ROWS = 256
 # A smaller reference has chance differences of its own, a larger one makes drift runs longer.
@@ -85,7 +86,10 @@ def log(
         frame = tables.read_table(table, made)
         encoded, outcomes, refused = _read(frame, made, target, table.name)
         call = flavors.load(stored.folder).call
-        scores = pyfunc.PyfuncPredictor(made, call).predict(Framer(made).frame(encoded))
+        predictor = pyfunc.PyfuncPredictor(made, call)
+        scores, scored = _score(predictor, Framer(made).frame(encoded), table.name)
+        refused += len(encoded) - len(scored)
+        encoded, outcomes = [encoded[place] for place in scored], outcomes[scored]
         features = to_pandas(made, encoded)
         metrics: dict[str, float] = {}
         method = "given by hand"
@@ -116,6 +120,21 @@ def log(
             # It was imported to be read; the import with its evidence is another version.
             bentoml.models.delete(imported.tag)
     return Logged(files, len(encoded), refused, threshold, metrics)
+
+
+def _score(
+    predictor: pyfunc.PyfuncPredictor, frame: Frame, name: str
+) -> tuple[Scores, NDArray[np.intp]]:
+    """Score what the model can score: float64, and the positions of those rows."""
+    try:
+        return predictor.predict(frame), np.arange(len(frame.matrix))
+    except Exception:
+        # Its own library may refuse a row that its signature allows.
+        found = separate(predictor.predict, frame)
+    if not found:
+        raise NoEvidence(f"the model can score no row of {name}")
+    places = [np.arange(first, first + len(scores)) for first, scores in found]
+    return np.concatenate([scores for _, scores in found]), np.concatenate(places)
 
 
 def _read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,25 @@ def test_evidence_of_each_task(kind: str, frame: pd.DataFrame, tmp_path: Path) -
     assert (decision is not None) == (kind == "binary")
     if decision is not None:
         assert "598 rows of rows.csv" in json.loads(decision.read_bytes())["method"]
+
+
+def test_rows_that_the_model_refuses(
+    pipeline_folder: Path, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A row that the model's own library refuses is left out; with no other row it is said."""
+    folder = Path(shutil.copytree(pipeline_folder, tmp_path / "model"))
+    rows = models.pipeline_frame(frame).head(50)
+    rows.loc[[3, 40], "colour"] = "never seen"
+    path = tmp_path / "rows.csv"
+    rows.to_csv(path, index=False)
+    result = add(folder, path, "--trust-code")
+    assert result.exit_code == 0, result.output
+    assert "48 rows of rows.csv scored by the model itself" in result.stdout
+    assert "warning: 2 rows left out" in result.stderr
+    rows.assign(colour="never seen").to_csv(path, index=False)
+    result = add(folder, path, "--trust-code")
+    assert result.exit_code == 1
+    assert "the model can score no row of rows.csv" in result.stderr
 
 
 @pytest.mark.parametrize(
