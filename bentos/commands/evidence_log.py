@@ -34,7 +34,6 @@ from bentos.model.validation import EncodedRow, Encoder
 from bentos.training.evidence import choose_golden
 from bentos.training.split import shuffle
 
-
 GOLDEN_ROWS = 256
 # A smaller reference has chance differences of its own, a larger one makes drift runs longer.
 REFERENCE_ROWS = 15_000
