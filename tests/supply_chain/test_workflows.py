@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 ZIZMOR = Path(sys.executable).with_name("zizmor")
@@ -69,6 +71,34 @@ def test_workflows_are_well_formed() -> None:
     assert done.returncode == 0, done.stdout
     count = len(list((ROOT / ".github" / "workflows").iterdir()))
     assert f"Checking {count} workflow file(s)" in done.stdout
+
+
+def test_every_released_image_is_listed() -> None:
+    """Each pushed image has a list of contents, a scan and a signature, attested."""
+    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yaml").read_text())["jobs"][
+        "build"
+    ]["steps"]
+    (push,) = [step["run"] for step in steps if step.get("id") == "push"]
+    (signing,) = [step for step in steps if "cosign sign " in step.get("run", "")]
+    pushed = re.search(r"for pair in (.+); do", push)
+    assert pushed is not None
+    names = [pair.partition(":")[0] for pair in pushed[1].split()]
+    assert len(names) >= 2
+    for name in names:
+        digest = f"${{{{ steps.push.outputs.{name} }}}}"
+        (made,) = [
+            step["with"]["output-file"]
+            for step in steps
+            if step.get("uses", "").startswith("anchore/sbom-action@")
+            and step["with"]["image"] == digest
+        ]
+        (scan,) = [step["with"] for step in steps if step.get("with", {}).get("sbom") == made]
+        assert scan["fail-build"] is True
+        (variable,) = [key for key, value in signing["env"].items() if value == digest]
+        lines = [line.split() for line in signing["run"].splitlines()]
+        assert ["cosign", "sign", "--yes", f'"${variable}"'] in lines
+        attested = ["--type", "cyclonedx", "--predicate", made, f'"${variable}"']
+        assert ["cosign", "attest", "--yes", *attested] in lines
 
 
 def test_finds_mistakes(tmp_path: Path) -> None:
