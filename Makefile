@@ -33,7 +33,7 @@ BENTO_EXTRAS ?=
 LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo pictures serve train test lint format lock clean
-.PHONY: test-models audit sbom
+.PHONY: test-models test-ray audit sbom
 .PHONY: bench bench-zoo loadtest loadtest-compare soak zoo
 .PHONY: monitoring monitoring-setup dashboards-preview
 .PHONY: images test-images kind-up kind-down deploy
@@ -50,7 +50,7 @@ $(OWN_UV):
 
 # The stamp says that the environment is that of the lock file.
 .venv/.synced: uv.lock pyproject.toml .python-version | $(NEEDS_UV)
-	$(UV) sync --frozen --all-extras
+	$(UV) sync --frozen --all-extras --no-extra ray
 	@touch $@
 	@echo "tabserve, bentoml and pytest are commands of this shell after:  . .venv/bin/activate"
 
@@ -209,6 +209,15 @@ test-images: setup ## Look into the finished images and run them (after make ima
 test-clients: setup ## The clients of Triton, KServe, MLServer and MLflow against the service, each in its environment.
 	$(RUN) pytest tests/clients --override-ini addopts="-ra --strict-markers"
 
+# Ray is 200 MB of `tabserve score --engine ray` alone, so it is in no one's way but here.
+.venv-ray/.synced: uv.lock pyproject.toml .python-version | $(NEEDS_UV)
+	UV_PROJECT_ENVIRONMENT=.venv-ray $(UV) sync --quiet --frozen --all-extras
+	@touch $@
+
+test-ray: .venv-ray/.synced setup ## `tabserve score` on a Ray cluster of two nodes, in an environment with Ray (.venv-ray).
+	$(RUN) python -m tests.supply_chain.licences .venv-ray/lib/python3.11/site-packages
+	.venv-ray/bin/python -m pytest tests/offline_ray --override-ini addopts="-ra --strict-markers"
+
 test-models: setup ## Hundreds of generated models imported, served and held against themselves.
 	$(RUN) python -m tests.zoo.sweep --output tests/zoo/results/$(shell date +%F)-sweep.md
 
@@ -259,4 +268,4 @@ drift-lock: | $(NEEDS_UV) ## Lock the drift job's dependencies anew.
 		--override overrides.txt -c requirements.txt requirements-dev.in -o requirements-dev.txt
 
 clean: ## Remove what the targets made, but no model and no data.
-	rm -rf .venv .venv-drift .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .venv-drift .venv-ray .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

@@ -23,6 +23,7 @@ EXTRAS = {
     "mlflow": ("mlflow", "pandas", "pyarrow", "skops", "sklearn"),
     "oidc": ("joserfc",),
     "parquet": ("fsspec",),
+    "ray": ("ray",),
     "train": ("matplotlib", "omegaconf", "optuna", "pandera", "skrub"),
 }
 

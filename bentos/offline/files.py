@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -32,13 +33,21 @@ class File(msgspec.Struct, frozen=True):
     name: str
     kind: Kind
 
+    @property
+    def address(self) -> str:
+        """The path or URL by which another process finds it, wherever that one works."""
+        kinds = self.system.protocol
+        is_local = "file" in ((kinds,) if isinstance(kinds, str) else kinds)
+        return self.path if is_local else self.name
+
     def beside(self, ending: str) -> str:
         """The path of something that belongs to it."""
         return f"{self.path}{ending}"
 
     def replace(self, path: str, data: bytes) -> None:
         """Write a file beside it so that it is there whole or not at all."""
-        part = f"{path}.part"
+        # A name of its own: a cluster may do a part twice at the same time.
+        part = f"{path}.{uuid.uuid4().hex}.part"
         with self.system.open(part, "wb") as file:
             file.write(data)
         self.system.mv(part, path)

@@ -6,6 +6,8 @@ OUTPUT.parts/000000          the results of one part; there whole or not at all
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from bentos.errors import TabserveError
@@ -87,6 +89,14 @@ def score_part(model: LoadedModel, source: File, target: File, plan: Plan, part:
     results = score_table(model, table, part.first, Timing()).results
     target.replace(path_of(target, part), writing.write_part(model, target, results))
     return Counts(len(table) - len(results.problems), len(results.problems))
+
+
+def score_parts(
+    model: LoadedModel, source: File, target: File, plan: Plan, parts: Iterable[Part]
+) -> Iterator[tuple[Part, Counts]]:
+    """Score parts one after the other in this process. Raises BadFile, OSError."""
+    for part in parts:
+        yield part, score_part(model, source, target, plan, part)
 
 
 def finish(model: LoadedModel, target: File, plan: Plan) -> None:

@@ -157,6 +157,21 @@ def test_what_cannot_be_scored_is_one_line(
         assert "marker" not in result.output
 
 
+def test_without_ray_one_line_names_the_extra(
+    imported: dict[str, str],
+    rows: list[dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`--engine ray` says what to install, before anything is written."""
+    source = write(rows, tmp_path / "in.csv")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = score(imported["binary"], source, tmp_path / "out.csv", "--engine", "ray")
+    assert result.exit_code == 1
+    assert result.output == "Error: this command needs ray: pip install 'tabserve[ray]'\n"
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 @pytest.mark.parametrize("part_rows", [1, 2, 3, 100])
 def test_parts_of_a_csv_begin_where_rows_do(tmp_path: Path, line_end: str, part_rows: int) -> None:
