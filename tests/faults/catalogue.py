@@ -1,136 +1,120 @@
-"""Every fault: what is done, and the promise that is checked."""
+"""Every fault, and its promise."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import NamedTuple
 
-from tests.faults.rig import DISK_BYTES, Kind, Rig
-
-Do = Callable[[Rig], AbstractContextManager[None]]
-
-
-class Fault(NamedTuple):
-    """One fault and its promise.
-
-    `do`: a context in which the fault holds. `seconds`: how long it holds at least. `good`: the
-    least share of requests sent meanwhile that get 200. `may_lose_seconds`: rows answered this
-    long before the fault may be missing, uncounted; None: rows may be missing where a metric
-    counts them.
-    """
-
-    name: str
-    promise: str
-    do: Do
-    seconds: float = 4.0
-    good: float = 1.0
-    may_lose_seconds: float | None = 0.0
-    kinds: tuple[Kind, ...] = ("postgresql", "sqlite")
-    needs_disk: bool = False
-
-
-@contextlib.contextmanager
-def _kill_worker(rig: Rig) -> Iterator[None]:
-    os.kill(rig.service.workers()[0], signal.SIGKILL)
-    yield
-
-
-@contextlib.contextmanager
-def _freeze_worker(rig: Rig) -> Iterator[None]:
-    pid = rig.service.workers()[0]
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-@contextlib.contextmanager
-def _kill_database(rig: Rig) -> Iterator[None]:
-    assert rig.database is not None
-    rig.database.kill()
-    try:
-        yield
-    finally:
-        rig.database.start()
-
-
-@contextlib.contextmanager
-def _freeze_database(rig: Rig) -> Iterator[None]:
-    rig.signal_database(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        rig.signal_database(signal.SIGCONT)
-
-
-@contextlib.contextmanager
-def _half_open(rig: Rig) -> Iterator[None]:
-    rig.proxy.stall()
-    try:
-        yield
-    finally:
-        rig.proxy.heal()
-
-
-@contextlib.contextmanager
-def _full_disk(rig: Rig) -> Iterator[None]:
-    # With the database away everything has to go through the disk.
-    away = _kill_database(rig) if rig.database is not None else contextlib.nullcontext()
-    filler = rig.folder / "disk" / "filler"
-    # Without a buffer, which would be written once more when the file is closed.
-    with away, filler.open("wb", buffering=0) as file:
-        with contextlib.suppress(OSError):
-            for _ in range(DISK_BYTES // 4096):
-                file.write(b"\0" * 4096)
-        try:
-            yield
-        finally:
-            filler.unlink()
-
+from tests.faults import databases, disks, pressure, processes
+from tests.faults.fault import Fault
+from tests.faults.rig import CLOCK, FAKETIME, Kind
 
 POSTGRESQL: tuple[Kind, ...] = ("postgresql",)
-ALL_ANSWERED = "Every request is answered; every row is in the log once."
+ALL_ANSWERED = "Every request is answered, 9 of 10 within a second; every row is in the log once."
+STOPS = "What was taken on is answered; exit code 0; every row is in the log once."
 
-FAULTS = (
+FAULTS: tuple[Fault, ...] = (
     Fault(
         "kill -9 of one of two workers",
         "The other answers, another takes its place; rows of the last second may be lost.",
-        _kill_worker,
+        processes.kill_worker,
         good=0.9,
         may_lose_seconds=1.0,
     ),
     Fault(
         "one of two workers frozen (SIGSTOP)",
-        "Nobody gets an error: who is connected to the frozen one waits. Rows are in the log once.",
-        _freeze_worker,
-        good=0.3,
+        "All sent meanwhile get 200 in the end, 9 of 10 within a second: only connections of the "
+        "frozen one wait. Every row is in the log once.",
+        processes.freeze_worker,
+        seconds=8,
     ),
-    Fault("kill -9 of the database", ALL_ANSWERED, _kill_database, kinds=POSTGRESQL),
+    Fault("kill -9 of the database", ALL_ANSWERED, databases.kill, kinds=POSTGRESQL),
     Fault(
         "database frozen for 30 s (SIGSTOP)",
         ALL_ANSWERED,
-        _freeze_database,
+        databases.freeze,
         seconds=30,
         kinds=POSTGRESQL,
     ),
     Fault(
-        "connection to the database half-open",
+        "connection to the database half-open for 20 s",
         ALL_ANSWERED,
-        _half_open,
-        seconds=15,
+        databases.half_open,
+        seconds=20,
         kinds=POSTGRESQL,
     ),
+    Fault("the right to insert revoked", ALL_ANSWERED, databases.revoke, kinds=POSTGRESQL),
     Fault(
-        "the spool's disk full, the database away",
-        "Every request is answered; a lost row is counted by reason.",
-        _full_disk,
-        seconds=8,
+        "disk full until rows are lost (1,024 rows held in memory), the database away",
+        "Every request is answered; every lost row is counted by reason, and none besides.",
+        disks.fill,
+        seconds=6,
         may_lose_seconds=None,
         needs_disk=True,
+        settings={"TABSERVE_STORE_BUFFER_ROWS": "1024"},
+        per_second=200,
+    ),
+    Fault(
+        "data directory read-only for what is opened anew, the database away",
+        ALL_ANSWERED,
+        disks.make_read_only,
+        needs_disk=True,
+    ),
+    Fault(
+        f"{pressure.DESCRIPTORS} file descriptors for each worker, 400 idle connections",
+        "Health answers, and so do 9 of 10 requests; idle connections are closed for new ones.",
+        pressure.take_descriptors,
+        good=0.9,
+    ),
+    Fault(
+        f"{pressure.BATCH_CLIENTS} clients with the largest batches, packed",
+        "Half of the single rows are answered 200; a worker grows by 1 GiB at most and stays.",
+        pressure.send_large_batches,
+        seconds=8,
+        good=0.5,
+        prompt=0.0,
+    ),
+    Fault("SIGTERM", STOPS, processes.send(signal.SIGTERM), good=0, prompt=0),
+    Fault(
+        "SIGTERM twice",
+        STOPS,
+        processes.send(signal.SIGTERM, signal.SIGTERM),
+        good=0,
+        prompt=0,
+    ),
+    Fault("SIGINT", STOPS, processes.send(signal.SIGINT), good=0, prompt=0),
+    Fault(
+        "kill -9 of the supervisor",
+        "Its workers stop by themselves, and every row that they answered is in the log once.",
+        processes.kill_supervisor,
+        good=0,
+        prompt=0,
+    ),
+    Fault(
+        "a second service on the same data directory",
+        ALL_ANSWERED,
+        processes.start_second,
+    ),
+    Fault(
+        "kill -9 of everything, then a start",
+        "The start delivers the spool; rows of the last second before it may be lost.",
+        processes.kill_all,
+        good=0,
+        prompt=0,
+        may_lose_seconds=1.0,
     ),
 )
+
+if FAKETIME:
+    FAULTS += (
+        Fault(
+            "clock an hour ahead, then back (libfaketime)",
+            f"{ALL_ANSWERED} New ids follow the clock back.",
+            pressure.step_clock,
+            settings={
+                CLOCK: "a file of the rig's",
+                "LD_PRELOAD": str(FAKETIME[-1]),
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                "FAKETIME_CACHE_DURATION": "1",
+            },
+        ),
+    )

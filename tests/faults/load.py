@@ -1,23 +1,28 @@
-"""Steady load: clients that each ask at an even pace, and remember every answer."""
+"""Steady load: requests leave at an even pace, whether the earlier ones are answered or not."""
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from tests.service.process import read_answer
 
-CLIENTS = 4
+# Enough that both workers have some.
+CONNECTIONS = 16
 # A client that waits longer has given up: a proxy before the service would have.
 PATIENCE_SECONDS = 15
+# More than may wait at once: all of a pace of 80 in that time would be 1,200.
+_MOST_AT_ONCE = 1500
 
 
 class Asked(NamedTuple):
-    """One request: when it was sent and ended (monotonic), its status, and its prediction's id.
+    """One request: when it was due and ended (monotonic), its status, and its prediction's id.
 
     `status`: 0 where no answer came.
     """
@@ -29,42 +34,62 @@ class Asked(NamedTuple):
 
 
 class Load:
-    """Requests for one row each, `per_second` by all clients together, until `stop`."""
+    """`per_second` requests for one row each until `stop`, on connections that are kept.
 
-    def __init__(self, port: int, row: dict[str, Any], per_second: float = 80.0) -> None:
+    `port`: where the service is now. `asked` grows by every request that has ended.
+    """
+
+    def __init__(
+        self,
+        port: Callable[[], int],
+        row: dict[str, Any],
+        asked: list[Asked],
+        per_second: float = 80.0,
+    ) -> None:
         self._port = port
         self._body = json.dumps(row).encode()
-        self._pause = CLIENTS / per_second
+        self._interval = 1 / per_second
+        self._asked = asked
+        # In turn: the one that was idle longest is next.
+        self._idle: deque[http.client.HTTPConnection] = deque()
+        self._pool = ThreadPoolExecutor(_MOST_AT_ONCE)
         self._is_over = threading.Event()
-        self.asked: list[Asked] = []
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(CLIENTS)]
-        for thread in self._threads:
-            thread.start()
+        self._pacer = threading.Thread(target=self._pace, daemon=True)
+        self._pacer.start()
 
     def stop(self) -> None:
-        """Let the running requests end."""
+        """Send no more, and let the running requests end."""
         self._is_over.set()
-        for thread in self._threads:
-            thread.join()
+        self._pacer.join()
+        self._pool.shutdown()
+        for connection in self._idle:
+            connection.close()
 
-    def _ask(self) -> None:
-        connection: http.client.HTTPConnection | None = None
-        while not self._is_over.wait(self._pause):
-            if connection is None:
-                connection = http.client.HTTPConnection("127.0.0.1", self._port, PATIENCE_SECONDS)
-            sent = time.monotonic()
-            status, prediction = 0, None
-            try:
-                headers = {"Content-Type": "application/json"}
-                connection.request("POST", "/v1/predict", self._body, headers)
-                answer = read_answer(connection)
-                status = answer.status
-                if status == 200:
-                    prediction = answer.json()["id"]
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                connection = None
-            self.asked.append(Asked(sent, time.monotonic(), status, prediction))
-        if connection is not None:
-            with contextlib.suppress(OSError):
-                connection.close()
+    def _pace(self) -> None:
+        self._idle += [self._connect() for _ in range(CONNECTIONS)]
+        due = time.monotonic()
+        while not self._is_over.wait(max(0.0, due - time.monotonic())):
+            self._pool.submit(self._ask, due)
+            due += self._interval
+
+    def _connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self._port(), PATIENCE_SECONDS)
+
+    def _ask(self, sent: float) -> None:
+        try:
+            connection = self._idle.popleft()
+        except IndexError:
+            connection = self._connect()
+        status, prediction = 0, None
+        try:
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", "/v1/predict", self._body, headers)
+            answer = read_answer(connection)
+            status = answer.status
+            if status == 200:
+                prediction = answer.json()["id"]
+        except (OSError, http.client.HTTPException):
+            connection.close()
+        else:
+            self._idle.append(connection)
+        self._asked.append(Asked(sent, time.monotonic(), status, prediction))

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections import Counter
@@ -15,38 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.service.checks import series_of, total_of
+from tests.service.pending import Pending
 from tests.service.process import PATIENCE_SECONDS, Server, is_alive, read_answer, server
 
 WAITING = 20
-
-
-class _Waiting:
-    """A request that the server took on, and whose body is still to come."""
-
-    def __init__(self, port: int, body: bytes) -> None:
-        self._body = body
-        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
-        head = (
-            "POST /v1/predict HTTP/1.1",
-            "Host: localhost",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-            "Expect: 100-continue",
-            "X-Request-Id: loaded",
-        )
-        self._socket.sendall("\r\n".join((*head, "", "")).encode())
-        # The server asks for the body: from here on the request is its own.
-        assert self._socket.recv(1024).startswith(b"HTTP/1.1 100 ")
-
-    def finish(self) -> bytes:
-        self._socket.sendall(self._body)
-        received = bytearray()
-        while part := self._socket.recv(65536):
-            received += part
-        return bytes(received)
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 class _Load:
@@ -106,8 +77,7 @@ def _stop_under_load(started: Server, row: dict[str, Any]) -> None:
 def _stop_while_waiting(started: Server, body: bytes, stack: contextlib.ExitStack) -> None:
     workers = started.workers()
     waiting = [
-        stack.enter_context(contextlib.closing(_Waiting(started.port, body)))
-        for _ in range(WAITING)
+        stack.enter_context(contextlib.closing(Pending(started.port, body))) for _ in range(WAITING)
     ]
     load = _Load(started.port, body)
     while load.outcomes["200"] < 50:

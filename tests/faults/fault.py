@@ -1,0 +1,36 @@
+"""What a fault is: what is done, how it is proved to hold, and the promise that is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from tests.faults.rig import Kind, Rig
+
+# Whether the fault holds: asked again and again while it should.
+Proof = Callable[[], bool]
+Do = Callable[[Rig], AbstractContextManager[Proof]]
+
+
+class Fault(NamedTuple):
+    """One fault and its promise.
+
+    `do`: a context in which the fault holds. `seconds`: how long it holds at least. `good`: the
+    least share of requests sent meanwhile that get 200. `prompt`: the least share that get any
+    answer within a second. `may_lose_seconds`: rows answered this long before the fault may be
+    missing, uncounted; None: exactly as many rows are missing as a metric counts. `settings` and
+    `per_second`: of the service and of the load.
+    """
+
+    name: str
+    promise: str
+    do: Do
+    seconds: float = 4.0
+    good: float = 1.0
+    prompt: float = 0.9
+    may_lose_seconds: float | None = 0.0
+    kinds: tuple[Kind, ...] = ("postgresql", "sqlite")
+    needs_disk: bool = False
+    settings: Mapping[str, str] = {}
+    per_second: float = 80.0
