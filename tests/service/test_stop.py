@@ -117,6 +117,42 @@ def test_stop_one_worker(quick: dict[str, str], row: dict[str, Any], tmp_path: P
         assert list(started.scratch.rglob("*")) == []
 
 
+def test_a_stream_ends_with_the_server(
+    quick: dict[str, str], row: dict[str, Any], tmp_path: Path
+) -> None:
+    """A client that sends on and on gets a last row that says so, and the worker ends by itself."""
+    line = json.dumps(row).encode() + b"\n"
+    head = "POST /v1/predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+    settings = {"TABSERVE_MODEL": quick["binary"], "TABSERVE_TIMEOUT_SECONDS": "1"}
+    with server(tmp_path, **settings) as started:
+        started.wait_until_ready()
+        address = ("127.0.0.1", started.port)
+        with socket.create_connection(address, PATIENCE_SECONDS) as connection:
+            connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+            answer = bytearray()
+            sent = 0
+            while True:
+                with contextlib.suppress(OSError):
+                    connection.sendall(b"%x\r\n%b\r\n" % (len(line), line))
+                    sent += 1
+                part = connection.recv(65536)
+                if not part:
+                    break
+                answer += part
+                if sent == 5:
+                    started.process.send_signal(signal.SIGTERM)
+                # Twenty times as long as it should take.
+                assert sent < 500
+                time.sleep(0.05)
+        assert started.process.wait(PATIENCE_SECONDS) == 0
+    results = [json.loads(one) for one in answer.split(b"\r\n") if one.startswith(b"{")]
+    *scored, last = results
+    assert len(scored) > 5 and all("score" in one for one in scored)
+    assert last["row"] == len(scored) and "the server stops" in last["error"]["detail"]
+    # No client takes it for whole.
+    assert not answer.endswith(b"0\r\n\r\n")
+
+
 def test_killed_worker_then_stop(
     quick: dict[str, str], row: dict[str, Any], tmp_path: Path
 ) -> None:

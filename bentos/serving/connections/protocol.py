@@ -98,6 +98,21 @@ class HttpConnection(HttpToolsProtocol):
         self.cycle.keep_alive = False
         return True
 
+    def shutdown(self) -> None:
+        """Begin to stop: what was asked is answered, and a body may take no longer than others."""
+        super().shutdown()
+        if self._is_busy:
+            seconds = self._connections.body_seconds
+            asyncio.get_running_loop().call_later(seconds, self._end_body)
+
+    def _end_body(self) -> None:
+        # A stream of rows might go on until the supervisor kills the worker, and its log with it.
+        if self._is_busy and self.cycle.more_body:
+            detail = "the server stops: send the rest of the rows again"
+            self._is_over = True
+            headers = {"Retry-After": "1", "Connection": "close"}
+            self.cycle.fail(Problem("overloaded", detail, headers=headers))
+
     def evict(self) -> None:
         """End the connection: another client needs its place."""
         self._is_over = True

@@ -54,6 +54,7 @@ class Connections:
         self.max_head_bytes = settings.max_head_bytes
         self.head_seconds = settings.head_timeout_seconds
         self.idle_seconds = settings.idle_timeout_seconds
+        self.body_seconds = settings.timeout_seconds
         self._most = settings.max_connections
         self._metrics = metrics
         self._open: set[Connection] = set()
