@@ -16,8 +16,9 @@ import msgspec
 from bentos.errors import MAX_LISTED, Fault, Problem
 from bentos.model.row_types import row_type
 from bentos.model.validation import EncodedRow, Encoder, Hints, JsonObject
+from bentos.model.values import json_limits
 from bentos.model.values.checks import NOT_FINITE
-from bentos.model.values.json_limits import count_colons, require_few_members, too_deep
+from bentos.model.values.json_limits import count_colons, too_deep
 
 # A float64 is finite up to about 1.8e308: no finite number needs more digits.
 _MAX_DIGITS = 400
@@ -245,14 +246,16 @@ def _envelope(row: type) -> type[msgspec.Struct]:
     )
 
 
-def parse(body: bytes, max_objects: int, max_members: int, nan: object = NOT_FINITE) -> object:
+def parse(
+    body: bytes, max_objects: int, max_members: int, nan: object = NOT_FINITE, max_values: int = 0
+) -> object:
     """Decode any JSON value, keeping note of duplicate keys and impossible numbers.
 
-    `nan`: what stands for the `NaN` that some writers of JSON write. Raises Problem where the
-    body is no JSON text, or has more than `max_objects` objects or `max_members` members in all
-    of them: it never quotes the body.
+    `nan`: what stands for `NaN`, which some write. `max_values`: 0 for objects and members.
+    Raises Problem, without the body's text, for no JSON text and for more than the limits.
     """
-    require_few_members(body, max_members)
+    json_limits.require_few_members(body, max_members)
+    json_limits.require_few_values(body, max_values or max_objects + max_members)
     count = 0
 
     def members(pairs: Iterable[tuple[str, object]]) -> JsonObject:

@@ -71,7 +71,14 @@ class DocumentReader(Generic[T]):
         return document
 
     def _read_slowly(self, body: bytes, max_objects: int, max_members: int) -> T:
-        document = json_rows.parse(body, max_objects, max_members, nan=None)
+        document = json_rows.parse(
+            # Its values were counted before it was read at all.
+            body,
+            max_objects,
+            max_members,
+            nan=None,
+            max_values=len(body) + 1,
+        )
         repeated = list(_repeats(document, self._members))
         if repeated:
             raise json_rows.invalid(repeated)

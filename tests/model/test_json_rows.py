@@ -246,7 +246,7 @@ def test_too_many_objects() -> None:
     assert (caught.value.kind, int(caught.value.status)) == ("too-large", 413)
     junk = b'{"x": [' + b",".join([b"{}"] * 1_000_000) + b"]}"
     started = time.process_time()
-    assert problem_of(junk).detail == "the body has more than 1000 JSON objects"
+    assert problem_of(junk).detail == "the body has more than 51020 JSON values"
     with pytest.raises(Problem):
         READER.read_instances(junk, 10)
     # Reading all of it takes some seconds, and half a gigabyte.
@@ -511,6 +511,21 @@ def test_a_body_of_members_is_refused_unread() -> None:
         assert tracemalloc.get_traced_memory()[1] < 10 * len(body)
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("value", [b"1", b"[1]", b"null", b"[]"])
+def test_a_body_of_values_is_refused_unread(value: bytes) -> None:
+    """So does one of millions of values in arrays, which are no members and no objects."""
+    body = b'{"a":[' + b",".join([value] * 1_000_000) + b"]}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(Problem, match="more than 1010 JSON values"):
+            json_rows.parse(body, 10, 1000)
+        assert tracemalloc.get_traced_memory()[1] < 12 * len(body)
+    finally:
+        tracemalloc.stop()
+    few = b'{"a":[' + b",".join([value] * 1000) + b', ",,,,,,,,,,,,,,,,,,,"]}'
+    assert json_rows.parse(few, 10, 1000) is not None
 
 
 def test_repeated_keys_are_listed_up_to_a_bound() -> None:
