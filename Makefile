@@ -33,7 +33,7 @@ BENTO_EXTRAS ?=
 LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo pictures serve train test lint format lock clean
-.PHONY: test-models test-ray audit sbom
+.PHONY: test-models test-bodies test-ray audit sbom
 .PHONY: bench bench-zoo loadtest loadtest-compare soak zoo
 .PHONY: monitoring monitoring-setup dashboards-preview
 .PHONY: images test-images kind-up kind-down deploy
@@ -242,6 +242,9 @@ test-faults: setup ## Faults done to the running service under load; writes docs
 	$(RUN) python -m tests.faults --output docs/faults.md
 
 SECONDS ?= 600
+
+test-bodies: setup ## What hostile bodies cost each route; writes docs/hostile-bodies.md.
+	$(RUN) python -m tests.hostile.bodies --output docs/hostile-bodies.md
 
 fuzz: .rows ## Fuzz every decoder for SECONDS=600; what breaks one is left in tests/hostile/found.
 	head -n 1 $(LOAD_ROWS) > .tabserve/row.json
