@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.service.driver import ROOT
@@ -19,7 +20,11 @@ def test_answers_are_as_described(two_workers: Server, tmp_path: Path) -> None:
     """Requests made from the document, good and bad, get no 5xx and nothing undocumented."""
     done = subprocess.run(
         [
-            *("schemathesis", "run", f"http://127.0.0.1:{two_workers.port}/docs.json"),
+            *(
+                Path(sys.executable).with_name("schemathesis"),
+                "run",
+                f"http://127.0.0.1:{two_workers.port}/docs.json",
+            ),
             *("--checks", ",".join(CHECKS), "--phases", "coverage,fuzzing", "--mode", "all"),
             *("--max-examples", "5", "--seed", "1", "--generation-database", "none", "--no-color"),
         ],
