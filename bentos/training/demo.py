@@ -230,7 +230,8 @@ def report(client: httpx.Client) -> None:
         f"label 1 from {model['threshold']:.4f} on; contract {model['contract_hash'][:12]}"
     )
     for line in client.get("/metrics").raise_for_status().text.splitlines():
-        if line.startswith(SHOWN_METRICS):
+        # Many series exist from the start, so that an alert sees their first increase.
+        if line.startswith(SHOWN_METRICS) and not line.endswith(" 0.0"):
             click.echo(line)
 
 
