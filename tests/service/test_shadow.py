@@ -87,6 +87,26 @@ def mirrored(stable: Server) -> dict[str, float]:
     return {one: value_of(found, NAME, result=one) for one in results}
 
 
+@pytest.mark.parametrize("media_type", ["text/csv", "application/x-ndjson"])
+def test_bulk_rows_of_a_candidate_are_no_answers(
+    pair: tuple[Server, Server, str], rows: list[dict[str, Any]], media_type: str
+) -> None:
+    """A gateway may mirror any body: rows of tables and streams are marked as well."""
+    _, candidate, url = pair
+    answers, shadows = (len(read_log(url, is_shadow=kind)) for kind in (False, True))
+    if media_type == "text/csv":
+        lines = [rows[0], [json.dumps(value) for value in rows[0].values()]]
+        body = "\n".join(
+            ",".join("" if one == "null" else one.strip('"') for one in line) for line in lines
+        ).encode()
+    else:
+        body = json.dumps(rows[0]).encode() + b"\n"
+    answer = candidate.request("POST", "/v1/predict/batch", body, {"Content-Type": media_type})
+    assert answer.status == 200
+    candidate.wait_for(lambda: len(read_log(url, is_shadow=True)) == shadows + 1)
+    assert len(read_log(url, is_shadow=False)) == answers
+
+
 def test_the_answer_never_waits_for_the_candidate(
     pair: tuple[Server, Server, str], rows: list[dict[str, Any]]
 ) -> None:

@@ -74,6 +74,7 @@ class Log:
             buffer_rows=self._settings.store_buffer_rows,
             listed=self._listed,
             keys=self._keys,
+            is_shadow=self._settings.shadow,
         )
         self.recorder.start()
 

@@ -96,6 +96,7 @@ class Recorder:
         buffer_rows: int,
         listed: Sequence[str] | None = None,
         keys: Keys | None = None,
+        is_shadow: bool = False,
     ) -> None:
         self.counts = Counts()
         self._capacity = buffer_rows
@@ -107,6 +108,8 @@ class Recorder:
             registration.contract,
             served.environment.id,
         )
+        # What every row of a shadow is marked with, however it came.
+        self._unmatched = "" if is_shadow else None
         self._has_warned = False
         self._threshold = contract.threshold
         self._names = tuple(str(label) for label in contract.classes or ())
@@ -263,7 +266,7 @@ class Recorder:
             key_id, subject = self._token(answered.subject)
         decode_us, queue_us = int(answered.decode * 1e6), int(answered.queue * 1e6)
         predict_us, encode_us = int(answered.predict * 1e6), int(answered.encode * 1e6)
-        answers = answered.answers or (None,) * len(answered.ids)
+        answers = answered.answers or (self._unmatched,) * len(answered.ids)
         explained = answered.reasons or (None,) * len(answered.ids)
         for prediction_id, row, scored, shadow, codes in zip(
             answered.ids, answered.rows, answered.scored, answers, explained, strict=True
