@@ -17,8 +17,9 @@ from tests.service.process import PATIENCE_SECONDS, Server
 # Enough to fill what is bounded: the outbox, and the buffer of the log.
 ROWS = 50_000
 TIMES = 5
-# Blanks before each row, which JSON allows: bytes to hold that cost no scoring.
-PADDING = b" " * 400
+# Blanks before each row, which JSON allows: bytes to hold that cost no scoring, and far more of
+# them than the log's buffer and outbox, which are bounded and may fill late, take of memory.
+PADDING = b" " * 1_600
 # A stream that is held in memory takes all of its bytes; pieces of the allocator are far less.
 MOST = 0.25
 
