@@ -26,6 +26,8 @@ DOCUMENTS = (
     "docs/access.md",
     "docs/api.md",
     "docs/bulk.md",
+    "docs/decisions.md",
+    "docs/delta-lake.md",
     "docs/explanations.md",
     "docs/faults.md",
     "docs/hostile-bodies.md",
@@ -37,6 +39,7 @@ DOCUMENTS = (
     "docs/settings.md",
     "docs/speed.md",
     "docs/threat-model.md",
+    "docs/troubleshooting.md",
     "bentos/records/README.md",
     "monitoring/README.md",
 )
@@ -116,3 +119,18 @@ def test_code_map_names_real_files() -> None:
     named = {f"`{path.relative_to(ROOT)}/`" for path in packages}
     named |= {f"`{path.name}`" for path in (ROOT / "bentos").glob("*.py")} - {"`__init__.py`"}
     assert {name for name in named if name not in text} == set()
+
+
+def test_each_decision_has_one_line_in_the_architecture() -> None:
+    """ARCHITECTURE.md stays short, and lists what docs/decisions.md explains, area by area."""
+    architecture = (ROOT / "ARCHITECTURE.md").read_text()
+    assert len(architecture.splitlines()) < 200
+    listed = architecture.partition("## Decisions\n")[2].partition("\n## ")[0]
+    lines = [line for line in listed.splitlines() if line.startswith(("**", "- "))]
+    explained = []
+    for line in (ROOT / "docs" / "decisions.md").read_text().splitlines():
+        if line.startswith("## "):
+            explained.append(f"**{line.removeprefix('## ')}**")
+        elif line.startswith("- "):
+            explained.append("-")
+    assert [line if line.startswith("**") else "-" for line in lines] == explained
