@@ -16,6 +16,7 @@ from bentos.records.record import (
     Version,
     Window,
 )
+from bentos.records.request import RecordedRequest
 
 
 class Store(Protocol):
@@ -51,6 +52,12 @@ class Store(Protocol):
 
         `is_retry`: they may be there already. Records of a subject that was erased after
         they were made are not stored. Raises RowsRefused where a record can never be.
+        """
+
+    def write_requests(self, requests: Sequence[RecordedRequest], *, is_retry: bool) -> None:
+        """As `write`, all requests or none; rows come by column, and cost less so in SQLite.
+
+        Raises RowsRefused where a row can never be, which is found by `write` of fewer records.
         """
 
     def read(self, window: Window) -> Iterator[Record]:

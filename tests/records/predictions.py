@@ -12,6 +12,7 @@ import msgspec
 from bentos.errors import StoreDown
 from bentos.ids import milliseconds
 from bentos.records.record import Environment, Record, Registration, Window
+from bentos.records.request import RecordedRequest
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -61,6 +62,28 @@ def record(time: datetime = NOON, **changes: object) -> Record:
         "encode_us": 40,
     }
     return Record(**(fields | changes))  # type: ignore[arg-type]  # each its field's type
+
+
+def request(count: int = 3, time: datetime = NOON, **changes: object) -> RecordedRequest:
+    """A request of so many rows, made in one millisecond."""
+    fields: dict[str, object] = {
+        "request_id": "request-1",
+        "model": "credit",
+        "version": "1",
+        "contract": "c" * 64,
+        "environment": "e" * 16,
+        "names": ("age", "income", 'a "note"'),
+        "ids": sorted(name(time) for _ in range(count)),
+        "rows": [(number, 0.1 * number, None) for number in range(count)],
+        "score": [0.25] * count,
+        "label": ["0"] * count,
+        "threshold": 0.5,
+        "decode_us": 10,
+        "queue_us": 20,
+        "predict_us": 30,
+        "encode_us": 40,
+    }
+    return RecordedRequest(**(fields | changes))  # type: ignore[arg-type]  # each its field's type
 
 
 def minutes(count: int, start: datetime = NOON, **changes: object) -> list[Record]:

@@ -75,6 +75,7 @@ from bentos.records.record import (
     Version,
     Window,
 )
+from bentos.records.request import RecordedRequest, unpack
 
 _FOLDERS = (
     PREDICTIONS,
@@ -145,6 +146,10 @@ class ParquetStore:
         written = self._write_days(dict(zip(_KINDS, split_shadows(table), strict=True)))
         if has_subjects:
             erasure.settle(self._files, written, marks)
+
+    def write_requests(self, requests: Sequence[RecordedRequest], *, is_retry: bool) -> None:
+        """As `write`: the rows become records first."""
+        self.write(unpack(requests), is_retry=is_retry)
 
     def read(self, window: Window) -> Iterator[Record]:
         """The records of a window by id, streaming."""

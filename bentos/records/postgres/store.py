@@ -33,6 +33,7 @@ from bentos.records.record import (
     encode,
     to_outcome,
 )
+from bentos.records.request import RecordedRequest, unpack
 
 _MS = "(extract(epoch FROM {}) * 1000)::int8"
 _OUTCOME = f"id::text, outcome, revision, {_MS.format('received')}"
@@ -109,6 +110,10 @@ class PostgresStore:
                 self._access.forget_days()
                 self._access.make_days(connection, days)
                 writing.merge(connection, rows)
+
+    def write_requests(self, requests: Sequence[RecordedRequest], *, is_retry: bool) -> None:
+        """As `write`: the rows become records first."""
+        self.write(unpack(requests), is_retry=is_retry)
 
     def read(self, window: Window) -> Iterator[Record]:
         """The records of a window by id, streaming, as they were when it began."""

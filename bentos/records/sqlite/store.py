@@ -29,6 +29,7 @@ from bentos.records.record import (
     encode,
     to_outcome,
 )
+from bentos.records.request import RecordedRequest, unpack
 from bentos.records.sqlite import erasure
 from bentos.records.sqlite import outcomes as outcome_rows
 from bentos.records.sqlite.file import LogFile, find_reading, name_error
@@ -102,6 +103,10 @@ class SqliteStore:
         """Store all records or none; what is there by its id stays as it is."""
         with self._file.writing() as connection:
             insert(connection, erasure.pick_allowed(connection, records))
+
+    def write_requests(self, requests: Sequence[RecordedRequest], *, is_retry: bool) -> None:
+        """As `write`: the rows become records first."""
+        self.write(unpack(requests), is_retry=is_retry)
 
     def read(self, window: Window) -> Iterator[Record]:
         """The records of a window by id, streaming."""
