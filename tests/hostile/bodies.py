@@ -46,15 +46,14 @@ which writes this page. `sent`: bytes on the wire. `peak`: the worker's memory o
 before, as the kernel counts it. `CPU`: of the worker. `livez`: the longest that `/livez` took
 meanwhile. Shown are the dearest of each route by each of the three, sorted by peak.
 
-Streams (JSON lines, Arrow) are not in it: they have no end that could be bounded. A row of theirs
-costs what a row costs, in a thread, eight streams at most, and only while the client reads the
-answers.
+Streams (JSON lines) have no last row: they end where most of their rows are refused, or where far more
+comes out of gzip than was sent (`bentos/serving/bulk/budget.py`).
 """
 
-JSON, CSV = "application/json", "text/csv"
+JSON, CSV, LINES = "application/json", "text/csv", "application/x-ndjson"
 ROUTES = {
     "/v1/predict": (JSON,),
-    "/v1/predict/batch": (JSON, CSV),
+    "/v1/predict/batch": (JSON, CSV, LINES),
     "/v1/explain": (JSON,),
     "/v1/feedback": (JSON,),
     f"/v2/models/{NAME}/infer": (JSON,),
@@ -85,7 +84,7 @@ class Cost(NamedTuple):
 
 def bodies() -> Iterator[Body]:
     """Every hostile body, compressed; each near the largest that is taken once it is not."""
-    everything = (JSON, CSV)
+    everything = (JSON, CSV, LINES)
     limit = 15 * 2**20
     for name, text in (
         ("empty names", '{"":1' + ',"":1' * (limit // 5) + "}"),
@@ -116,6 +115,15 @@ def bodies() -> Iterator[Body]:
     yield Body("columns of a table", (CSV,), gzip.compress(b"a," * (limit // 2) + b"a\n1\n", 9))
     yield Body("rows of a table", (CSV,), gzip.compress(b"a\n" + b"1\n" * (limit // 2), 9))
     yield Body("quotes", (CSV,), gzip.compress(b'"' * limit, 9))
+    for name, line in (
+        ("lines of nothing", b"{}\n"),
+        ("lines of a number", b"1\n"),
+        ("blank lines", b"\n"),
+        ("lines of blanks", b" " * 2000 + b"\n"),
+        ("lines of empty names", b'{"":1}\n'),
+    ):
+        # As a stream has no limit on its bytes, ten times as many as a body may have.
+        yield Body(name, (LINES,), gzip.compress(line * (10 * limit // len(line)), 9))
     yield Body("a hundred times too large", everything, gzip.compress(bytes(2**30), 9))
     yield Body("gzip in gzip", everything, gzip.compress(gzip.compress(bytes(limit), 9), 9))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from bentos.errors import Fault, Problem
 from bentos.model.contract import Category
@@ -82,13 +83,23 @@ class LineParts:
         if not last:
             self._searched = len(self._data)
             return 0
-        with memoryview(self._data) as view:
-            ends = np.flatnonzero(np.frombuffer(view[:last], dtype=np.uint8) == _NEWLINE)
+        ends = self._find_ends(last)
         if last > self._max_bytes and np.diff(ends, prepend=-1).max() > self._max_bytes:
             raise self._too_long()
         if len(ends) > self._part_rows:
             return int(ends[self._part_rows - 1]) + 1
         return last
+
+    def _find_ends(self, last: int) -> NDArray[np.intp]:
+        """Where the lines before `last` end: all, or more than one part has."""
+        size = 4 * self._part_rows
+        while True:
+            # Short lines are many parts: each looks only at its own.
+            with memoryview(self._data) as view:
+                ends = np.flatnonzero(np.frombuffer(view[: min(size, last)], np.uint8) == _NEWLINE)
+            if size >= last or len(ends) > self._part_rows:
+                return ends
+            size *= 2
 
     def _too_long(self) -> Problem:
         detail = f"a line may have at most {self._max_bytes} bytes"

@@ -21,6 +21,7 @@ from bentos.records.writer.log import Log
 from bentos.serving import gzip
 from bentos.serving.admission import Admission
 from bentos.serving.body import BodyReader
+from bentos.serving.bulk.budget import StreamBudget
 from bentos.serving.bulk.tables import TableResult, count_table, score_table, to_log
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import ClientGone, Message, Request, Streamed, Timing
@@ -161,6 +162,7 @@ class _Stream:
         self._request = request
         self._subject = subject
         self._unpacker = unpacker
+        self._budget = StreamBudget()
         self._outbox = Outbox(streams.limits.max_bytes)
         self._failure: Exception | None = None
         self._received: asyncio.Future[Message] | None = None
@@ -242,7 +244,9 @@ class _Stream:
         message = receiving.result()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        return message.get("body", b""), bool(message.get("more_body"))
+        data = message.get("body", b"")
+        self._budget.receive(len(data))
+        return data, bool(message.get("more_body"))
 
     async def _comes_soon(self) -> bool:
         receiving = self._listen()
@@ -259,6 +263,7 @@ class _Stream:
         timing = Timing()
         result, data = await streams.admission.run_in_thread(self._work, part, timing)
         if result is None:
+            self._budget.charge_part(len(part), 0, 0)
             return
         self._request.rows += len(result.results)
         count_table(streams.metrics, self._model, result)
@@ -266,6 +271,8 @@ class _Stream:
         await self._log(result, timing)
         self._hold()
         await self._outbox.put(data)
+        # After the answer: these rows have theirs.
+        self._budget.charge_part(len(part), len(result.results), result.rejected)
 
     def _work(self, part: bytes, timing: Timing) -> tuple[TableResult | None, bytes]:
         table = self._parts.read(part)
