@@ -46,8 +46,8 @@ which writes this page. `sent`: bytes on the wire. `peak`: the worker's memory o
 before, as the kernel counts it. `CPU`: of the worker. `livez`: the longest that `/livez` took
 meanwhile. Shown are the dearest of each route by each of the three, sorted by peak.
 
-Streams (JSON lines) have no last row: they end where most of their rows are refused, or where far more
-comes out of gzip than was sent (`bentos/serving/bulk/budget.py`).
+Streams (JSON lines) have no last row: they end where most of their rows are refused, or where
+far more comes out of gzip than was sent (`bentos/serving/bulk/budget.py`).
 """
 
 JSON, CSV, LINES = "application/json", "text/csv", "application/x-ndjson"
