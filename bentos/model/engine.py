@@ -33,10 +33,8 @@ def choose(stored: StoredModel, settings: Settings) -> Engine:
         return Engine("pyfunc", _pyfunc(stored))
     if stored.contract.engine == "trees":
         return Engine("accelerated", _trees(stored))
-    path = stored.folder / FOLDER / BOOSTER
-    booster = BoosterPredictor(
-        stored.read(f"{FOLDER}/{BOOSTER}").decode(), settings.predict_threads
-    )
+    text = stored.read(f"{FOLDER}/{BOOSTER}")
+    booster = BoosterPredictor(text.decode(), settings.predict_threads)
     if not settings.accelerator:
         return Engine("booster", booster, "the accelerator is switched off")
     reason = proof.why_not(stored.folder)
@@ -45,20 +43,18 @@ def choose(stored: StoredModel, settings: Settings) -> Engine:
             # Here, because a machine may lack the library: then the proof has said so.
             from bentos.model.engines.accelerated import AcceleratedPredictor  # noqa: PLC0415 - the native path never loads MLflow
 
-            return Engine("accelerated", AcceleratedPredictor(path, booster.features))
+            return Engine("accelerated", AcceleratedPredictor(text, booster.features))
         except Exception as error:
             reason = f"it cannot be opened here ({type(error).__name__})"
     return Engine("booster", booster, f"no accelerator: {reason}")
 
 
 def _trees(stored: StoredModel) -> Predictor:
-    # Checked against the digests of the import; lignum opens the file by itself.
-    stored.read(f"{FOLDER}/{TREES}")
-    stored.read(f"{FOLDER}/{TREES_NOTES}")
+    trees, notes = stored.read(f"{FOLDER}/{TREES}"), stored.read(f"{FOLDER}/{TREES_NOTES}")
     try:
         from bentos.model.engines.boosted import BoostedPredictor  # noqa: PLC0415 - only these models need it
 
-        return BoostedPredictor(stored.folder, stored.contract)
+        return BoostedPredictor(trees, notes, stored.contract)
     except ImportError:
         raise IntegrityError(
             "this model is scored by lignum, which is not installed: install pylignum"

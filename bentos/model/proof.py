@@ -79,11 +79,11 @@ def compare(model_dir: Path) -> str:
         return "the package pylignum is not installed here"
     if (model_dir / FOLDER / TREES).is_file():
         return _compare_recorded(model_dir)
-    path = model_dir / FOLDER / BOOSTER
-    text = path.read_text()
+    data = (model_dir / FOLDER / BOOSTER).read_bytes()
+    text = data.decode()
     booster = NativeBooster(text)
     try:
-        accelerated = AcceleratedPredictor(path, booster.features)
+        accelerated = AcceleratedPredictor(data, booster.features)
         forest = parse(text)
     except Unsupported as error:
         return str(error)
@@ -114,7 +114,7 @@ def _compare_recorded(model_dir: Path) -> str:
 
     made = contract.load((model_dir / FOLDER / CONTRACT).read_bytes())
     try:
-        predictor = BoostedPredictor(model_dir, made)
+        predictor = BoostedPredictor.of_folder(model_dir, made)
     except Exception as error:
         return f"the package pylignum refuses this model ({type(error).__name__})"
     known = golden.read((model_dir / FOLDER / golden.FILE).read_bytes())

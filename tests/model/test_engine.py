@@ -129,6 +129,31 @@ def test_a_library_that_breaks_after_its_proof(
     assert "cannot be opened here (ModuleNotFoundError)" in chosen.reason
 
 
+def test_a_file_that_is_swapped_after_its_check_is_not_read(
+    stored: dict[str, StoredModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What serves is what was checked, though the file is another one when the proof has ended."""
+    ours = stored["regression"].read(f"{FOLDER}/{BOOSTER}").decode()
+    changed = stored["binary"].read(f"{FOLDER}/{BOOSTER}").decode()
+    model = with_booster(stored["regression"], ours, tmp_path)
+    (tmp_path / "other").write_text(changed)
+    # The library itself, which replaces the file of the model as its process ends.
+    (tmp_path / "lignum.py").write_text(f"""
+import atexit, os, sys
+sys.path.remove({str(tmp_path)!r})
+del sys.modules["lignum"]
+import lignum
+atexit.register(os.replace, {str(tmp_path / "other")!r}, {str(model.folder / FOLDER / BOOSTER)!r})
+""")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    chosen = choose(model, settings())
+    assert (chosen.name, chosen.reason) == ("accelerated", "")
+    assert (model.folder / FOLDER / BOOSTER).read_text() == changed
+    matrix = np.zeros((3, len(model.contract.features)))
+    expected = BoosterPredictor(ours).predict(Frame((), matrix))
+    assert np.array_equal(chosen.predictor.predict(Frame((), matrix)), expected)
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

@@ -59,7 +59,7 @@ def bring(folder: Path, brought: Brought) -> Outcome:
     if inspected.boosted is not None:
         (folder / FOLDER).mkdir()
         inspected.boosted.write(folder)
-        predictor = BoostedPredictor(folder, made)
+        predictor = BoostedPredictor.of_folder(folder, made)
     elif inspected.booster is None:
         predictor = PyfuncPredictor(made, flavors.load(folder).call)
     else:

@@ -6,12 +6,11 @@ lignum (PyPI: pylignum) reads the same text and adds up the same doubles in the 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import lignum
 import numpy as np
 from numpy.typing import NDArray
 
+from bentos.model.engines.memory_file import memory_file
 from bentos.model.engines.predictor import Scores
 from bentos.model.frame import Frame
 
@@ -19,9 +18,10 @@ from bentos.model.frame import Frame
 class AcceleratedPredictor:
     """Scores frames with lignum, on the calling thread."""
 
-    def __init__(self, path: Path, features: int) -> None:
+    def __init__(self, text: bytes, features: int) -> None:
         """Read a booster's text. `features`: of the model. Raises what lignum raises."""
-        self._model = lignum.load(str(path), format="lightgbm")
+        with memory_file(text) as path:
+            self._model = lignum.load(path, format="lightgbm")
         self._features = features
 
     def predict(self, frame: Frame) -> Scores:

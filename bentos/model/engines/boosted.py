@@ -8,12 +8,14 @@ the golden rows prove it again at every start.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import lignum
 import msgspec
 import numpy as np
 
 from bentos.model.contract import FLOAT32_MAX, Category, Contract
+from bentos.model.engines.memory_file import memory_file
 from bentos.model.engines.predictor import Scores
 from bentos.model.frame import Frame
 from bentos.model.layout import FOLDER, TREES, TREES_NOTES
@@ -32,9 +34,9 @@ class Notes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is_bounded: bool = False
 
 
-def read_notes(model_dir: Path) -> Notes:
-    """Read the notes of a model folder. Raises OSError and ValueError."""
-    return msgspec.json.decode((model_dir / FOLDER / TREES_NOTES).read_bytes(), type=Notes)
+def read_notes(data: bytes) -> Notes:
+    """Read a model's notes. Raises ValueError."""
+    return msgspec.json.decode(data, type=Notes)
 
 
 class BoostedPredictor:
@@ -46,10 +48,11 @@ class BoostedPredictor:
     beyond float32 where the notes say so.
     """
 
-    def __init__(self, model_dir: Path, contract: Contract) -> None:
+    def __init__(self, trees: bytes, notes: bytes, contract: Contract) -> None:
         """Read a model file of either library. Raises what lignum raises, and ValueError."""
-        self._model = lignum.load(str(model_dir / FOLDER / TREES))
-        self._is_bounded = read_notes(model_dir).is_bounded
+        with memory_file(trees) as path:
+            self._model = lignum.load(path)
+        self._is_bounded = read_notes(notes).is_bounded
         if self._model.n_features > len(contract.features):
             raise ValueError(f"the trees need {self._model.n_features} features")
         self._has_texts = bool(self._model.categorical_features)
@@ -58,6 +61,12 @@ class BoostedPredictor:
             for position, feature in enumerate(contract.features)
             if feature.categories is not None
         )
+
+    @classmethod
+    def of_folder(cls, model_dir: Path, contract: Contract) -> Self:
+        """Read a model folder that nothing has checked: one that is being imported or proved."""
+        folder = model_dir / FOLDER
+        return cls((folder / TREES).read_bytes(), (folder / TREES_NOTES).read_bytes(), contract)
 
     def predict(self, frame: Frame) -> Scores:
         # NaN is not greater than anything.

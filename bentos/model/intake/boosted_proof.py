@@ -48,7 +48,7 @@ def prove_trees(made: Contract, taken: Boosted, loaded: Loaded, rows: SentRows) 
 
 def _require_refusals(made: Contract, model_dir: Path, rows: SentRows, proved: Proof) -> None:
     """Raise Lacking where lignum scores a row that the model itself cannot score."""
-    predictor, framer = BoostedPredictor(model_dir, made), Framer(made)
+    predictor, framer = BoostedPredictor.of_folder(model_dir, made), Framer(made)
     scored = set(proved.kept)
     for number, row in zip(rows.kept, rows.encoded, strict=True):
         if number in scored:

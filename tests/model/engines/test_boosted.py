@@ -25,7 +25,7 @@ from bentos.model.frame import Framer
 from bentos.model.intake import importing, inspection
 from bentos.model.intake.rows import members_of
 from bentos.model.json_rows import RowReader
-from bentos.model.layout import FOLDER, TREES
+from bentos.model.layout import FOLDER, TREES, TREES_NOTES
 from bentos.model.loading import LoadedModel
 from bentos.model.store import StoredModel
 from bentos.model.validation import EncodedRow, Encoder
@@ -150,7 +150,7 @@ def test_unseen_categories(served: dict[str, StoredModel], logged: dict[str, Pat
     texts = ["red", "", "never seen", "blü", "日本", 'a"b', " red", "None", "nan", "1", "\x7f"]
     frame = pd.DataFrame({"x": 0.25, "colour": texts, "whole": 3})
     rows = [encode(stored.contract, row) for row in members_of(frame)]
-    scores = BoostedPredictor(stored.folder, stored.contract).predict(
+    scores = BoostedPredictor.of_folder(stored.folder, stored.contract).predict(
         Framer(stored.contract).frame(rows)
     )
     assert scores.tolist() == model.predict_proba(frame)[:, 1].tolist()
@@ -159,7 +159,7 @@ def test_unseen_categories(served: dict[str, StoredModel], logged: dict[str, Pat
 def test_what_the_library_refuses_is_refused(served: dict[str, StoredModel]) -> None:
     """A number beyond float32, which XGBoost's matrix does not take, fails its row alone."""
     stored = served["bounded"]
-    assert read_notes(stored.folder).is_bounded
+    assert read_notes(stored.read(f"{FOLDER}/{TREES_NOTES}")).is_bounded
     loaded = LoadedModel(stored, settings())
     good = {"x": 0.5, "whole": 1, "large": 7, "flag": True}
     rows = [encode(stored.contract, {**good, "x": x}) for x in (0.5, 1e39, None, -1e300, 3e38)]
