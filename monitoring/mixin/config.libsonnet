@@ -109,6 +109,8 @@
     driftIntervalSeconds: 3600,
     // Runs that may be missing before the job counts as stale: one may be late, one may fail.
     driftMissedRuns: 3,
+    // A new key has to reach its client, who has to put it in place: two weeks of office hours.
+    keyExpiryDays: 14,
     // How long the job may be unable to tell: over a night there can be too few rows.
     cannotTellFor: '24h',
 

@@ -100,6 +100,9 @@ def check_kubectl(words: list[str]) -> None:
 def check_tabserve(words: list[str]) -> None:
     """The command exists and takes these options and so many arguments."""
     command = main.get_command(click.Context(main), words[0])
+    if isinstance(command, click.Group):
+        words = words[1:]
+        command = command.get_command(click.Context(command), words[0])
     assert command is not None, words
     if "--help" in words:
         return

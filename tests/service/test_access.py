@@ -312,6 +312,7 @@ def test_the_name_of_the_key_is_recorded_and_counted(
     assert value_of(series, "tabserve_problems_total", kind="unauthorized", client="late") == 1
     assert value_of(series, "tabserve_access_open") == 0
     assert value_of(series, "tabserve_access_keys") == 8
+    assert value_of(series, "tabserve_access_expiry_timestamp_seconds") == 0
     written = capsys.readouterr().err
     assert '"client":"scorer"' in written and '"client":null' in written
     for text in keys.texts.values():

@@ -159,12 +159,13 @@ class Gate:
             self._show()
 
     def _show(self) -> None:
-        keys, is_stale = 0, False
+        keys, expiry, is_stale = 0, 0.0, False
         if self._ring is not None:
             self._ring.report()
-            keys, is_stale = len(self._ring), self._ring.is_stale
+            keys, expiry = len(self._ring), self._ring.next_expiry
+            is_stale = self._ring.is_stale
         is_down = self._issuer is not None and self._issuer.is_down
-        self._metrics.show_access(keys, is_stale=is_stale, is_issuer_down=is_down)
+        self._metrics.show_access(keys, expiry, is_stale=is_stale, is_issuer_down=is_down)
 
 
 def open_gate(settings: Settings, metrics: Metrics) -> Gate | None:

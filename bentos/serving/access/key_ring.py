@@ -8,6 +8,7 @@ that cannot be used changes nothing: the keys before it stay in force, and one l
 from __future__ import annotations
 
 import logging
+import math
 import time
 from pathlib import Path
 
@@ -75,6 +76,20 @@ class KeyRing:
         """How many keys have not expired."""
         now = time.time()
         return sum(not 0 < one.expires_at <= now for one in self._generation.keys.values())
+
+    @property
+    def next_expiry(self) -> float:
+        """When the first client will have no key any more: seconds since 1970, 0 for never.
+
+        A client that has a newer key as well loses nothing with the old one.
+        """
+        last: dict[str, float] = {}
+        for one in self._generation.keys.values():
+            name, expires_at = one.key.name, one.expires_at or math.inf
+            last[name] = max(expires_at, last.get(name, 0.0))
+        now = time.time()
+        left = min((at for at in last.values() if at > now), default=math.inf)
+        return 0.0 if left == math.inf else left
 
     @property
     def is_stale(self) -> bool:

@@ -165,10 +165,16 @@ class Metrics:
         """Say that everyone is answered without a key."""
         self._gauges["tabserve_access_open"].set(1)
 
-    def show_access(self, keys: int, *, is_stale: bool, is_issuer_down: bool) -> None:
-        """Say how many keys are in force, and what of them is not as it is now at its source."""
+    def show_access(
+        self, keys: int, expiry: float, *, is_stale: bool, is_issuer_down: bool
+    ) -> None:
+        """Say how many keys are in force, and what of them is not as it is now at its source.
+
+        `expiry`: when the first client loses its last key, seconds since 1970; 0 for never.
+        """
         self._gauges["tabserve_access_open"].set(0)
         self._gauges["tabserve_access_keys"].set(keys)
+        self._gauges["tabserve_access_expiry_timestamp_seconds"].set(expiry)
         self._gauges["tabserve_access_keys_stale"].set(is_stale)
         self._gauges["tabserve_access_issuer_down"].set(is_issuer_down)
 

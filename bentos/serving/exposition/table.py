@@ -185,6 +185,11 @@ GAUGES: dict[str, tuple[tuple[str, ...], Literal["livesum", "livemax"], str]] = 
         "1 where everyone is answered without a key, else 0.",
     ),
     "tabserve_access_keys": ((), "livemax", "Keys of the keys file that have not expired."),
+    "tabserve_access_expiry_timestamp_seconds": (
+        (),
+        "livemax",
+        "Unix time at which the first client will have no key any more; 0 where none will.",
+    ),
     "tabserve_access_keys_stale": (
         (),
         "livemax",

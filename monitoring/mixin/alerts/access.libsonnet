@@ -17,6 +17,15 @@ function(config)
       vars=['job', config.instanceLabel],
     ),
     alerts.new(
+      'TabserveKeyExpires',
+      'ticket',
+      'slow',
+      '(max by (%s) (%s) > 0) - time() < %d * 86400' % [s.group, s.service('tabserve_access_expiry_timestamp_seconds'), config.keyExpiryDays],
+      'A client of {{ $labels.job }} has no key soon.',
+      'The last key of a client of %sexpires in {{ $value | humanizeDuration }}. From then on it gets 401.' % alerts.place,
+      'health',
+    ),
+    alerts.new(
       'TabserveIssuerDown',
       'ticket',
       'fast',

@@ -194,3 +194,19 @@ def test_names_beyond_a_hundred_share_a_label(path: Path) -> None:
     ring = KeyRing(path)
     labels = {client.client.label for _, text in made if (client := ring.find(text.encode()))}
     assert len(labels) == 101 and "other" in labels
+
+
+def test_the_first_client_to_lose_its_last_key(path: Path) -> None:
+    """An old key of a client with a newer one does not count, nor one that has expired."""
+    now = datetime.now(UTC).replace(microsecond=0)
+
+    def made(name: str, days: int | None) -> Key:
+        expires = None if days is None else now + timedelta(days=days)
+        return keys.make(name, ("predict",), expires)[0]
+
+    put(path, made("rotated", 1), made("rotated", None), made("gone", -1))
+    ring = KeyRing(path)
+    assert ring.next_expiry == 0
+    put(path, made("rotated", 1), made("rotated", 90), made("gone", -1), made("last", 30))
+    ring.read_again()
+    assert ring.next_expiry == (now + timedelta(days=30)).timestamp()
