@@ -48,9 +48,12 @@ $(OWN_UV):
 		--target .uv uv==$(UV_VERSION) \
 		|| { echo "uv could not be fetched: this needs Python 3.11 with pip (apt-get install python3-pip)" >&2; exit 1; }
 
-# The stamp says that the environment is that of the lock file.
+# The stamp says that the environment is that of the lock file. Bytecode is compiled now, as in
+# the images: where Python may not write it (PYTHONDONTWRITEBYTECODE), each process would compile
+# a thousand modules at its start.
 .venv/.synced: uv.lock pyproject.toml .python-version | $(NEEDS_UV)
-	$(UV) sync --frozen --all-extras --no-extra ray
+	$(UV) sync --frozen --all-extras --no-extra ray --compile-bytecode
+	@.venv/bin/python -m compileall -q bentos service.py
 	@touch $@
 	@echo "tabserve, bentoml and pytest are commands of this shell after:  . .venv/bin/activate"
 

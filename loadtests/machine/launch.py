@@ -60,6 +60,8 @@ def launched(
             **peer.variables,
             **(settings or {}),
         }
+        if peer.is_project:
+            _compile(peer.python, work)
         if peer.prepare is not None:
             with processes.serve(
                 peer.prepare(site),
@@ -79,6 +81,18 @@ def launched(
         ) as server:
             server.wait_ready(f"http://127.0.0.1:{site.port}{peer.ready}", _READY_SECONDS)
             yield Launched(site, server, time.perf_counter() - started)
+
+
+def _compile(python: Path, work: Path) -> None:
+    # As in an image; the packages were compiled when they were installed.
+    with processes.serve(
+        [str(python), "-m", "compileall", "-q", "bentos", "service.py"],
+        cores=f"0-{(os.cpu_count() or 1) - 1}",
+        log=work / "compile.log",
+        environment={},
+        folder=ROOT,
+    ) as compilation:
+        compilation.wait_end(_READY_SECONDS)
 
 
 def free_port() -> int:
