@@ -283,3 +283,30 @@ def test_what_is_no_origin_stops_the_start(quick: dict[str, str], origins: str) 
         serving(quick["binary"], cors_origins=origins),
     ):
         raise AssertionError("it started")
+
+
+def test_a_renewed_certificate_is_used_without_a_restart(secured: Secured, row: Any) -> None:
+    """New connections get it from every worker, open ones go on; a broken key changes nothing."""
+    folder = secured.log.parent
+    with secured.client() as before:
+        assert before.get("/readyz").status_code == 200
+        make_certificate(folder)
+        secured.trust = ssl.create_default_context(cafile=str(folder / "tls.crt"))
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        good = 0
+        while good < 10:
+            assert time.monotonic() < deadline
+            try:
+                good += ask(secured, "scorer", row) == 200
+            except httpx.ConnectError:
+                good = 0
+                time.sleep(0.2)
+        assert before.get("/readyz").status_code == 200
+    assert "the certificate was renewed" in secured.log.read_text()
+    (folder / "tls.key").write_text("no key")
+    refused = "cannot be used as they are now"
+    while refused not in secured.log.read_text():
+        assert time.monotonic() < deadline
+        assert ask(secured, "scorer", row) == 200
+        time.sleep(0.1)
+    assert {ask(secured, "scorer", row) for _ in range(10)} == {200}

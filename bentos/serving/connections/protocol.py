@@ -62,6 +62,8 @@ class HttpConnection(HttpToolsProtocol):
         self._front = cast(Front, self.config.app)
         self._connections = self._front.connections
         self._since = time.monotonic()
+        if self.config.ssl is not None:
+            self._connections.certificate.look(self.config, self._since)
         self._is_for_health = False
         # Nothing more is read: the last answer is on its way.
         self._is_over = False

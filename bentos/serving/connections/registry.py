@@ -16,6 +16,7 @@ from typing import Protocol
 
 from bentos.errors import ClosedReason
 from bentos.logs import LOGGER
+from bentos.serving.connections.certificate import Certificate
 from bentos.serving.exposition.metrics import Metrics
 from bentos.settings import Settings
 
@@ -62,6 +63,7 @@ class Connections:
         self._limit = self._most
         self._timer: asyncio.TimerHandle | None = None
         self._said: dict[str, float] = {}
+        self.certificate = Certificate()
 
     def start(self) -> None:
         """Find how many connections there may be, and look after them from now on."""
