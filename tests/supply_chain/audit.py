@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 ACCEPTED = Path(__file__).with_name("accepted.yaml")
 TIMEOUT_SECONDS = 600
@@ -70,7 +71,9 @@ def audit(
 
     `osv_url`: of another service that speaks OSV's interface, in place of PyPI's own.
     """
-    pinned = {_normal(name) for name, _ in _PACKAGE.findall(requirements.read_text())}
+    pinned: set[str] = {
+        canonicalize_name(name) for name, _ in _PACKAGE.findall(requirements.read_text())
+    }
     if not pinned:
         return Report("not audited", (f"{requirements} pins no package",))
     with tempfile.TemporaryDirectory() as cache:
@@ -108,7 +111,7 @@ def judge(
             )
             if (
                 accepted is not None
-                and accepted.package == _normal(package.name)
+                and accepted.package == canonicalize_name(package.name)
                 and today <= accepted.until
             ):
                 lines.append(f"accepted until {accepted.until}: {package.name} {found.id}")
@@ -116,7 +119,7 @@ def judge(
             is_vulnerable = True
             fix = f", mended in {', '.join(found.fix_versions)}" if found.fix_versions else ""
             lines.append(f"vulnerable: {package.name} {package.version} {found.id}{fix}")
-    looked_up = {_normal(one.name) for one in answer.dependencies if not one.skip_reason}
+    looked_up = {canonicalize_name(one.name) for one in answer.dependencies if not one.skip_reason}
     unknown = sorted(pinned - looked_up)
     lines += [f"not audited: {name}" for name in unknown]
     # A known vulnerability counts, whatever else was not looked up.
@@ -128,10 +131,6 @@ def judge(
 def read_acceptances() -> dict[str, Acceptance]:
     """The accepted vulnerabilities by id."""
     return msgspec.yaml.decode(ACCEPTED.read_bytes(), type=dict[str, Acceptance])
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 from license_expression import ExpressionError, get_spdx_licensing
+from packaging.utils import canonicalize_name
 
 REVIEWED = Path(__file__).with_name("licences.yaml")
 
@@ -104,7 +105,7 @@ def is_permissive(licence: str) -> bool:
 
 def name_of(package: Distribution) -> str:
     """The normalized name of a package (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", package.name).lower()
+    return canonicalize_name(package.name)
 
 
 def read_reviews() -> dict[str, Review]:
