@@ -6,10 +6,12 @@ import json
 import logging
 import sys
 import traceback
-from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TextIO
 
 import msgspec
+
+from bentos.outlet import Outlet
 
 LOGGER = logging.getLogger("tabserve")
 
@@ -17,83 +19,6 @@ LOGGER = logging.getLogger("tabserve")
 _NEIGHBOURS = ("", "bentoml", "uvicorn", "uvicorn.error")
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
-
-
-class AccessLine(msgspec.Struct):
-    """One answered request. There is no room in it for a feature value."""
-
-    time: str
-    level: str
-    logger: str
-    message: str
-    request_id: str
-    route: str
-    status: int
-    problem: str | None
-    client: str | None
-    rows: int
-    milliseconds: float
-    model: str | None
-    version: str | None
-
-
-class AccessLog:
-    """Writes one JSON line a request to standard error, many lines at a time.
-
-    A write for each request would cost a tenth of its time; `flush` is called every
-    quarter of a second and at the end.
-    """
-
-    def __init__(self) -> None:
-        self._lines: list[bytes] = []
-        self._model: str | None = None
-        self._version: str | None = None
-
-    def name_model(self, model: str, version: str) -> None:
-        """Say which model the lines from now on are about."""
-        self._model, self._version = model, version
-
-    def write(
-        self,
-        request_id: str,
-        route: str,
-        status: int,
-        rows: int,
-        seconds: float,
-        problem: str | None = None,
-        client: str | None = None,
-    ) -> None:
-        """Add a line.
-
-        `seconds`: from first byte seen to answer handed over. `problem`: the kind of problem
-        that was answered. `client`: the name of the key.
-        """
-        line = AccessLine(
-            datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "info",
-            LOGGER.name,
-            "request",
-            request_id,
-            route,
-            status,
-            problem,
-            client,
-            rows,
-            round(seconds * 1e3, 3),
-            self._model,
-            self._version,
-        )
-        self._lines.append(_encode(line))
-
-    def flush(self) -> None:
-        """Write the lines that wait."""
-        if self._lines:
-            lines, self._lines = self._lines, []
-            text = b"\n".join(lines).decode() + "\n"
-            # A full pipe or a closed terminal must not fail a request.
-            with suppress(OSError, ValueError):
-                sys.stderr.write(text)
-                sys.stderr.flush()
 
 
 class JsonFormatter(logging.Formatter):
@@ -130,22 +55,40 @@ def describe_error(error: BaseException) -> dict[str, object]:
 
 
 def configure(level: str) -> None:
-    """Send our logs, and those of the server around us, to standard error as JSON."""
-    configure_own(level)
+    """Send our logs, and those of the server around us, to `OUTLET` as JSON."""
+    _configure_own(level, OUTLET)
     # Its lines reach the root logger's handler as well: each would be there twice.
     logging.getLogger("uvicorn.error").propagate = False
     for name in _NEIGHBOURS:
         for neighbour in logging.getLogger(name).handlers:
             neighbour.setFormatter(JsonFormatter())
+            if isinstance(neighbour, logging.StreamHandler) and neighbour.stream is sys.stderr:
+                neighbour.setStream(OUTLET)
 
 
 def configure_own(level: str) -> None:
-    """Send our logs alone to standard error as JSON."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Send our logs alone to standard error as JSON, each line before what comes after it."""
+    _configure_own(level, sys.stderr)
+
+
+def _configure_own(level: str, stream: TextIO | Outlet) -> None:
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     LOGGER.handlers = [handler]
     LOGGER.setLevel(level.upper())
     LOGGER.propagate = False
+
+
+def _report_lost(lines: int) -> str:
+    record = LOGGER.makeRecord(
+        LOGGER.name, logging.ERROR, __file__, 0, "log lines were lost: nobody read them", (), None
+    )
+    record.fields = {"lines": lines}
+    return f"{JsonFormatter().format(record)}\n"
+
+
+# Of a worker: its event loop must not wait for a reader.
+OUTLET = Outlet(_report_lost)
 
 
 def hide_password(uri: str) -> str:

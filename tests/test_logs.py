@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import sys
@@ -12,29 +11,43 @@ from datetime import datetime
 import pytest
 
 from bentos import logs
-from bentos.logs import LOGGER, AccessLog
+from bentos.logs import LOGGER, OUTLET
+
+PATIENCE_SECONDS = 20
+
+
+class Lines:
+    """What was written to standard error."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._text = ""
+
+    def getvalue(self) -> str:
+        """All that was written so far."""
+        assert OUTLET.drain(PATIENCE_SECONDS)
+        self._text += self._capsys.readouterr().err
+        return self._text
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
     """Standard error, with our logger configured on it."""
     kept = LOGGER.handlers, LOGGER.level, LOGGER.propagate
-    stream = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
     logs.configure("info")
-    yield stream
+    yield Lines(capsys)
     LOGGER.handlers, LOGGER.level, LOGGER.propagate = kept
 
 
-def last(stream: io.StringIO) -> dict[str, object]:
-    """The last line of a stream, which must be one JSON object."""
-    text = stream.getvalue()
+def last(lines: Lines) -> dict[str, object]:
+    """The last line, which must be one JSON object."""
+    text = lines.getvalue()
     assert text.endswith("\n")
     line: dict[str, object] = json.loads(text.splitlines()[-1])
     return line
 
 
-def test_line(lines: io.StringIO) -> None:
+def test_line(lines: Lines) -> None:
     """A record is one line with time, level, logger, message and the fields given with it."""
     LOGGER.info("two\nlines", extra={"fields": {"rows": 3, "share": float("nan")}})
     line = last(lines)
@@ -44,13 +57,13 @@ def test_line(lines: io.StringIO) -> None:
     assert datetime.fromisoformat(str(line["time"])).tzinfo is not None
 
 
-def test_level(lines: io.StringIO) -> None:
+def test_level(lines: Lines) -> None:
     """Below the level nothing is written."""
     LOGGER.debug("quiet")
     assert lines.getvalue() == ""
 
 
-def test_error_without_its_message(lines: io.StringIO) -> None:
+def test_error_without_its_message(lines: Lines) -> None:
     """An exception is told by type and place: its message may quote a value."""
     try:
         float("secret7")
@@ -64,28 +77,28 @@ def test_error_without_its_message(lines: io.StringIO) -> None:
     assert "test_error_without_its_message" in error["stack"][0]
 
 
-def test_no_error(lines: io.StringIO) -> None:
+def test_no_error(lines: Lines) -> None:
     """`exc_info` outside an exception adds nothing."""
     LOGGER.error("x", exc_info=True)
     assert "error" not in last(lines)
 
 
-def test_text_that_is_no_unicode(lines: io.StringIO) -> None:
+def test_text_that_is_no_unicode(lines: Lines) -> None:
     """A lone surrogate is escaped; the line is not lost."""
     LOGGER.info("file \udcff", extra={"fields": {"kind": object}})
     assert last(lines)["message"] == "file \udcff"
 
 
-def test_objects(lines: io.StringIO) -> None:
+def test_objects(lines: Lines) -> None:
     """What JSON has no form for is written as text."""
     LOGGER.info("x", extra={"fields": {"kind": ValueError("y")}})
     assert last(lines)["kind"] == "y"
 
 
-def test_neighbours(lines: io.StringIO) -> None:
+def test_neighbours(lines: Lines) -> None:
     """The server's own loggers write in the same form."""
     neighbour = logging.getLogger("uvicorn.error")
-    handler = logging.StreamHandler(lines)
+    handler = logging.StreamHandler(sys.stderr)
     neighbour.addHandler(handler)
     try:
         logs.configure("info")
@@ -93,29 +106,3 @@ def test_neighbours(lines: io.StringIO) -> None:
     finally:
         neighbour.removeHandler(handler)
     assert (last(lines)["logger"], last(lines)["level"]) == ("uvicorn.error", "warning")
-
-
-def test_access_log(capsys: pytest.CaptureFixture[str]) -> None:
-    """Access lines wait for a flush, and then come whole and in order."""
-    log = AccessLog()
-    log.write("id-1", "/v1/predict", 503, 0, 0.25)
-    log.name_model("risk", "7")
-    log.write("id-2", "/v1/predict", 200, 1, 0.0012345)
-    assert capsys.readouterr().err == ""
-    log.flush()
-    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
-    assert (first["request_id"], first["status"], first["model"]) == ("id-1", 503, None)
-    assert (second["route"], second["rows"], second["milliseconds"]) == ("/v1/predict", 1, 1.234)
-    assert (second["model"], second["version"], second["logger"]) == ("risk", "7", "tabserve")
-    log.flush()
-    assert capsys.readouterr().err == ""
-
-
-def test_access_log_on_a_broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A standard error that is closed costs lines, and no request."""
-    stream = io.StringIO()
-    stream.close()
-    log = AccessLog()
-    log.write("id-1", "/v1/predict", 200, 1, 0.001)
-    monkeypatch.setattr(sys, "stderr", stream)
-    log.flush()

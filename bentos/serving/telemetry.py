@@ -6,9 +6,10 @@ import asyncio
 from datetime import UTC, datetime
 from time import perf_counter
 
-from bentos.logs import AccessLog
+from bentos.logs import OUTLET
 from bentos.records.writer.log import Log
 from bentos.serving.body import BodyBudget
+from bentos.serving.exposition.access_log import AccessLog
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import Request
 from bentos.serving.readiness import Readiness
@@ -39,7 +40,7 @@ class Telemetry:
         self._readiness = readiness
         self._log = log
         self._budget = budget
-        self._access_log = AccessLog() if settings.access_log else None
+        self._access_log = AccessLog(OUTLET) if settings.access_log else None
         self._timer: asyncio.TimerHandle | None = None
 
     def name_model(self, name: str, version: str) -> None:
@@ -63,12 +64,13 @@ class Telemetry:
                 now - timing.scored,
             )
         if self._access_log is not None and route not in _UNLOGGED:
-            self._access_log.write(
+            self._access_log.add(
                 request.id,
                 route,
                 status,
                 request.rows,
                 seconds,
+                now,
                 request.problem,
                 request.client.name,
             )
@@ -88,8 +90,8 @@ class Telemetry:
             self._metrics.observe_log(recorder.look(datetime.now(UTC)))
         self._metrics.buffered_now = self._budget.held_bytes
         loaded = self._readiness.loaded
-        if loaded is not None:
-            self._metrics.observe_reading(loaded.reader.slow_rows)
+        slow_rows = 0 if loaded is None else loaded.reader.slow_rows
+        self._metrics.observe_totals(slow_rows, OUTLET.dropped)
         self._metrics.flush()
         if self._access_log is not None:
             self._access_log.flush()

@@ -10,7 +10,7 @@ import msgspec
 
 from bentos import quota
 from bentos.errors import ConfigurationError, Problem
-from bentos.logs import LOGGER
+from bentos.logs import LOGGER, OUTLET
 from bentos.model.loading import LoadedModel
 from bentos.model.store import StoredModel
 from bentos.protocols import openapi
@@ -217,6 +217,8 @@ class Worker:
             self._metrics_port.stop()
         self.connections.stop()
         self.telemetry.stop()
+        # The process ends by a signal, which leaves no time for lines that wait.
+        await asyncio.to_thread(OUTLET.end)
         directory.leave_directory()
         supervision.leave()
 

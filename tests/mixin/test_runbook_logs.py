@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bentos.logs import AccessLine
+from bentos.serving.exposition.access_log import AccessLine
 from monitoring.mixin import render
 
 ROOT = render.MIXIN.parents[1]

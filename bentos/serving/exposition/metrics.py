@@ -275,9 +275,10 @@ class Metrics:
 
     # ---- the prediction log
 
-    def observe_reading(self, slow_rows: int) -> None:
-        """Take over how many rows this worker has read the slow way since its start."""
+    def observe_totals(self, slow_rows: int, lost_lines: int) -> None:
+        """Take over rows read the slow way, and lines lost, since this worker's start."""
         self._raise_to("tabserve_slow_rows", slow_rows)
+        self._raise_to("tabserve_log_lines_dropped", lost_lines)
 
     def observe_log(self, state: State) -> None:
         """Take over how this worker's prediction log stands; its counts are since its start."""

@@ -83,6 +83,10 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
         "Rows that the prediction log's store has, those of earlier starts included.",
     ),
     "tabserve_log_rows_dropped": (("reason",), "Rows lost to the prediction log, by reason."),
+    "tabserve_log_lines_dropped": (
+        (),
+        "Lines of the service's own log that were lost, as nobody read standard error.",
+    ),
     "tabserve_mirrored_requests": (
         ("result",),
         "Answered requests for the candidate in shadow mode, by what became of the copy.",
