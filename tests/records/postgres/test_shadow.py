@@ -7,11 +7,9 @@ from collections.abc import Callable
 from bentos.records.postgres.store import PostgresStore
 from bentos.records.record import Window
 from bentos.records.store import Store
-from tests.records.postgres.test_store import as_role, ask, logins
+from tests.records.postgres.asking import as_role, ask
 from tests.records.postgresql import Server
 from tests.records.predictions import ALL, record
-
-__all__ = ["logins"]
 
 SHADOWS = Window(is_shadow=True)
 
