@@ -11,7 +11,7 @@ from bentos import logs, settings
 from bentos.errors import ConfigurationError
 from bentos.model import dependencies, naming, store
 from bentos.records.writer.log import Log
-from bentos.serving import supervision
+from bentos.serving import garbage, supervision
 from bentos.serving.composition import (
     as_service_error,
     behind,
@@ -24,6 +24,7 @@ from bentos.serving.exposition import directory
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.worker import Worker
 
+garbage.prepare()
 try:
     SETTINGS = settings.read()
     PROJECT = Path(__file__).resolve().parent

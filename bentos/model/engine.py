@@ -10,6 +10,7 @@ import msgspec
 from bentos.errors import IntegrityError
 from bentos.model import proof
 from bentos.model.engines.predictor import BoosterPredictor, Predictor
+from bentos.model.engines.trees import count_features
 from bentos.model.layout import BOOSTER, FOLDER, TREES, TREES_NOTES
 from bentos.model.store import StoredModel
 from bentos.settings import Settings
@@ -34,19 +35,20 @@ def choose(stored: StoredModel, settings: Settings) -> Engine:
     if stored.contract.engine == "trees":
         return Engine("accelerated", _trees(stored))
     text = stored.read(f"{FOLDER}/{BOOSTER}")
-    booster = BoosterPredictor(text.decode(), settings.predict_threads)
-    if not settings.accelerator:
-        return Engine("booster", booster, "the accelerator is switched off")
-    reason = proof.why_not(stored.folder)
-    if reason is None:
-        try:
-            # Here, because a machine may lack the library: then the proof has said so.
-            from bentos.model.engines.accelerated import AcceleratedPredictor  # noqa: PLC0415 - the native path never loads MLflow
+    reason = "the accelerator is switched off"
+    if settings.accelerator:
+        found = proof.why_not(stored.folder)
+        if found is None:
+            try:
+                # Here, because a machine may lack the library: then the proof has said so.
+                from bentos.model.engines.accelerated import AcceleratedPredictor  # noqa: PLC0415 - the native path never loads MLflow
 
-            return Engine("accelerated", AcceleratedPredictor(text, booster.features))
-        except Exception as error:
-            reason = f"it cannot be opened here ({type(error).__name__})"
-    return Engine("booster", booster, f"no accelerator: {reason}")
+                return Engine("accelerated", AcceleratedPredictor(text, count_features(text)))
+            except Exception as error:
+                found = f"it cannot be opened here ({type(error).__name__})"
+        reason = f"no accelerator: {found}"
+    # Opened only where it serves: the proof has opened it already, in a process that is gone.
+    return Engine("booster", BoosterPredictor(text.decode(), settings.predict_threads), reason)
 
 
 def _trees(stored: StoredModel) -> Predictor:

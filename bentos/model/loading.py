@@ -44,7 +44,6 @@ class LoadedModel:
         self.columns = ColumnEncoder(encoder)
         self.tables = TableEncoder(encoder)
         self.golden = golden.read(stored.read(f"{FOLDER}/{golden.FILE}"))
-        self._golden_rows = golden.encode_rows(self.golden, self.reader.read_row)
         self.engine = engine.choose(stored, settings)
         self.scorer = Scorer(stored.contract, self.engine.predictor)
         self.gives_labels = _gives_labels(stored)
@@ -62,9 +61,9 @@ class LoadedModel:
 
         Together and one by one: a score must not depend on the rest of its batch.
         """
-        scores = self.scorer.predict(self._golden_rows)
-        golden.check(self.golden, scores, "the serving path")
-        alone = [self.scorer.predict([row]) for row in self._golden_rows]
+        rows = golden.encode_rows(self.golden, self.reader.read_row)
+        golden.check(self.golden, self.scorer.predict(rows), "the serving path")
+        alone = [self.scorer.predict([row]) for row in rows]
         golden.check(self.golden, np.concatenate(alone), "the serving path, row by row,")
 
     async def prove_with_mlflow(self) -> bool:
@@ -153,8 +152,11 @@ def _open_explainer(stored: StoredModel) -> Explainer:
         except IntakeError as error:
             # Imported by a tabserve that did not check the file as this one does.
             raise IntegrityError(f"{error}: import the model again") from None
-    text = stored.read(booster).decode() if booster in files else None
-    return Explainer(stored.contract, text, known)
+
+    def read_text() -> str:
+        return stored.read(booster).decode()
+
+    return Explainer(stored.contract, read_text if booster in files else None, known)
 
 
 def _description(stored: StoredModel, engine_name: str, explainer: Explainer) -> dict[str, object]:

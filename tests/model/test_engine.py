@@ -14,6 +14,7 @@ import pytest
 
 from bentos.model import proof
 from bentos.model.engine import choose
+from bentos.model.engines import lightgbm as lightgbm_library
 from bentos.model.engines.predictor import BoosterPredictor
 from bentos.model.frame import Frame
 from bentos.model.layout import BOOSTER, FOLDER
@@ -39,6 +40,15 @@ def test_a_proved_accelerator_serves(kind: str, stored: dict[str, StoredModel]) 
     """Where the scores equal LightGBM's, the accelerator is chosen, with nothing to explain."""
     chosen = choose(stored[kind], settings())
     assert (chosen.name, chosen.reason) == ("accelerated", "")
+
+
+def test_a_proved_accelerator_serves_without_lightgbm(stored: dict[str, StoredModel]) -> None:
+    """Where the accelerator serves, LightGBM's library is not opened: its trees would be a copy."""
+    lightgbm_library._library.cache_clear()
+    assert choose(stored["binary"], settings()).name == "accelerated"
+    assert lightgbm_library._library.cache_info().currsize == 0
+    assert choose(stored["binary"], settings(accelerator=False)).name == "booster"
+    assert lightgbm_library._library.cache_info().currsize == 1
 
 
 def test_it_can_be_switched_off(stored: dict[str, StoredModel]) -> None:

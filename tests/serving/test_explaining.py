@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import bentoml
+import msgspec
 import pytest
 
-from bentos.model import store
+from bentos.errors import IntegrityError
+from bentos.model import golden, store
 from bentos.model.explanation.contributions import Contributor, Parts
+from bentos.model.layout import BOOSTER, FOLDER
 from bentos.model.loading import LoadedModel
 from bentos.model.scoring import Scored
 from bentos.model.validation import EncodedRow
@@ -34,10 +39,21 @@ def model(imported: dict[str, str]) -> LoadedModel:
 
 def result_of(model: LoadedModel, count: int) -> BatchResult:
     """Some rows, scored and not encoded."""
-    rows = model._golden_rows[:1] * count
+    rows = golden.encode_rows(model.golden, model.reader.read_row)[:1] * count
     scored = model.scorer.score(rows).scored
     ids = [str(number) for number in range(count)]
     return BatchResult(Results(ids, scored), count, ids, rows, scored)
+
+
+def test_a_swapped_booster_explains_nothing(tmp_path: Path, model: LoadedModel) -> None:
+    """The text is read when the first row is explained: one changed since is refused."""
+    folder = tmp_path / "model"
+    shutil.copytree(model.stored.folder, folder)
+    swapped = LoadedModel(msgspec.structs.replace(model.stored, folder=folder), Settings())  # type: ignore[call-arg]  # has defaults
+    (folder / FOLDER / BOOSTER).write_text("tree\nversion=v4\n")
+    result = result_of(swapped, 1)
+    with pytest.raises(IntegrityError, match="was changed after the model was imported"):
+        swapped.explainer.explain(result.rows, result.scored)
 
 
 class Watched(Contributor):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
+
+_TREE = "\n\nTree="
+_END = "\n\nend of trees"
+_LAST_FEATURE = b"max_feature_idx="
 
 
 class Unsupported(Exception):
@@ -40,7 +44,7 @@ class Forest(msgspec.Struct, frozen=True):
 
 def parse(model_text: str) -> Forest:
     """Read a model as LightGBM writes it (version v4). Raises Unsupported."""
-    head, *sections = model_text.split("\n\nTree=")
+    head = model_text.partition(_TREE)[0]
     header = _values(head)
     if header.get("version") != "v4":
         raise Unsupported("the model's text is of another version than v4")
@@ -48,8 +52,8 @@ def parse(model_text: str) -> Forest:
         raise Unsupported("the trees are averaged (boosting type rf)")
     name, *parameters = header.get("objective", "none").split(" ")
     trees = []
-    for section in sections:
-        values = _values(section.partition("\n\nend of trees")[0])
+    for section in _sections(model_text):
+        values = _values(section)
         if values.get("is_linear", "0") != "0":
             raise Unsupported("the trees have linear leaves")
         trees.append(
@@ -78,15 +82,31 @@ def add_up_gains(model_text: str) -> dict[str, float]:
 
     The same numbers as LightGBM's `feature_importance("gain")`, for any version of the text.
     """
-    head, *sections = model_text.split("\n\nTree=")
-    names = _values(head).get("feature_names", "").split()
+    names = _values(model_text.partition(_TREE)[0]).get("feature_names", "").split()
     gains = dict.fromkeys(names, 0.0)
-    for section in sections:
-        values = _values(section.partition("\n\nend of trees")[0])
+    for section in _sections(model_text):
+        values = _values(section)
         split_gains = map(float, values.get("split_gain", "").split())
         for feature, gain in zip(_integers(values, "split_feature"), split_gains, strict=True):
             gains[names[feature]] += gain
     return gains
+
+
+def count_features(model_text: bytes) -> int:
+    """How many features a model was trained on. Raises ValueError where it does not say."""
+    head = model_text.partition(_TREE.encode())[0].splitlines()
+    last = next((line for line in head if line.startswith(_LAST_FEATURE)), b"")
+    return int(last.removeprefix(_LAST_FEATURE)) + 1
+
+
+def _sections(model_text: str) -> Iterator[str]:
+    # One at a time: all at once they are a second copy of a model of many megabytes.
+    start = model_text.find(_TREE)
+    while start >= 0:
+        end = model_text.find(_TREE, start + len(_TREE))
+        section = model_text[start + len(_TREE) : end if end >= 0 else None]
+        yield section.partition(_END)[0]
+        start = end
 
 
 def _values(section: str) -> dict[str, str]:

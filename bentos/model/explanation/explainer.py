@@ -25,21 +25,23 @@ class Explainer:
     """Explains the scores of one model, or says why it cannot.
 
     `obstacle`: why not; None where it can. LightGBM reads the trees when the first row is
-    explained: a service that never explains holds them once only.
+    explained: a service that never explains holds neither them nor their text.
     """
 
     def __init__(
-        self, contract: Contract, booster_text: str | None, file: ReasonsFile | None
+        self, contract: Contract, read_text: Callable[[], str] | None, file: ReasonsFile | None
     ) -> None:
-        self.obstacle = find_obstacle(contract.engine, booster_text)
+        """`read_text`: gives the booster's text, checked against its digest; None: no booster."""
+        text = read_text() if read_text is not None else None
+        self.obstacle = find_obstacle(contract.engine, text)
         self.file = file
         self._contract = contract
-        self._text = booster_text or ""
+        self._read_text = read_text
         self._contributor: Contributor | None = None
         self._reasoner: Reasoner | None = None
         self._unit = ""
-        if self.obstacle is None:
-            trees = read_trees(self._text)
+        if self.obstacle is None and text is not None:
+            trees = read_trees(text)
             self._unit = trees.unit
             if file is not None:
                 is_softmax = trees.objective == "multiclass"
@@ -47,9 +49,13 @@ class Explainer:
 
     @property
     def contributor(self) -> Contributor:
-        """What computes contributions; only without an obstacle."""
+        """What computes contributions; only without an obstacle.
+
+        Raises IntegrityError where the booster's file is not what it was at the start.
+        """
         if self._contributor is None:
-            self._contributor = Contributor(self._contract, self._text)
+            text = self._read_text() if self._read_text is not None else ""
+            self._contributor = Contributor(self._contract, text)
         return self._contributor
 
     def explain(

@@ -30,6 +30,14 @@ def test_every_tree_is_read(trained: dict[str, Any]) -> None:
     assert any(tree.category_words for tree in read.trees)
 
 
+def test_features_are_counted_without_reading_the_trees(trained: dict[str, Any]) -> None:
+    """The count is the booster's own; a text that has none is refused."""
+    booster = trained["multiclass"].booster_
+    assert trees.count_features(booster.model_to_string().encode()) == booster.num_feature()
+    with pytest.raises(ValueError, match="invalid literal"):
+        trees.count_features(b"tree\nversion=v4\n\nTree=0\nmax_feature_idx=4")
+
+
 def test_a_leaf_is_a_tree(frame: pd.DataFrame) -> None:
     """A tree that never splits is read as its one value."""
     model = lightgbm.LGBMRegressor(n_estimators=2, min_child_samples=10_000, verbose=-1)

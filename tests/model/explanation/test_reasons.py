@@ -174,7 +174,7 @@ def test_who_gets_reasons() -> None:
     rows = kinds.encode(kinds.frame().head(60))
     booster = kinds.train("binary")
     scored = kinds.score("binary", rows, booster)
-    contract, text = kinds.contract_of("binary"), booster.model_to_string()
+    contract, read_text = kinds.contract_of("binary"), booster.model_to_string
     known = ReasonsFile(
         reasons.Refusal(label=1),
         tuple(
@@ -182,15 +182,15 @@ def test_who_gets_reasons() -> None:
             for feature in kinds.FEATURES
         ),
     )
-    explained = Explainer(contract, text, known).explain(rows, scored)
+    explained = Explainer(contract, read_text, known).explain(rows, scored)
     assert {one.label for one in scored} == {0, 1}
     for one, explanation in zip(scored, explained, strict=True):
         assert explanation.reasons is not None
         assert bool(explanation.reasons) == (one.label == 1)
         assert len(explanation.reasons) <= 4
-    always = Explainer(contract, text, known).explain(rows, scored, has_all_reasons=True)
+    always = Explainer(contract, read_text, known).explain(rows, scored, has_all_reasons=True)
     assert all(one.reasons for one in always)
-    assert [one.reasons for one in Explainer(contract, text, None).explain(rows, scored)] == [
+    assert [one.reasons for one in Explainer(contract, read_text, None).explain(rows, scored)] == [
         None
     ] * len(rows)
     assert np.all([one.parts == other.parts for one, other in zip(explained, always, strict=True)])
