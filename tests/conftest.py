@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import pytest
@@ -25,11 +26,14 @@ for _name in [name for name in os.environ if name.startswith("TABSERVE_")]:
 
 import bentoml  # noqa: E402 - after the environment is set
 
-from bentos.model import store  # noqa: E402 - the same
+from bentos.model import bundle, store  # noqa: E402 - the same
 from bentos.model.intake import importing  # noqa: E402 - the same
 from bentos.model.store import StoredModel  # noqa: E402 - the same
 from tests import models  # noqa: E402 - the same
 from tests.records.postgresql import Server  # noqa: E402 - the same
+
+if TYPE_CHECKING:
+    from loadtests.zoo import Animal
 
 # The same examples in every run: a failure is never a matter of luck, nor a pass.
 settings.register_profile(
@@ -41,6 +45,20 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tabserve")
+
+
+class ZooModel(NamedTuple):
+    """A small model of one kind of the zoo: as it was trained, and as it is served."""
+
+    animal: Animal
+    stored: StoredModel
+
+    def rows(self, count: int) -> list[dict[str, Any]]:
+        """The first rows of training as clients send them: a missing value is null."""
+        return [
+            {str(key): None if value != value else value for key, value in row.items()}  # noqa: PLR0124 - NaN
+            for row in self.animal.frame.head(count).to_dict("records")
+        ]
 
 
 @pytest.fixture(scope="session")
@@ -101,6 +119,28 @@ def imported(folders: dict[str, Path]) -> dict[str, str]:
 def stored(imported: dict[str, str]) -> dict[str, StoredModel]:
     """The models of `imported`, opened."""
     return {kind: store.open_model(bentoml.models.get(tag)) for kind, tag in imported.items()}
+
+
+@pytest.fixture(scope="session")
+def zoo_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ZooModel]:
+    """Gives a model of the zoo by its name, trained and imported once."""
+    # Here, as it loads CatBoost and XGBoost.
+    from loadtests import zoo
+
+    folder = tmp_path_factory.mktemp("zoo")
+
+    @cache
+    def make(name: str) -> ZooModel:
+        # Enough trees for the kind; the sizes are for the load tests.
+        animal = zoo.train(name, 0.1)
+        logged = zoo.log(animal, folder / name)
+        # Without golden rows of training a worker is ready without MLflow.
+        (logged / bundle.FOLDER / bundle.GOLDEN).unlink()
+        # Some of the zoo are pickles, of our own making.
+        found = importing.import_model(str(logged), name=f"zoo-{name}", trusts_code=True)
+        return ZooModel(animal, store.open_model(bentoml.models.get(found.tag)))
+
+    return make
 
 
 @pytest.fixture(scope="session")

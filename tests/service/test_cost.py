@@ -1,17 +1,18 @@
-"""What scoring costs, as a ratio within one process: no clock of another machine matters."""
+"""What scoring costs, as a ratio within one process: no clock of another machine matters.
+
+What the log costs, and the ways of each model of the zoo, are in test_zoo_cost.py.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import MutableMapping
-from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter
 from typing import Any
 
 import bentoml
-from pydantic import SecretStr
 
 from bentos.model import store
 from bentos.records.writer.log import Log
@@ -86,46 +87,3 @@ async def test_scoring_costs_a_few_times_an_answer(
         ratios.append(await time_of(routes, "POST", "/v1/predict", body) / answered)
     await worker.stop()
     assert min(ratios) < MOST, ratios
-
-
-# Processor time of a row with the prediction log to one without it, all threads counted. It
-# was 1.3 to 1.7 when this was written; a log that writes row by row is far beyond this.
-MOST_LOGGED = 3.0
-
-
-async def time_delivered(log: Log, routes: FrontApp, body: bytes) -> float:
-    """Processor seconds of this process until every row of a round is in the store."""
-    begin = process_time()
-    await time_of(routes, "POST", "/v1/predict", body)
-    recorder = log.recorder
-    while recorder is not None and recorder.look(datetime.now(UTC)).depth:
-        await asyncio.sleep(0.01)
-    return process_time() - begin
-
-
-async def test_the_log_costs_less_than_the_answer(
-    quick: dict[str, str], rows: list[dict[str, Any]], tmp_path: Path
-) -> None:
-    """Logged rows cost a small multiple of rows that are not, in the same process."""
-
-    async def nothing(*_: Any) -> None:
-        raise AssertionError("not a route of ours")
-
-    made = []
-    for url in ("none", "sqlite:///"):
-        settings = Settings(access_log=False, data_dir=tmp_path, store_url=SecretStr(url))  # type: ignore[call-arg]  # has defaults
-        log = Log(settings)
-        worker = Worker(settings, Metrics(), log)
-        worker.load(lambda: store.open_model(bentoml.models.get(quick["binary"])))
-        worker.readiness.start()
-        while not worker.readiness.is_ready:
-            await asyncio.sleep(0.01)
-        made.append((worker, log, FrontApp(nothing, worker)))
-    body = json.dumps(rows[0]).encode()
-    ratios = []
-    for _ in range(ROUNDS):
-        plain, logged = [await time_delivered(log, routes, body) for _, log, routes in made]
-        ratios.append(logged / plain)
-    for worker, _, _ in made:
-        await worker.stop()
-    assert min(ratios) < MOST_LOGGED, ratios
