@@ -167,8 +167,10 @@ loadtest-compare: .rows ## The same load on each profile, before and after: repo
 zoo: setup ## Train and import the zoo of models for `make bench MODEL=zoo-NAME:latest`.
 	$(RUN) python -m loadtests.zoo .tabserve/zoo
 
-bench-zoo: setup ## Every model of the zoo beside FastAPI, some twelve minutes (after make zoo; needs wrk).
-	$(RUN) python -m loadtests.zoo_bench $(QUICK)
+# ZOO_OPTIONS="--rounds 3 --rivals --second-core" measures all that a report can have, in two hours.
+ZOO_OPTIONS ?=
+bench-zoo: setup ## Every model of the zoo beside FastAPI, a quarter of an hour a round (after make zoo; needs wrk).
+	$(RUN) python -m loadtests.zoo_bench $(ZOO_OPTIONS) $(QUICK)
 
 bench: .rows ## tabserve beside its peers, each in its own environment (needs wrk).
 	$(RUN) python -m loadtests.bench --model $(MODEL) --rows $(LOAD_ROWS) $(QUICK)

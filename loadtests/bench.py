@@ -12,14 +12,15 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from loadtests.benchmark import equality, measurement, report
+from loadtests.benchmark import delivery, equality, measurement, report
 from loadtests.benchmark.measurement import Measurements, Start
 from loadtests.benchmark.visit import TIMEOUT_SECONDS, Load, Visit
 from loadtests.machine import environment, processes, store
 from loadtests.machine.launch import US, launched
-from loadtests.peers import environments
+from loadtests.peers import abilities, environments
 from loadtests.peers.catalogue import BY_NAME, Peer
 from loadtests.session import RESULTS, has_two_cores
 from loadtests.traffic import rows, wrk
@@ -49,13 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for number in range(options.rounds):
         for name in options.peers:
-            if name in measured.failed:
+            if name in measured.failed or name in measured.cannot:
                 continue
             try:
                 _visit(BY_NAME[name], number, samples, options, measured)
+            except abilities.CannotServe as error:
+                measured.cannot[name] = str(error)
+                print(f"{name}: {error}", file=sys.stderr)  # noqa: T201
             except (
                 processes.ServerFailed,
                 equality.Different,
+                delivery.NotDelivered,
                 environments.CannotInstall,
                 wrk.GeneratorFailed,
                 OSError,
@@ -67,12 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def exit_code(measured: Measurements) -> int:
-    """Give 1 where a score differs, a request failed or a server has no numbers.
+    """Give 1 where a score differs, a request or a server failed, or the log lacks a row.
 
-    A target that was missed is in the report and no failure: the machine may be busy.
+    A target that was missed is in the report and no failure: the machine may be busy. Nor is
+    a server that is not made for the model.
     """
-    has_failures = any(point.failures for point in measured.points) or any(
-        overload.failures for overload in measured.overloads
+    has_failures = (
+        any(point.failures for point in measured.points)
+        or any(overload.failures for overload in measured.overloads)
+        or not all(logged.is_whole for logged in measured.logs)
     )
     return int(bool(measured.failed or has_failures or any(measured.differences.values())))
 
@@ -85,7 +93,7 @@ def _visit(
     measured: Measurements,
 ) -> None:
     load = Load(options.seconds, options.server_core, options.load_core)
-    peer = peer.of_model(options.model)
+    peer = abilities.fit(peer.of_model(options.model), store.contract_of(options.model))
     with launched(peer, options.model, cores=options.server_core) as ready:
         measured.starts.append(Start(peer.name, number, ready.ready_seconds))
         visit = Visit(peer, number, ready, samples, load, measured)
@@ -93,6 +101,7 @@ def _visit(
         visit.rows(options.connections)
         if options.batches:
             visit.batches((1, 4))
+        visit.check_log()
     if peer.name != US:
         return
     if options.overload:
@@ -104,6 +113,7 @@ def _visit(
             visit.overload("batch", (4.0,))
     if options.two_workers:
         cores = f"{options.server_core},{options.load_core}"
+        load = replace(load, server_core=cores)
         with launched(peer, options.model, cores=cores, workers=2) as ready:
             visit = Visit(peer, number, ready, samples, load, measured, workers=2)
             visit.warm_up()

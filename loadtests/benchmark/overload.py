@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import uvloop
 
 from loadtests.benchmark.measurement import Overload
+from loadtests.machine import processes
 from loadtests.peers.catalogue import Peer
 from loadtests.traffic import openloop, wrk
 from loadtests.traffic.openloop import Check, Outcome, percentile
@@ -125,17 +126,8 @@ def flood(run: wrk.Run, *, peer: str, number: int, peak: float, timeout_seconds:
 def pinned(cores: str) -> Iterator[None]:
     """Keep this process on the load's cores for as long as the block runs."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, _cores(cores))
+    os.sched_setaffinity(0, processes.cores_of(cores))
     try:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _cores(text: str) -> set[int]:
-    """Read cores as taskset takes them: `1`, `0-1`, `0,2`."""
-    found: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        found |= set(range(int(first), int(last or first) + 1))
-    return found

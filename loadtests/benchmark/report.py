@@ -261,7 +261,11 @@ def _lost(measured: Measurements, peers: Sequence[str]) -> list[str]:
 
 
 def _failed(measured: Measurements) -> list[str]:
-    if not measured.failed:
+    rows = [
+        (name, what, reason.replace("\n", " ")[:300])
+        for what, reasons in (("failed", measured.failed), ("cannot serve it", measured.cannot))
+        for name, reason in reasons.items()
+    ]
+    if not rows:
         return []
-    rows = [(name, reason.replace("\n", " ")[:300]) for name, reason in measured.failed.items()]
-    return ["## Servers without numbers", table(("server", "why"), rows)]
+    return ["## Servers without numbers", table(("server", "", "why"), rows)]

@@ -1,4 +1,8 @@
-"""One server that is ready, in one round: its scores compared, then its loads, by wrk."""
+"""One server that is ready, in one round: its scores compared, then its loads, by wrk.
+
+Where it keeps a prediction log, each load is followed by a wait until the store has all rows:
+the next one must not pay for them, and this one must.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,8 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-from loadtests.benchmark import equality, overload
-from loadtests.benchmark.measurement import Measurements, Point
+from loadtests.benchmark import delivery, equality, overload
+from loadtests.benchmark.measurement import Logged, Measurements, Point
 from loadtests.machine import processes
 from loadtests.machine.launch import Launched
 from loadtests.peers.catalogue import Peer
@@ -21,6 +25,7 @@ from loadtests.traffic.rows import Sample
 TIMEOUT_SECONDS = 10.0
 # BentoML's dispatcher spends its first batches learning, and Python's caches fill.
 _WARM_UP_SECONDS = 2.0
+_IDLE_SECONDS = 5.0
 _BATCH_ROWS = 1_000
 # All 10,000 rows of a model of the zoo.
 _BATCHES = 10
@@ -38,7 +43,7 @@ class Load:
 
 
 class Visit:
-    """Measures into `measured`. Raises Different, GeneratorFailed, OSError."""
+    """Measures into `measured`. Raises Different, NotDelivered, GeneratorFailed, OSError."""
 
     def __init__(
         self,
@@ -52,6 +57,9 @@ class Visit:
     ) -> None:
         self.peer, self.number, self.workers = peer, number, workers
         self.site, self.server = ready.site, ready.server
+        self.cpus = len(processes.cores_of(load.server_core))
+        # Rows of good answers, and the most that a stopped load left under way.
+        self.answered, self.cut_off = 0, 0
         self.key = peer.read_key(ready.site) if peer.read_key else ""
         self.samples, self.load, self.measured = samples, load, measured
         self.contract = json.loads((ready.site.model / "contract.json").read_text())
@@ -63,6 +71,7 @@ class Visit:
         """Compare the scores of single rows, then send them for some seconds."""
         self._compare("row", self.singles, self.samples)
         self._wrk("row", self.singles, connections=32, seconds=_WARM_UP_SECONDS)
+        self._drain()
 
     def rows(self, connections: Sequence[int]) -> None:
         """Measure single rows at each number of connections."""
@@ -77,8 +86,37 @@ class Visit:
         expected = list(islice(cycle(self.samples), _BATCH_ROWS * _BATCHES))
         self._compare("batch", bodies, expected)
         self._wrk("batch", bodies, connections=1, seconds=1.0)
+        self._drain()
         for number in connections:
             self._point("batch", _BATCH_ROWS, bodies, number)
+
+    def check_log(self) -> None:
+        """Count the rows of the log, where there is one. Raises NotDelivered if one is missing."""
+        if not self.peer.has_log:
+            return
+        self._drain()
+        queue = delivery.read(self.site.port)
+        logged = Logged(
+            peer=self.peer.name,
+            round=self.number,
+            cpus=self.cpus,
+            answered=self.answered,
+            cut_off=self.cut_off,
+            scored=queue.scored,
+            dropped=queue.dropped,
+            stored=delivery.stored(self.site.work),
+        )
+        self.measured.logs.append(logged)
+        if not logged.is_whole:
+            raise delivery.NotDelivered(
+                f"the log has {logged.stored} rows: {logged.answered} were answered, "
+                f"{logged.scored} scored, {logged.dropped} dropped"
+            )
+
+    def _drain(self) -> delivery.Drain:
+        if not self.peer.has_log:
+            return delivery.Drain(0, 0.0, 0.0)
+        return delivery.wait(self.site.port, self.site.work)
 
     def overload(self, kind: str, multiples: Sequence[float]) -> None:
         """Take the peak, then offer multiples of it."""
@@ -154,6 +192,7 @@ class Visit:
         path = self.peer.path if kind == "row" else self.peer.batch_path
         # The first thousand are proof enough, and keep the slow servers' turn short.
         answers = equality.post(self.site.port, path, bodies[:1000], self.key)
+        self.answered += len(answers) * (1 if kind == "row" else _BATCH_ROWS)
         if scores_of is None:
             return
         expected = [sample.score for sample in samples if sample.score is not None]
@@ -170,7 +209,7 @@ class Visit:
         path: Path = self.site.work / f"{kind}.jsonl"
         if not path.exists():
             path.write_bytes(b"\n".join(bodies) + b"\n")
-        return wrk.run(
+        run = wrk.run(
             f"http://127.0.0.1:{self.site.port}",
             self.peer.path if kind == "row" else self.peer.batch_path,
             path,
@@ -179,14 +218,24 @@ class Visit:
             cores=self.load.load_core,
             key=self.key,
         )
+        rows = 1 if kind == "row" else _BATCH_ROWS
+        self.answered += (run.requests - run.statuses) * rows
+        self.cut_off += connections * rows
+        return run
 
     def _point(self, kind: str, count: int, bodies: list[bytes], connections: int) -> None:
         core = self.load.server_core
+        # A slow server still answers what the last load left: that is not this one's.
+        self.server.wait_idle(_IDLE_SECONDS)
         busy = processes.busy_seconds(core)
         before, started = self.server.usage(), time.perf_counter()
         run = self._wrk(kind, bodies, connections=connections, seconds=self.load.seconds)
         after, seconds = self.server.usage(), time.perf_counter() - started
         used = after.cpu_seconds - before.cpu_seconds
+        other = max(0.0, processes.busy_seconds(core) - busy - used) / seconds
+        if strays := self.server.strays(processes.cores_of(core)):
+            raise processes.ServerFailed(f"{strays} of its processes may run on other cores")
+        drain = self._drain()
         point = Point(
             peer=self.peer.name,
             kind=kind,
@@ -201,20 +250,25 @@ class Visit:
             longest=run.longest,
             failures=run.failures,
             cores=used / seconds,
-            # Several workers are on the generator's core, too: what else is there is unknown.
-            other_cores=max(0.0, processes.busy_seconds(core) - busy - used) / seconds
-            if self.workers == 1
-            else 0.0,
+            # On several cores the generator's may be one: what else is there is unknown.
+            other_cores=other if self.cpus == 1 else 0.0,
             rss_bytes=after.rss_bytes,
             largest_rss_bytes=after.largest_rss_bytes,
             load_cores=run.cpu_seconds / run.seconds,
+            cpus=self.cpus,
+            seconds=run.seconds,
+            waiting_rows=drain.rows,
+            oldest_seconds=drain.oldest_seconds,
+            drain_seconds=drain.seconds,
+            drain_cpu_seconds=self.server.usage().cpu_seconds - after.cpu_seconds,
         )
         self.measured.points.append(point)
         print(  # noqa: T201  # progress
             f"round {self.number + 1} {point.peer:17} {kind:5} w={point.workers} c={connections:<4}"
             f"{point.per_second:10.1f}/s  p50 {point.p50:8.3f}  p99 {point.p99:8.3f} ms  "
             f"failures {point.failures}  cores {point.cores:.2f} "
-            f"load {point.load_cores:.2f} others {point.other_cores:.2f}",
+            f"load {point.load_cores:.2f} others {point.other_cores:.2f}"
+            f"{f'  waited {point.waiting_rows} rows' if self.peer.has_log else ''}",
             flush=True,
         )
 

@@ -12,9 +12,9 @@ matplotlib.use("agg")  # files only: no display is needed, none is looked for
 from matplotlib import pyplot  # after the choice above
 
 from loadtests.benchmark.measurement import Measurements
-from loadtests.benchmark.zoo_report import MEASURES, worst_first
+from loadtests.benchmark.zoo_measures import RATIOS
+from loadtests.benchmark.zoo_report import worst_first
 
-_RATIOS = MEASURES[:4]
 _COLORS = ("#1b6ca8", "#8fc1e3", "#b5651d", "#e8b98a")
 _WIDTH = 0.2
 
@@ -24,13 +24,13 @@ def draw(found: Mapping[str, Measurements], folder: Path, stem: str) -> list[str
     found = {
         name: measured
         for name, measured in found.items()
-        if any(measure.find(measured) is not None for measure in _RATIOS)
+        if any(measure.find(measured) is not None for measure in RATIOS)
     }
     if not found:
         return []
     names = worst_first(found)
     figure, axis = pyplot.subplots(figsize=(11, 5), layout="constrained")
-    for place, measure in enumerate(_RATIOS):
+    for place, measure in enumerate(RATIOS):
         load = "rows, 32 connections" if place < 2 else "1,000 rows of JSON"
         axis.bar(
             [number + (place - 1.5) * _WIDTH for number in range(len(names))],

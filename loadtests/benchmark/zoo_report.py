@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from statistics import median
 
+from loadtests.benchmark import zoo_loads
 from loadtests.benchmark.measurement import Measurements
 from loadtests.benchmark.report import table
+from loadtests.benchmark.zoo_measures import LOG, MEASURES, RATIOS, SPEED, US, Measure
 
-US, DEFAULTS, PEER = "tabserve", "tabserve-defaults", "fastapi"
 # Interrupts and the kernel's own threads take some; more is another program.
 _MOST_OTHER_CORES = 0.10
 
@@ -18,70 +18,22 @@ For each model: tabserve stripped (prediction log and access log off), tabserve 
 (both on, SQLite on the same core), a careful FastAPI server with the library that made the model
 (strict pydantic, one thread, uvloop, httptools). One server at a time on one core, wrk (closed
 loop) on another. Before its load each server's scores are compared with the model's own on
-10,000 rows that training never saw: to the last bit, or it has no numbers. Ratios are those of
-answers a second within one round; above 1, tabserve is better.
+10,000 rows that training never saw, in batches of 1,000 and the first thousand one by one: to the
+last bit, or it has no numbers. Ratios are those of answers a second within one round; above 1,
+tabserve is better. Of several rounds the median stands first, then the range. CPU and memory are of
+the whole process tree of a server, children that have ended included; no process of it may run on
+another core.
 """
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One column: what is found of a model, and the goal that it is held to."""
-
-    title: str
-    find: Callable[[Measurements], float | None]
-    goal: float
-    is_least: bool = True
-    form: str = "{:.2f}"
-
-    def is_met(self, found: float) -> bool:
-        """Whether a value keeps the goal."""
-        return found >= self.goal if self.is_least else found <= self.goal
-
-
-def _ratio(us: str, kind: str, connections: int) -> Callable[[Measurements], float | None]:
-    return lambda measured: measured.ratio("per_second", us, PEER, kind, connections)
-
-
-def _tail(connections: int) -> Callable[[Measurements], float | None]:
-    def find(measured: Measurements) -> float | None:
-        points = measured.select(DEFAULTS, "row", connections)
-        return median(point.p99 / point.p50 for point in points) if points else None
-
-    return find
-
-
-def _lost(kind: str, connections: int) -> Callable[[Measurements], float | None]:
-    """How many per cent of the answers both logs cost."""
-
-    def find(measured: Measurements) -> float | None:
-        kept = measured.ratio("per_second", DEFAULTS, US, kind, connections)
-        return None if kept is None else 100 * (1 - kept)
-
-    return find
-
-
-def _start(measured: Measurements) -> float | None:
-    seconds = [start.seconds for start in measured.starts if start.peer == DEFAULTS]
-    return median(seconds) if seconds else None
-
-
-def _memory(measured: Measurements) -> float | None:
-    sizes = [point.largest_rss_bytes for point in measured.points if point.peer == DEFAULTS]
-    return max(sizes) / 1e6 if sizes else None
-
-
-MEASURES = (
-    Measure("rows, 32 connections, defaults", _ratio(DEFAULTS, "row", 32), 2.5),
-    Measure("the same, stripped", _ratio(US, "row", 32), 3.0),
-    Measure("1,000 rows of JSON, defaults", _ratio(DEFAULTS, "batch", 1), 2.0),
-    Measure("the same, stripped", _ratio(US, "batch", 1), 3.0),
-    Measure("p99/p50, 32 connections, defaults", _tail(32), 2.0, is_least=False),
-    Measure("p99/p50, 1 connection, defaults", _tail(1), 4.0, is_least=False),
-    Measure("both logs cost rows, %", _lost("row", 32), 10.0, is_least=False, form="{:.0f}"),
-    Measure("both logs cost batches, %", _lost("batch", 1), 35.0, is_least=False, form="{:.0f}"),
-    Measure("cold start, s", _start, 4.0, is_least=False, form="{:.1f}"),
-    Measure("largest process, MB", _memory, 130.0, is_least=False, form="{:.0f}"),
-)
+_TWO_WORKERS = """\
+"Two workers by one" is twice the ratio of answers a core-second, stripped, on two cores, {load}.
+"""
+_LOG = """\
+Tabserve as it comes beside tabserve stripped, of one round: what the prediction log and the access
+log cost. An answer does not wait for the store, so a load ends with rows that are on their way.
+"Delivery included" counts the seconds after the load, too, until the last row was in the store, and
+the added CPU is that of all processes until then. With a second core both servers may use two
+cores, {load}.
+"""
 
 
 def render(found: Mapping[str, Measurements], pictures: Sequence[str]) -> str:
@@ -90,9 +42,11 @@ def render(found: Mapping[str, Measurements], pictures: Sequence[str]) -> str:
     if not found:
         return "# The zoo\n\nNothing was measured.\n"
     first = next(iter(found.values()))
-    about = ("model", "engine", "flavor", "task", "features")
+    about = ("model", "engine", "flavor", "task", "features", "second core")
     shared = [pair for pair in first.environment.items() if pair[0] not in about]
+    load = first.environment.get("second core", "which this run has not measured")
     names = worst_first(found)
+    is_twice = any(point.workers == 2 for one in found.values() for point in one.points)
     parts = [
         "# Every model of the zoo",
         table(("", ""), shared),
@@ -101,14 +55,20 @@ def render(found: Mapping[str, Measurements], pictures: Sequence[str]) -> str:
         *_disturbed(found),
         "## Worst to best",
         "Goals are in the second line; **bold** is missed.",
-        _ratios(found, names),
+        _measures(found, names, SPEED),
+        *([_TWO_WORKERS.format(load=load)] if is_twice else []),
+        "## What the logs cost",
+        _LOG.format(load=load),
+        _measures(found, names, LOG),
         "## The range",
         _range(found),
         *(f"![{picture}]({picture})" for picture in pictures),
+        *zoo_loads.by_peer(found),
         "## The models",
         _models(found, names),
+        *zoo_loads.deliveries(found, names),
         "## All loads, losing rows first",
-        _loads(found),
+        zoo_loads.loads(found),
         *_failed(found),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -118,7 +78,7 @@ def worst_first(found: Mapping[str, Measurements]) -> list[str]:
     """The models by the least of their four ratios to the peer; those without one last."""
 
     def least(name: str) -> float:
-        ratios = [measure.find(found[name]) for measure in MEASURES[:4]]
+        ratios = [measure.find(found[name]) for measure in RATIOS]
         return min((ratio for ratio in ratios if ratio is not None), default=float("inf"))
 
     return sorted(found, key=least)
@@ -134,27 +94,26 @@ def _disturbed(found: Mapping[str, Measurements]) -> list[str]:
     ]
 
 
-def _cell(measure: Measure, value: float | None) -> str:
-    if value is None:
-        return "-"
-    text = measure.form.format(value)
-    return text if measure.is_met(value) else f"**{text}**"
-
-
-def _ratios(found: Mapping[str, Measurements], names: Sequence[str]) -> str:
-    signs = [
-        f"{'at least' if measure.is_least else 'at most'} {measure.goal:g}" for measure in MEASURES
+def _measures(
+    found: Mapping[str, Measurements], names: Sequence[str], measures: Sequence[Measure]
+) -> str:
+    measures = [
+        measure
+        for measure in measures
+        if any(measure.find(one) is not None for one in found.values())
     ]
+    if not measures:
+        return "Not measured."
     rows = [
         (
             name,
             found[name].environment.get("engine", "-"),
-            *(_cell(measure, measure.find(found[name])) for measure in MEASURES),
+            *(measure.describe(found[name]) for measure in measures),
         )
         for name in names
     ]
-    head = ("model", "engine", *(measure.title for measure in MEASURES))
-    return table(head, [("*goal*", "accelerated", *signs), *rows])
+    head = ("model", "engine", *(measure.title for measure in measures))
+    return table(head, [("*goal*", "accelerated", *(one.bound for one in measures)), *rows])
 
 
 def _range(found: Mapping[str, Measurements]) -> str:
@@ -171,7 +130,8 @@ def _range(found: Mapping[str, Measurements]) -> str:
         met = sum(measure.is_met(value) for value in values.values())
         ends = [f"{measure.form.format(values[n])} ({n})" for n in (ordered[0], ordered[-1])]
         middle = measure.form.format(median(values.values()))
-        rows.append((measure.title, ends[0], middle, ends[1], f"{met} of {len(values)}"))
+        kept = "-" if measure.goal is None else f"{met} of {len(values)}"
+        rows.append((measure.title, ends[0], middle, ends[1], kept))
     return table(("", "worst", "median", "best", "goal met"), rows)
 
 
@@ -189,34 +149,13 @@ def _differences(measured: Measurements) -> str:
     return f"{max(values):g}" if values else "-"
 
 
-def _loads(found: Mapping[str, Measurements]) -> str:
-    lines = []
-    for name, measured in found.items():
-        for point in measured.points:
-            ratio = measured.ratio("per_second", point.peer, PEER, point.kind, point.connections)
-            cells = (
-                *(name, point.peer, point.kind, str(point.connections)),
-                f"{point.per_second * point.rows:,.0f}",
-                "-" if ratio is None else f"{ratio:.2f}",
-                *(f"{value:.2f}" for value in (point.p50, point.p99)),
-                *(str(point.failures), f"{point.cores:.2f}", f"{point.other_cores:.2f}"),
-                f"{point.rss_bytes / 1e6:,.0f}",
-            )
-            is_ours = point.peer.startswith(US)
-            lines.append((not is_ours, 9e9 if ratio is None else ratio, cells))
-    head = (
-        *("model", "server", "kind", "connections", "rows/s", "to FastAPI", "p50 ms", "p99 ms"),
-        *("failures", "cores", "others on its core", "memory MB"),
-    )
-    return table(head, [cells for _, _, cells in sorted(lines)])
-
-
 def _failed(found: Mapping[str, Measurements]) -> list[str]:
     rows = [
-        (name, peer, reason.replace("\n", " ")[:300])
+        (name, peer, what, reason.replace("\n", " ")[:300])
         for name, measured in found.items()
-        for peer, reason in measured.failed.items()
+        for what, reasons in (("failed", measured.failed), ("cannot serve it", measured.cannot))
+        for peer, reason in reasons.items()
     ]
     if not rows:
         return []
-    return ["## Servers without numbers", table(("model", "server", "why"), rows)]
+    return ["## Servers without numbers", table(("model", "server", "", "why"), rows)]

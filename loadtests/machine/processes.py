@@ -19,6 +19,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _POLL_SECONDS = 0.02
 # Long enough for a server to finish what it has; then it is killed.
 _STOP_SECONDS = 10.0
+# A server that used at most a tick of the clock in this time has nothing left to answer.
+_IDLE_SECONDS = 0.1
 
 
 class ServerFailed(Exception):
@@ -27,7 +29,10 @@ class ServerFailed(Exception):
 
 @dataclass
 class Usage:
-    """What a process tree has used so far: CPU seconds; resident bytes, in all and largest."""
+    """What a process tree has used so far: CPU seconds; resident bytes, in all and largest.
+
+    The CPU seconds of children that have ended and were waited for are among them.
+    """
 
     cpu_seconds: float
     rss_bytes: int
@@ -62,10 +67,19 @@ class Server:
             # A process may end between the listing and the reading.
             with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
                 fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-                cpu += (int(fields[11]) + int(fields[12])) / _TICKS
+                # Its own in user and kernel mode, then those of the children that it waited for.
+                cpu += sum(map(int, fields[11:15])) / _TICKS
                 pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
                 sizes.append(pages * os.sysconf("SC_PAGE_SIZE"))
         return Usage(cpu, sum(sizes), max(sizes))
+
+    def strays(self, cores: set[int]) -> int:
+        """Count the processes of the tree that may run outside of the given cores."""
+        count = 0
+        for pid in self.tree():
+            with contextlib.suppress(ProcessLookupError):
+                count += not os.sched_getaffinity(pid) <= cores
+        return count
 
     def wait_ready(self, url: str, timeout_seconds: float) -> float:
         """Wait for a 200 from `url`; give the seconds it took. Raises ServerFailed."""
@@ -82,6 +96,16 @@ class Server:
                     return time.perf_counter() - started
             time.sleep(_POLL_SECONDS)
         raise ServerFailed(f"not ready within {timeout_seconds:g} s:\n{self._tail()}")
+
+    def wait_idle(self, timeout_seconds: float) -> None:
+        """Wait until it has done what it was asked, also for clients that are gone."""
+        until = time.perf_counter() + timeout_seconds
+        used = self.usage().cpu_seconds
+        while time.perf_counter() < until:
+            time.sleep(_IDLE_SECONDS)
+            before, used = used, self.usage().cpu_seconds
+            if used - before <= 1.5 / _TICKS:
+                return
 
     def wait_end(self, timeout_seconds: float) -> None:
         """Wait until the command has done its work. Raises ServerFailed."""
@@ -141,6 +165,15 @@ def serve(
     finally:
         server.stop()
         process.wait()
+
+
+def cores_of(text: str) -> set[int]:
+    """Read cores as taskset takes them: `1`, `0-1`, `0,2`."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
 
 
 def busy_seconds(core: str) -> float:

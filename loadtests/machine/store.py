@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 # What `tabserve import` adds to a model: the booster as text, the contract.
 EXPORTED = "tabserve"
@@ -19,6 +21,12 @@ def find(tag: str) -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f"the Bento store has no {tag}: see `bentoml models list`")
     return folder
+
+
+def contract_of(tag: str) -> dict[str, Any]:
+    """Read a model's contract: its features, classes and engine. Raises OSError, ValueError."""
+    contract: dict[str, Any] = json.loads((find(tag) / EXPORTED / "contract.json").read_text())
+    return contract
 
 
 def version_of(tag: str) -> str:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 Row = dict[str, Any]
 
 
-def encode(rows: Sequence[Row], contract: Mapping[str, Any]) -> list[float]:
-    """Put rows as one flat list of numbers in the booster's order: what MLServer is sent."""
-    flat = []
+def encode(rows: Sequence[Row], contract: Mapping[str, Any]) -> list[float | None]:
+    """Put rows as one flat list of numbers in the booster's order: what MLServer is sent.
+
+    A missing value is null: its parser takes no NaN, and numpy makes one of it.
+    """
+    flat: list[float | None] = []
     for row in rows:
         for feature in contract["features"]:
             value = row[feature["name"]]
             if value is not None and feature["categories"] is not None:
                 value = feature["categories"].index(value)
-            flat.append(math.nan if value is None else float(value))
+            flat.append(None if value is None else float(value))
     return flat
 
 
@@ -62,7 +64,9 @@ def _datatype(feature: Mapping[str, Any]) -> str:
 def first_output(answer: Any) -> list[float]:
     """The scores of an infer answer: of several classes the last, as in the exported rows."""
     output = answer["outputs"][0]
-    scores: list[float] = output["data"][output["shape"][1] - 1 :: output["shape"][1]]
+    # MLServer leaves the second dimension out where it is one.
+    width = output["shape"][1] if len(output["shape"]) > 1 else 1
+    scores: list[float] = output["data"][width - 1 :: width]
     return scores
 
 
@@ -79,6 +83,16 @@ def last_class(answer: Any) -> list[float]:
 def predictions(answer: Any) -> list[float]:
     """The scores of our batch answer."""
     return [score(prediction) for prediction in answer["predictions"]]
+
+
+def all_scores(answer: Any) -> list[float]:
+    """The scores of a list of answers like ours."""
+    return [score(prediction) for prediction in answer]
+
+
+def outputs(answer: Any) -> list[float]:
+    """The scores of MLflow's answer to a model that gives one, or one for each class: the last."""
+    return [one[-1] if isinstance(one, list) else one for one in answer["predictions"]]
 
 
 def score(prediction: Mapping[str, Any]) -> Any:

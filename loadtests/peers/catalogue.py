@@ -48,6 +48,10 @@ class Peer:
     read_key: Callable[[Site], str] | None = None
     # Whether it is the project itself, run from its folder.
     is_project: bool = False
+    # Its environment for a model that MLflow runs; empty where it cannot serve one.
+    mlflow_environment: str = ""
+    # Whether it reads the models of LightGBM and of no other library.
+    has_lightgbm_alone: bool = False
 
     def of_model(self, tag: str) -> Peer:
         """The same server with the name of a model of our store in its paths."""
@@ -57,6 +61,11 @@ class Peer:
             path=self.path.replace("{model}", name),
             batch_path=self.batch_path.replace("{model}", name),
         )
+
+    @property
+    def has_log(self) -> bool:
+        """Whether it keeps a prediction log of every row."""
+        return self.is_project and self.variables.get("TABSERVE_STORE_URL") != "none"
 
     @property
     def python(self) -> Path:
@@ -83,6 +92,7 @@ _OURS = Peer(
     batch_scores=bodies.predictions,
     variables={**_QUIET, "TABSERVE_STORE_URL": "none"},
     is_project=True,
+    mlflow_environment=DEVELOPMENT,
 )
 
 
@@ -151,6 +161,7 @@ PEERS: tuple[Peer, ...] = (
         title="FastAPI, strict pydantic, Booster.predict",
         note="validates, labels; no ids, no metrics; uvloop and httptools",
         environment="fastapi",
+        mlflow_environment="fastapi-mlflow",
         command=commands.uvicorn("fastapi_app"),
         ready="/readyz",
         path="/v1/predict",
@@ -169,10 +180,10 @@ PEERS: tuple[Peer, ...] = (
         ready="/readyz",
         path="/predict",
         body=lambda rows, _: {"rows": rows},
-        scores=lambda answer: [row["score"] for row in answer],
+        scores=bodies.all_scores,
         batch_path="/predict",
         batch_body=lambda rows, _: {"rows": rows},
-        batch_scores=lambda answer: [row["score"] for row in answer],
+        batch_scores=bodies.all_scores,
     ),
     Peer(
         name="bentoml-pyfunc",
@@ -183,10 +194,10 @@ PEERS: tuple[Peer, ...] = (
         ready="/readyz",
         path="/predict",
         body=lambda rows, _: {"rows": rows},
-        scores=lambda answer: [row["score"] for row in answer],
+        scores=bodies.all_scores,
         batch_path="/predict",
         batch_body=lambda rows, _: {"rows": rows},
-        batch_scores=lambda answer: [row["score"] for row in answer],
+        batch_scores=bodies.all_scores,
         variables={"MLFLOW_DISABLE_TELEMETRY": "true"},
         prepare=commands.save_mlflow_model,
     ),
@@ -199,10 +210,10 @@ PEERS: tuple[Peer, ...] = (
         ready="/readyz",
         path="/predict",
         body=lambda rows, _: {"rows": rows},
-        scores=lambda answer: [row["score"] for row in answer],
+        scores=bodies.all_scores,
         batch_path="/predict",
         batch_body=lambda rows, _: {"rows": rows},
-        batch_scores=lambda answer: [row["score"] for row in answer],
+        batch_scores=bodies.all_scores,
     ),
     Peer(
         name="mlflow",
@@ -213,10 +224,10 @@ PEERS: tuple[Peer, ...] = (
         ready="/ping",
         path="/invocations",
         body=lambda rows, _: {"dataframe_records": rows},
-        scores=lambda answer: list(answer["predictions"]),
+        scores=bodies.outputs,
         batch_path="/invocations",
         batch_body=lambda rows, _: {"dataframe_records": rows},
-        batch_scores=lambda answer: list(answer["predictions"]),
+        batch_scores=bodies.outputs,
         # Its launcher calls `bash -c "exec uvicorn ..."`: uvicorn reads this.
         variables={"UVICORN_ACCESS_LOG": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
         prepare=commands.save_mlflow_model,
@@ -230,10 +241,11 @@ PEERS: tuple[Peer, ...] = (
         ready="/v2/health/ready",
         path="/v2/models/model/infer",
         body=bodies.tensor,
-        scores=lambda answer: answer["outputs"][0]["data"],
+        scores=bodies.first_output,
         batch_path="/v2/models/model/infer",
         batch_body=bodies.tensor,
-        batch_scores=lambda answer: answer["outputs"][0]["data"],
+        batch_scores=bodies.first_output,
+        has_lightgbm_alone=True,
     ),
     Peer(
         name="litserve",
@@ -244,7 +256,7 @@ PEERS: tuple[Peer, ...] = (
         ready="/health",
         path="/v1/predict",
         body=bodies.one,
-        scores=lambda answer: [answer["score"]],
+        scores=lambda answer: [bodies.score(answer)],
     ),
     Peer(
         name="litserve-batching",
@@ -255,7 +267,7 @@ PEERS: tuple[Peer, ...] = (
         ready="/health",
         path="/v1/predict",
         body=bodies.one,
-        scores=lambda answer: [answer["score"]],
+        scores=lambda answer: [bodies.score(answer)],
     ),
     Peer(
         name="floor-bentoml",

@@ -10,8 +10,9 @@ import pytest
 
 from loadtests import bench
 from loadtests.benchmark import measurement, overload, report, targets
-from loadtests.benchmark.measurement import Measurements, Overload
-from loadtests.peers.catalogue import OWN, PEERS, REQUIREMENTS, ROOT
+from loadtests.benchmark.measurement import Logged, Measurements, Overload
+from loadtests.peers import abilities
+from loadtests.peers.catalogue import BY_NAME, DEVELOPMENT, OWN, PEERS, REQUIREMENTS, ROOT
 from loadtests.traffic import wrk
 from loadtests.traffic.openloop import Outcome
 from tests.loadtests.benchmark.test_report import POINT
@@ -25,6 +26,17 @@ OUTCOME = Outcome(
     latencies={200: [0.1] * 1000, 503: [0.01] * 2000},
     retry_after=2000,
     late=[0.001],
+)
+
+LOGGED = Logged(
+    peer="tabserve-defaults",
+    round=0,
+    cpus=1,
+    answered=100,
+    cut_off=3,
+    scored=100,
+    dropped=0,
+    stored=100,
 )
 
 
@@ -52,12 +64,20 @@ def _locked(name: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("name", sorted({p.environment for p in PEERS} - {OWN}))
+ENVIRONMENTS = {p.environment for p in PEERS} | {p.mlflow_environment for p in PEERS}
+
+
+@pytest.mark.parametrize("name", sorted(ENVIRONMENTS - {OWN, DEVELOPMENT, ""}))
 @pytest.mark.parametrize("suffix", ["in", "txt"])
 def test_peers_run_the_service_s_versions(name: str, suffix: str) -> None:
     """A benchmark of different LightGBM or uvicorn releases would not be one of servers."""
     text = (REQUIREMENTS / f"{name}.{suffix}").read_text()
-    shared = ("lightgbm", "uvicorn", "uvloop", "httptools", "bentoml", "mlflow")
+    shared: tuple[str, ...] = (
+        *("lightgbm", "catboost", "xgboost-cpu", "uvicorn", "uvloop", "httptools"),
+        *("bentoml", "mlflow"),
+    )
+    # What reads a pickle must be what wrote it.
+    shared += ("scikit-learn", "pandas", "cloudpickle") if name == "fastapi-mlflow" else ()
     pinned = {
         package: found[1]
         for package in shared
@@ -83,6 +103,42 @@ def test_exit_codes() -> None:
     measured = _measured()
     measured.overloads.append(_overload(replace(OUTCOME, broken=1)))
     assert bench.exit_code(measured) == 1
+    measured = _measured()
+    measured.logs.append(LOGGED)
+    measured.cannot["mlserver"] = "its runtime reads LightGBM's models alone"
+    assert bench.exit_code(measured) == 0
+    measured.logs.append(replace(LOGGED, stored=99))
+    assert bench.exit_code(measured) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_whole"),
+    [
+        ({}, True),
+        # Three requests were under way when their loop was stopped, and were scored.
+        ({"scored": 103, "stored": 103}, True),
+        ({"scored": 105, "stored": 105}, False),
+        ({"stored": 99}, False),
+        ({"stored": 101}, False),
+        ({"scored": 99, "stored": 99}, False),
+        ({"dropped": 1}, False),
+    ],
+)
+def test_a_log_is_whole_or_not(changes: dict[str, int], is_whole: bool) -> None:
+    """Each answered row is in the store, once, and nothing else but what was cut off."""
+    assert replace(LOGGED, **changes).is_whole is is_whole  # type: ignore[arg-type]  # numbers all
+
+
+def test_what_a_server_cannot_serve_is_known_before() -> None:
+    """Peers of trees have no model of MLflow, MLServer none but LightGBM's, floors none at all."""
+    pyfunc, trees = {"engine": "pyfunc"}, {"engine": "trees"}
+    with pytest.raises(abilities.CannotServe, match="run by MLflow"):
+        abilities.fit(BY_NAME["bentoml-stock"], pyfunc)
+    with pytest.raises(abilities.CannotServe, match="LightGBM"):
+        abilities.fit(BY_NAME["mlserver"], trees)
+    assert abilities.fit(BY_NAME["fastapi"], pyfunc).environment == "fastapi-mlflow"
+    assert abilities.fit(BY_NAME["fastapi"], trees).environment == "fastapi"
+    assert abilities.fit(BY_NAME["floor"], pyfunc) == BY_NAME["floor"]
 
 
 def test_what_cannot_run_is_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +175,7 @@ def test_an_overload_that_was_not_offered_proves_nothing() -> None:
 def test_two_workers_are_judged_by_core_seconds() -> None:
     """Twice what a worker answers a core-second, for the generator sits on the same cores."""
     measured = _measured()
-    measured.points.append(replace(POINT, workers=2, per_second=1000.0, cores=1.2))
+    measured.points.append(replace(POINT, workers=2, cpus=2, per_second=1000.0, cores=1.2))
     verdicts = {target.text: found for target, found, _ in targets.judge(measured)}
     assert verdicts["two workers: at least 1.7 times one, by answers a core-second"] == "1.67"
 
@@ -128,7 +184,7 @@ def test_workers_and_overload_are_in_the_report(tmp_path: Path) -> None:
     """Both have a section where they were measured, and none where not."""
     measured = _measured()
     assert "Overload" not in report.render(measured)
-    measured.points.append(replace(POINT, workers=2, connections=64))
+    measured.points.append(replace(POINT, workers=2, cpus=2, connections=64))
     measured.overloads.append(_overload())
     text = report.render(measured)
     assert "| row x 2 | 1,000 | 2,000 (2.0 x) | 500 | 0.50 | 100 | 100 | 67% |" in text

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from loadtests.benchmark import delivery
 from loadtests.session import read_passages
 from tests.service.process import server
 
@@ -28,7 +29,13 @@ def test_a_plan_runs_from_end_to_end(imported: dict[str, str], tmp_path: Path) -
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
         )
+        # The log that the service keeps as it comes: nobody stopped a loop with rows under way.
+        delivery.wait(started.port, started.data, patience_seconds=30)
+        logged = delivery.read(started.port)
+        stored = delivery.stored(started.data)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert stored == logged.scored > 0
+    assert (logged.rows, logged.dropped) == (0, 0)
     passages = {
         passage.stage: passage for passage in read_passages(json.loads(outcome.read_text()))
     }

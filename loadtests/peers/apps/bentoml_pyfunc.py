@@ -9,18 +9,12 @@ from __future__ import annotations
 import bentoml
 import mlflow
 import pandas as pd
-from pydantic import BaseModel
 
 from loadtests.peers.apps import scoring
 
-Row = scoring.load().row_type()
-
-
-class Answer(BaseModel):
-    """A score and its label."""
-
-    score: float
-    label: int
+MODEL = scoring.load()
+Row = MODEL.row_type()
+Answer = MODEL.answer_type()
 
 
 # Access logging is off, as with every peer; the rest is as BentoML comes.
@@ -37,4 +31,4 @@ class Pyfunc:
     def predict(self, rows: list[Row]) -> list[Answer]:  # type: ignore[valid-type]
         """Score the rows of one request."""
         scores = self.pyfunc.predict(pd.DataFrame([vars(row) for row in rows]))
-        return [Answer(score=score, label=self.model.label(score)) for score in scores]
+        return [Answer(**self.model.answer(score)) for score in scores]

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import bentoml
-from pydantic import BaseModel
 
 from loadtests.peers.apps import scoring
 
-Row = scoring.load().row_type()
-
-
-class Answer(BaseModel):
-    """A score and its label."""
-
-    score: float
-    label: int
+MODEL = scoring.load()
+Row = MODEL.row_type()
+Answer = MODEL.answer_type()
 
 
 # Access logging is off, as with every peer; the rest is as BentoML comes.
@@ -30,4 +24,4 @@ class Stock:
     def predict(self, rows: list[Row]) -> list[Answer]:  # type: ignore[valid-type]
         """Score the rows of one batch."""
         scores = self.model.score([vars(row) for row in rows])
-        return [Answer(score=score, label=self.model.label(score)) for score in scores]
+        return [Answer(**self.model.answer(score)) for score in scores]

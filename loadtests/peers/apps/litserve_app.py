@@ -33,7 +33,7 @@ class Scorer(litserve.LitAPI):  # type: ignore[misc]  # LitServe's class has no 
 
     def encode_response(self, output: Any) -> dict[str, Any]:
         """Make an answer of one score."""
-        return {"score": output, "label": self.scorer.label(output)}
+        return self.scorer.answer(output)
 
 
 def main() -> None:

@@ -18,7 +18,13 @@ from mlflow.types import ColSpec, Schema
 
 from loadtests.peers.apps import scoring
 
-_DTYPES = {"float": "double", "integer": "long", "boolean": "boolean", "category": "string"}
+_DTYPES = {
+    "float": "double",
+    "integer": "long",
+    "boolean": "boolean",
+    "category": "string",
+    "text": "string",
+}
 
 
 class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]  # MLflow makes it lazily

@@ -1,7 +1,8 @@
 """What every Python peer shares: the model, strict row types, rows to scores.
 
 Written as a careful user would write it for speed: category codes by dictionary, one
-matrix, the library's own `predict` on it with one thread; no pandas.
+matrix, the library's own `predict` on it with one thread; no pandas. A model that only MLflow
+can run gets a frame made column by column, and MLflow's check of the frame is left out.
 `PEER_MODEL` names a model folder that `tabserve import` wrote.
 """
 
@@ -31,13 +32,15 @@ class Model:
 
     def __init__(self, folder: Path) -> None:
         contract = json.loads((folder / "contract.json").read_text())
-        if contract["engine"] == "pyfunc":
-            raise SystemExit("the peers score trees, and this model is run by MLflow")
         self.features: list[dict[str, Any]] = contract["features"]
         self.threshold: float = contract["threshold"]
         self.classes: list[Any] | None = contract["classes"]
         self._columns = [(feature["name"], _codes(feature)) for feature in self.features]
-        self._predict = _predictor(folder, contract)
+        if contract["engine"] == "pyfunc":
+            self._score = _frame_scorer(folder, contract)
+        else:
+            predict = _predictor(folder, contract)
+            self._score = lambda rows: predict([self.encode(row) for row in rows])
 
     def encode(self, values: Mapping[str, Any]) -> list[Any]:
         """Put a row in the booster's order, categories as codes; None is missing."""
@@ -50,7 +53,7 @@ class Model:
 
     def score(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Give the score of each row: of the second class, of each of many, or the value."""
-        scores: list[Any] = self._predict([self.encode(row) for row in rows]).tolist()
+        scores: list[Any] = self._score(rows).tolist()
         return scores
 
     def answer(self, score: Any) -> dict[str, Any]:
@@ -126,7 +129,38 @@ def _predictor(folder: Path, contract: Mapping[str, Any]) -> Callable[[Rows], An
     )
 
 
-def _codes(feature: dict[str, Any]) -> dict[Any, float] | None:
+def _frame_scorer(
+    folder: Path, contract: Mapping[str, Any]
+) -> Callable[[Sequence[Mapping[str, Any]]], Any]:
+    """Open the model with MLflow's loader of its flavor: rows by name in, an array of scores out.
+
+    MLflow's pyfunc asks a classifier for labels, so scikit-learn's model is asked itself.
+    """
+    import mlflow.sklearn  # noqa: PLC0415 - in an environment with MLflow only
+    import pandas as pd  # noqa: PLC0415 - the same
+
+    model = mlflow.sklearn.load_model(str(folder.parent))
+    kinds = {"float": "float64", "integer": "Int64", "boolean": "boolean", "text": "str"}
+    dtypes: dict[str, Any] = {
+        feature["name"]: pd.CategoricalDtype(feature["categories"])
+        if feature["kind"] == "category"
+        else kinds[feature["kind"]]
+        for feature in contract["features"]
+    }
+
+    def score(rows: Sequence[Mapping[str, Any]]) -> Any:
+        frame = pd.DataFrame(
+            {name: pd.array([row[name] for row in rows], dtype=dt) for name, dt in dtypes.items()}
+        )
+        if contract["classes"] is None:
+            return np.asarray(model.predict(frame))
+        scores = np.asarray(model.predict_proba(frame))
+        return scores[:, 1] if len(contract["classes"]) == 2 else scores
+
+    return score
+
+
+def _codes(feature: Mapping[str, Any]) -> dict[Any, float] | None:
     if feature["categories"] is None:
         return None
     return {category: float(code) for code, category in enumerate(feature["categories"])}

@@ -81,7 +81,7 @@ def test_a_failed_server_is_in_the_report() -> None:
     """A server that gave no numbers is named with the reason, not left out."""
     measured = _measured(POINT)
     measured.failed["mlflow"] = "ended with 1:\nno such model"
-    assert "| mlflow | ended with 1: no such model |" in report.render(measured)
+    assert "| mlflow | failed | ended with 1: no such model |" in report.render(measured)
 
 
 def test_measurements_survive_a_file(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The machine of a measurement: its processes."""
