@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from time import perf_counter
 
@@ -18,6 +19,9 @@ from bentos.settings import Settings
 # How long counts and access log lines stay in memory. A scrape shows its own worker's at
 # once, another worker's this much later.
 _FLUSH_SECONDS = 0.25
+# How long one turn of the event loop hands over, and how long answers have until the next.
+_TURN_SECONDS = 0.0001
+_PAUSE_SECONDS = 0.002
 
 _UNLOGGED = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
 
@@ -85,16 +89,8 @@ class Telemetry:
 
     def flush(self) -> None:
         """Hand over all counts and lines at once."""
-        recorder = self._log.recorder
-        if recorder is not None:
-            self._metrics.observe_log(recorder.look(datetime.now(UTC)))
-        self._metrics.buffered_now = self._budget.held_bytes
-        loaded = self._readiness.loaded
-        slow_rows = 0 if loaded is None else loaded.reader.slow_rows
-        self._metrics.observe_totals(slow_rows, OUTLET.dropped)
-        self._metrics.flush()
-        if self._access_log is not None:
-            self._access_log.flush()
+        for part in self._make_parts():
+            part()
 
     def stop(self) -> None:
         """Hand over what is left, and flush no more."""
@@ -102,11 +98,34 @@ class Telemetry:
             self._timer.cancel()
         self.flush()
 
-    def _flush_later(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush_again)
+    def _make_parts(self) -> Iterator[Callable[[], None]]:
+        yield self._look
+        yield from self._metrics.parts()
+        if self._access_log is not None:
+            yield self._access_log.flush
 
-    def _flush_again(self) -> None:
+    def _look(self) -> None:
+        recorder = self._log.recorder
+        if recorder is not None:
+            self._metrics.observe_log(recorder.look(datetime.now(UTC)))
+        self._metrics.buffered_now = self._budget.held_bytes
+        loaded = self._readiness.loaded
+        slow_rows = 0 if loaded is None else loaded.reader.slow_rows
+        self._metrics.observe_totals(slow_rows, OUTLET.dropped)
+
+    def _flush_later(self) -> None:
         # Also without requests: the state of the log changes when its store goes down or
         # comes back.
-        self.flush()
+        later = asyncio.get_running_loop().call_later
+        self._timer = later(_FLUSH_SECONDS, self._flush_some, self._make_parts())
+
+    def _flush_some(self, parts: Iterator[Callable[[], None]]) -> None:
+        enough = perf_counter() + _TURN_SECONDS
+        for part in parts:
+            part()
+            if perf_counter() > enough:
+                # A millisecond of it at once would make every answer of that time late.
+                later = asyncio.get_running_loop().call_later
+                self._timer = later(_PAUSE_SECONDS, self._flush_some, parts)
+                return
         self._flush_later()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version as version_of
 from typing import Literal
@@ -20,7 +20,8 @@ from bentos.model.frame import Screening
 from bentos.records.writer.recorder import State
 from bentos.serving.batching import Reason
 from bentos.serving.exposition import bounds, directory, process, series, table
-from bentos.serving.exposition.tally import Answers, Distribution, Tally, Values
+from bentos.serving.exposition.book import Book
+from bentos.serving.exposition.tally import Answers, Values
 from bentos.settings import Settings, fingerprint
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -65,8 +66,8 @@ class Metrics:
         self._routes: tuple[str, ...] = ()
         # What one answer counts, by route and status: until the worker or the version changes.
         self._answered: dict[tuple[str, int], Answers] = {}
-        self._tallies: dict[tuple[str, ...], Tally] = {}
-        self._distributions: dict[tuple[str, ...], Distribution] = {}
+        book = Book(self._counters, self._histograms, self._bounds)
+        self._tally, self._distribution, self._parts = book.tally, book.distribution, book.parts
         self._observe_stages = [
             self._distribution("tabserve_stage_duration_seconds", name).observe for name in STAGES
         ]
@@ -303,11 +304,18 @@ class Metrics:
 
     def flush(self) -> None:
         """Make all that was tallied visible, and show that the event loop has its turns."""
-        self._settle_answered()
-        for tally in self._tallies.values():
-            tally.flush()
-        for distribution in self._distributions.values():
-            distribution.flush()
+        for part in self.parts():
+            part()
+
+    def parts(self) -> Iterator[Callable[[], None]]:
+        """What `flush` does, in parts that take some ten microseconds each."""
+        # A part may be the first to count something, so each step sees what is there by then.
+        yield self._settle_answered
+        yield from self._parts()
+        yield self._show_now
+        yield self._measure
+
+    def _show_now(self) -> None:
         for name, value in (
             ("tabserve_requests_in_flight", float(self.in_flight_now)),
             ("tabserve_buffered_bytes", float(self.buffered_now)),
@@ -316,6 +324,8 @@ class Metrics:
             ("tabserve_worker_heartbeat_timestamp_seconds", time.time()),
         ):
             self._gauges[name].labels(self._worker).set(value)
+
+    def _measure(self) -> None:
         if (now := time.monotonic()) >= self._measure_at:
             self._measure_at = now + _MEASURE_SECONDS
             with suppress(OSError):
@@ -335,22 +345,3 @@ class Metrics:
     def render(self) -> bytes:
         """All metrics of all workers in the Prometheus text format, as of the last flush."""
         return directory.render(self._registry)
-
-    def _tally(self, *key: str) -> Tally:
-        """The tally of a counter's series: the name and the label values."""
-        tally = self._tallies.get(key)
-        if tally is None:
-            counter = self._counters[key[0]]
-            tally = Tally(counter.labels(*key[1:]) if len(key) > 1 else counter)
-            self._tallies[key] = tally
-        return tally
-
-    def _distribution(self, *key: str) -> Distribution:
-        """The distribution of a histogram's series: the name and the label values."""
-        distribution = self._distributions.get(key)
-        if distribution is None:
-            histogram = self._histograms[key[0]]
-            child = histogram.labels(*key[1:]) if len(key) > 1 else histogram
-            distribution = Distribution(child, self._bounds[key[0]])
-            self._distributions[key] = distribution
-        return distribution

@@ -20,21 +20,21 @@ _MANY = 16
 
 
 class Tally:
-    """Adds to one counter series in memory; `flush` hands the sum over."""
+    """Adds to one counter series in memory; `flush` hands the sum, `pending`, over."""
 
-    __slots__ = ("_child", "_pending")
+    __slots__ = ("_child", "pending")
 
     def __init__(self, child: Counter) -> None:
         self._child = child
-        self._pending = 0
+        self.pending = 0
 
     def add(self, count: int = 1) -> None:
-        self._pending += count
+        self.pending += count
 
     def flush(self) -> None:
-        if self._pending:
-            self._child.inc(self._pending)
-            self._pending = 0
+        if self.pending:
+            self._child.inc(self.pending)
+            self.pending = 0
 
 
 class Distribution:
