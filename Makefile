@@ -127,6 +127,9 @@ DRIFT_LOCK := monitoring/drift/environment
 	@echo "installing torch from a local folder, else from its index"
 	@$(DRIFT) -m pip install --quiet --disable-pip-version-check --no-deps --no-index -r $(DRIFT_LOCK)/torch.txt 2>/dev/null \
 		|| $(DRIFT) -m pip install --quiet --disable-pip-version-check --no-deps -r $(DRIFT_LOCK)/torch.txt
+	@# Else each job would compile what it imports, for longer than it looks for drift. A file of another
+	@# Python's syntax, which nothing imports, is no failure.
+	@$(if $(PYTHONDONTWRITEBYTECODE),$(DRIFT) -m compileall -q -q -j 0 .venv-drift/lib || true,:)
 	@touch $@
 
 drift-setup: .venv-drift/.synced ## Make the drift job's own environment (.venv-drift).
