@@ -8,7 +8,9 @@ from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
+from bentos.errors import Fault
 from bentos.model.contract import FLOAT32_MAX, INTEGER_LIMITS, Contract, Feature
+from bentos.model.tables.table import Table
 from bentos.model.validation import EncodedRow
 
 FEATURES = (
@@ -154,6 +156,15 @@ def bits(row: EncodedRow | None) -> object:
         (type(value).__name__, struct.pack("<d", value) if isinstance(value, float) else value)
         for value in row
     ]
+
+
+def listed(table: Table) -> tuple[list[EncodedRow | None], list[list[Fault]]]:
+    """The rows of a table, None in the place of one with faults; and the faults of each."""
+    rows: list[EncodedRow | None] = list(table.rows)
+    for place in table.faults:
+        rows[place] = None
+    found = {**table.tolerated, **table.faults}
+    return rows, [found.get(place, []) for place in range(len(rows))]
 
 
 def body(row: Mapping[str, object]) -> bytes:

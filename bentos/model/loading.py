@@ -21,7 +21,7 @@ from bentos.model.engines.predictor import Scores
 from bentos.model.explanation import reasons
 from bentos.model.explanation.explainer import Explainer
 from bentos.model.explanation.reasons import ReasonsFile
-from bentos.model.json_rows import RowReader
+from bentos.model.json_batches import BatchReader
 from bentos.model.layout import BOOSTER, FOLDER
 from bentos.model.scoring import Scorer
 from bentos.model.store import StoredModel
@@ -40,7 +40,7 @@ class LoadedModel:
         self.stored = stored
         self.contract = stored.contract
         encoder = Encoder(stored.contract, settings.unknown_category)
-        self.reader = RowReader(encoder)
+        self.reader = BatchReader(encoder)
         self.columns = ColumnEncoder(encoder)
         self.tables = TableEncoder(encoder)
         self.golden = golden.read(stored.read(f"{FOLDER}/{golden.FILE}"))

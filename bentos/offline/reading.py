@@ -6,7 +6,6 @@ from typing import Any
 
 from bentos.errors import Fault, Problem
 from bentos.model.loading import LoadedModel
-from bentos.model.tables import table as tables
 from bentos.model.tables.table import Table
 from bentos.offline.files import BadFile, File
 from bentos.offline.planning import Part, Plan
@@ -41,8 +40,7 @@ def read(model: LoadedModel, file: File, plan: Plan, part: Part) -> Table:
 
 def _read_text(model: LoadedModel, file: File, plan: Plan, data: bytes, part: Part) -> Table:
     if file.kind == "ndjson":
-        rows, faults = model.reader.read_lines(data, part.first)
-        return tables.of_rows(model.contract, rows, faults)
+        return model.reader.read_lines(data, part.first)
     body = plan.header + (b"" if plan.header.endswith(b"\n") else b"\n") + data
     lines = csv_table.read_lines(body, body.count(b","))
     header = next(lines, [])

@@ -15,8 +15,8 @@ from bentos.model.loading import LoadedModel
 from bentos.offline import planning, reading, writing
 from bentos.offline.files import File
 from bentos.offline.planning import Part, Plan
-from bentos.serving.bulk.tables import score_table
 from bentos.serving.http import Timing
+from bentos.serving.scored.table import score_table
 
 
 class Occupied(TabserveError):

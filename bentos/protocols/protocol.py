@@ -17,8 +17,9 @@ from bentos.model.contract import Contract
 from bentos.model.explanation.explainer import Explanation
 from bentos.model.loading import LoadedModel
 from bentos.model.scoring import Scored
+from bentos.model.tables.table import Lazy, Table
 from bentos.model.validation import EncodedRow
-from bentos.protocols.formats.format import Format
+from bentos.protocols.formats.format import Format, TableResults
 
 JSON = b"application/json"
 
@@ -69,17 +70,39 @@ class Rows(msgspec.Struct, gc=False):
     `encoded`: None in the place of a row that has faults. `faults`: of each row; those of an
     encoded row are tolerated (unknown categories scored as missing) and become warnings.
     `is_all_or_nothing`: one row with faults refuses the whole request. `pointer`: to the array
-    that the rows stand in, in the body; empty where the body is the row.
+    that the rows stand in, in the body; empty where the body is the row. `table`: the same rows
+    by column, where they were read so: what needs single rows makes them then.
     """
 
     encoded: Sequence[EncodedRow | None]
     faults: Sequence[list[Fault]]
     is_all_or_nothing: bool = False
     pointer: str = ""
+    table: Table | None = None
+
+    @property
+    def has_wrong(self) -> bool:
+        """Whether any row has faults that are not tolerated."""
+        return None in self.encoded if self.table is None else bool(self.table.faults)
 
     def pointer_of(self, number: int) -> str:
         """The place of a row in the body, for faults of the row as a whole."""
         return f"{self.pointer}/{number}" if self.pointer else ""
+
+
+def rows_of(table: Table, *, is_all_or_nothing: bool, pointer: str) -> Rows:
+    """Make the rows of a request of a table."""
+    rows, wrong, tolerated = table.rows, table.faults, table.tolerated
+
+    def make(start: int, end: int) -> list[EncodedRow | None]:
+        some = rows[start:end]
+        return [None if place in wrong else row for place, row in enumerate(some, start)]
+
+    def list_faults(start: int, end: int) -> list[list[Fault]]:
+        return [wrong.get(place) or tolerated.get(place) or [] for place in range(start, end)]
+
+    count = len(table)
+    return Rows(Lazy(count, make), Lazy(count, list_faults), is_all_or_nothing, pointer, table)
 
 
 class Results(msgspec.Struct, gc=False):
@@ -87,12 +110,13 @@ class Results(msgspec.Struct, gc=False):
 
     `ids`: of each row's prediction, one for each row. `outcomes`: its scores, or why it has
     none. `explanations`: of each row that has scores, None for the others; empty where the request
-    asks for none.
+    asks for none. `table`: the same by column, where rows were scored so.
     """
 
     ids: Sequence[str]
     outcomes: Sequence[Scored | Problem]
     explanations: Sequence[Explanation | None] = ()
+    table: TableResults | None = None
 
 
 class ScoringRoute(msgspec.Struct, frozen=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from bentos.errors import Problem
@@ -17,6 +15,7 @@ from bentos.model.scoring import Scored
 from bentos.protocols import explain, v1_openapi
 from bentos.protocols.explain import ExplanationDocument
 from bentos.protocols.formats.registry import FORMATS
+from bentos.protocols.formats.score_columns import ScoreColumns
 from bentos.protocols.protocol import (
     Call,
     DocumentRoute,
@@ -26,9 +25,12 @@ from bentos.protocols.protocol import (
     Rows,
     ScoringRoute,
     StreamingRoute,
+    rows_of,
 )
 
 PROBLEM_JSON = b"application/problem+json"
+# Of what is worked out of a contract once.
+_KEY = "v1"
 
 
 class Answer(msgspec.Struct, omit_defaults=True, gc=False):
@@ -49,7 +51,7 @@ class Prediction(msgspec.Struct, omit_defaults=True, gc=False):
 
     id: str
     score: float | msgspec.UnsetType = msgspec.UNSET
-    scores: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    scores: dict[str, float] | msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
     label: Category | msgspec.UnsetType = msgspec.UNSET
     warnings: tuple[FeatureWarning, ...] = ()
     error: dict[str, object] | msgspec.UnsetType = msgspec.UNSET
@@ -72,8 +74,9 @@ def decode_row(model: LoadedModel, call: Call, max_rows: int) -> Rows:
 
 def decode_batch(model: LoadedModel, call: Call, max_rows: int) -> Rows:
     """Read `{"instances": [...]}`. Raises Problem where the envelope itself is wrong."""
-    rows, faults = model.reader.read_instances(call.body, max_rows)
-    return Rows(rows, faults, call.query.get("on_error") == "reject", "/instances")
+    table = model.reader.read_instances(call.body, max_rows)
+    is_all_or_nothing = call.query.get("on_error") == "reject"
+    return rows_of(table, is_all_or_nothing=is_all_or_nothing, pointer="/instances")
 
 
 def encode_row(model: LoadedModel, call: Call, results: Results) -> Reply:
@@ -90,7 +93,7 @@ def encode_row(model: LoadedModel, call: Call, results: Results) -> Reply:
 
 def encode_batch(model: LoadedModel, call: Call, results: Results) -> Reply:
     """Answer rows in their order; a row without a score has an error in its place."""
-    predictions = _predictions(model.contract, results)
+    predictions = _predictions(model, results)
     for prediction, explained in zip(predictions, results.explanations, strict=False):
         prediction.explanation, prediction.reasons = _explain(model.contract, explained)
     return Reply(to_json(BatchAnswer(model.reference, predictions)))
@@ -114,26 +117,27 @@ def error_in_place(problem: Problem) -> dict[str, object]:
     return problem.in_place()
 
 
-def _predictions(contract: Contract, results: Results) -> list[Prediction]:
-    unset = msgspec.UNSET
-    if contract.task == "multiclass" or Problem in set(map(type, results.outcomes)):
+def _predictions(model: LoadedModel, results: Results) -> list[Prediction]:
+    table, contract = results.table, model.contract
+    if table is None:
         return [
             _prediction(contract, prediction_id, outcome)
             for prediction_id, outcome in zip(results.ids, results.outcomes, strict=True)
         ]
-    # The common case, without a check for each row.
-    scored: Sequence[Scored] = results.outcomes  # type: ignore[assignment]  # none is a Problem
-    has_label = contract.classes is not None
-    return [
-        Prediction(
-            prediction_id,
-            one.score,  # type: ignore[arg-type]  # a single score is always there
-            unset,
-            one.label if has_label else unset,  # type: ignore[arg-type]  # so is a label
-            one.warnings,
+    columns = model.derived.get(_KEY)
+    if not isinstance(columns, ScoreColumns):
+        columns = model.derived[_KEY] = ScoreColumns(contract)
+    predictions = [
+        Prediction(prediction_id, score, scores, label)
+        for prediction_id, (score, scores, label) in zip(
+            table.id_texts, columns.rows(table), strict=True
         )
-        for prediction_id, one in zip(results.ids, scored, strict=True)
     ]
+    for row, warnings in table.warnings.items():
+        predictions[row].warnings = warnings
+    for row, problem in table.problems.items():
+        predictions[row] = Prediction(table.id_texts[row], error=error_in_place(problem))
+    return predictions
 
 
 def _prediction(contract: Contract, prediction_id: str, outcome: Scored | Problem) -> Prediction:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from math import isfinite
 from time import perf_counter
 
 import msgspec
 
-from bentos.errors import MAX_LISTED, Fault, Problem
-from bentos.ids import new_id, new_ids
-from bentos.model.frame import FeatureWarning
+from bentos.errors import Fault, Problem
+from bentos.ids import new_id
 from bentos.model.json_rows import invalid
 from bentos.model.loading import LoadedModel
-from bentos.model.scoring import Batch, Scored, likeliest
+from bentos.model.scoring import Assessment, Batch, Scored, likeliest
+from bentos.model.tables import table as tables
 from bentos.model.validation import EncodedRow
 from bentos.protocols.protocol import Reply, Results, Rows
 from bentos.serving.batching import Batcher
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import Timing
 from bentos.serving.readiness import Readiness
+from bentos.serving.scored.table import (
+    TableResult,
+    count_assessment,
+    list_ids,
+    list_scored,
+    no_number,
+    not_scorable,
+    score_table,
+    warn_of,
+)
 from bentos.settings import Settings
 
 UNENCODED = Problem("internal", "the results were not encoded")
@@ -29,7 +39,7 @@ UNENCODED = Problem("internal", "the results were not encoded")
 class BatchResult(msgspec.Struct, gc=False):
     """The results of one request's rows, with what to count and what to log.
 
-    `ids`, `rows` and `scored` are of the rows that got a score, for the log. `batch`: None
+    `ids`, `rows` and `scored` are of the rows that got a score, for the log. `assessment`: None
     where it is counted already. `faults`: of the rejected rows. `unknown`: names of the
     features whose category was scored as missing, once for each time. `reply`: the results
     encoded, or why they cannot be. `reasons`: codes of the reasons that rows got, of the rows that
@@ -41,7 +51,7 @@ class BatchResult(msgspec.Struct, gc=False):
     ids: Sequence[str]
     rows: Sequence[EncodedRow]
     scored: Sequence[Scored]
-    batch: Batch | None = None
+    assessment: Assessment | None = None
     rejected: int = 0
     faults: Sequence[Fault] = ()
     unknown: Sequence[str] = ()
@@ -104,8 +114,8 @@ class Inference:
 
     def count(self, model: LoadedModel, result: BatchResult) -> None:
         """Count the results of a request. Only on the event loop's thread."""
-        if result.batch is not None:
-            self._count_batch(model, result.batch)
+        if result.assessment is not None:
+            count_assessment(self._metrics, model, result.assessment)
         if result.rejected:
             self._metrics.observe_rows("rejected", result.rejected)
             # Those of a problem are counted where it is answered.
@@ -127,114 +137,53 @@ def score_rows(model: LoadedModel, rows: Rows, timing: Timing) -> BatchResult:
 
     Counts nothing, so any thread may call it.
     """
-    timing.decoded = timing.dispatched = perf_counter()
-    good = [row for row in rows.encoded if row is not None]
-    batch = model.scorer.score(good) if good else None
-    timing.scored = perf_counter()
-    scored = batch.scored if batch is not None else []
-    if batch is not None and batch.refused:
-        rows, good, scored = _without_refused(rows, scored)
-        if rows.is_all_or_nothing:
-            return refuse(rows, batch)
-    unknown: list[str] = []
-    if any(rows.faults):
-        good_faults = [
-            faults for row, faults in zip(rows.encoded, rows.faults, strict=True) if row is not None
-        ]
-        for place, tolerated in enumerate(good_faults):
-            if tolerated:
-                scored[place], names = _with_warnings(scored[place], tolerated)
-                unknown += names
-    ids = new_ids(len(rows.encoded))
-    total = len(ids)
-    rejected = total - len(good)
-    if not rejected and _are_finite(scored):
-        return BatchResult(Results(ids, scored), total, ids, good, scored, batch, unknown=unknown)
-    outcomes = list(_in_place(rows, iter(scored)))
-    kept = [
-        (one_id, row, outcome)
-        for one_id, row, outcome in zip(ids, rows.encoded, outcomes, strict=True)
-        if row is not None and isinstance(outcome, Scored)
-    ]
+    table = rows.table
+    if table is None:
+        table = tables.of_rows(model.contract, rows.encoded, rows.faults)
+    result = score_table(model, table, 0, timing, rows.pointer_of)
+    assessment = result.assessment
+    if rows.is_all_or_nothing and assessment is not None and assessment.refused:
+        # No row had faults, or the request would have been refused before.
+        found = dict(table.tolerated)
+        found |= {row: [not_scorable(rows.pointer_of(row))] for row in assessment.refused}
+        faults = [fault for row in sorted(found) for fault in found[row]]
+        return _refuse(len(table), faults, assessment)
+    results, scored = result.results, list_scored(model, result)
+    total = len(results)
+    ids = list_ids(result)
+    is_whole = len(result.kept) == total
+    outcomes: Sequence[Scored | Problem] = scored if is_whole else _in_place(result, scored)
     return BatchResult(
-        Results(ids, outcomes),
+        Results(ids if is_whole else results.id_texts, outcomes, table=results),
         total,
-        [one_id for one_id, _, _ in kept],
-        [row for _, row, _ in kept],
-        [outcome for _, _, outcome in kept],
-        batch,
-        rejected,
-        [
-            fault
-            for row, faults in zip(rows.encoded, rows.faults, strict=True)
-            if row is None
-            for fault in faults
-        ],
-        unknown,
+        ids,
+        result.scored.rows,
+        scored,
+        assessment,
+        result.rejected,
+        result.faults,
+        result.unknown,
     )
 
 
-def refuse(rows: Rows, batch: Batch | None = None) -> BatchResult:
-    """Refuse all rows of one request, as one of them has faults.
-
-    `batch`: where the rows were scored, and the model failed on some of them.
-    """
-    total = len(rows.encoded)
-    problem = invalid([fault for faults in rows.faults for fault in faults])
-    rejected = total if batch is None else batch.refused
-    return BatchResult(Results((), ()), total, (), (), (), batch, rejected, reply=problem)
+def refuse(rows: Rows) -> BatchResult:
+    """Refuse all rows of one request, as one of them has faults."""
+    return _refuse(len(rows.encoded), [fault for faults in rows.faults for fault in faults])
 
 
-def _without_refused(
-    rows: Rows, scored: Sequence[Scored]
-) -> tuple[Rows, list[EncodedRow], list[Scored]]:
-    """Make rows that the model failed on rows with faults. `scored`: of the encoded rows."""
-    encoded: list[EncodedRow | None] = []
-    faults: list[list[Fault]] = []
-    kept: list[Scored] = []
-    outcomes = iter(scored)
-    for number, (row, found) in enumerate(zip(rows.encoded, rows.faults, strict=True)):
-        outcome = None if row is None else next(outcomes)
-        if outcome is not None and outcome.is_refused:
-            encoded.append(None)
-            faults.append([not_scorable(rows.pointer_of(number))])
-            continue
-        encoded.append(row)
-        faults.append(found)
-        if outcome is not None:
-            kept.append(outcome)
-    apart = msgspec.structs.replace(rows, encoded=encoded, faults=faults)
-    return apart, [row for row in encoded if row is not None], kept
+def _refuse(
+    total: int, faults: Sequence[Fault], assessment: Assessment | None = None
+) -> BatchResult:
+    """`assessment`: where the rows were scored, and the model failed on some of them."""
+    rejected = total if assessment is None else len(assessment.refused)
+    problem = invalid(list(faults))
+    return BatchResult(Results((), ()), total, (), (), (), assessment, rejected, reply=problem)
 
 
-def not_scorable(pointer: str) -> Fault:
-    """Make the fault of a row that the model itself failed on."""
-    detail = "is not a row that the model can score: one of its values is unknown to the model"
-    return Fault(pointer, "not_scorable", detail)
-
-
-def _in_place(rows: Rows, scored: Iterator[Scored]) -> Iterator[Scored | Problem]:
-    # The limit is for the whole answer, not for each row.
-    listed = MAX_LISTED
-    for row, faults in zip(rows.encoded, rows.faults, strict=True):
-        if row is None:
-            yield invalid(faults, listed)
-            listed = max(0, listed - len(faults))
-        else:
-            outcome = next(scored)
-            yield outcome if _is_finite(outcome) else no_number()
-
-
-def no_number() -> Problem:
-    """Make the problem of a row whose score is no number."""
-    return Problem("internal", "the model gave a score that is not a finite number")
-
-
-def _are_finite(scored: Sequence[Scored]) -> bool:
-    # One sum for all rows costs a tenth of a look at each. It is not finite where a score is
-    # not, and rarely where all are: then each is looked at.
-    scores = [one.score for one in scored if one.score is not None]
-    return (len(scores) == len(scored) and isfinite(sum(scores))) or all(map(_is_finite, scored))
+def _in_place(result: TableResult, scored: Sequence[Scored]) -> list[Scored | Problem]:
+    following = iter(scored)
+    problems = result.results.problems
+    return [problems.get(row) or next(following) for row in range(len(result.results))]
 
 
 def _is_finite(scored: Scored) -> bool:
@@ -246,12 +195,3 @@ def _is_finite(scored: Scored) -> bool:
 def _with_warnings(scored: Scored, tolerated: Sequence[Fault]) -> tuple[Scored, list[str]]:
     warned, names = warn_of(tolerated)
     return msgspec.structs.replace(scored, warnings=(*warned, *scored.warnings)), names
-
-
-def warn_of(tolerated: Sequence[Fault]) -> tuple[list[FeatureWarning], list[str]]:
-    """Make warnings of unknown categories that were scored as missing; and their features."""
-    tokens = [fault.pointer.rpartition("/")[2] for fault in tolerated]
-    detail = "is a category that training never saw"
-    warned = [FeatureWarning(f"/{token}", "unknown_category", detail) for token in tokens]
-    # RFC 6901, section 4: ~1 first, or ~01 would become a slash.
-    return warned, [token.replace("~1", "/").replace("~0", "~") for token in tokens]

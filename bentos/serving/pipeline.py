@@ -218,7 +218,7 @@ def _decode_and_score(
 
 def _score(model: LoadedModel, rows: Rows, encode: Encode | None, timing: Timing) -> BatchResult:
     """Score and encode many rows; counts nothing, so any thread may call it."""
-    if rows.is_all_or_nothing and None in rows.encoded:
+    if rows.is_all_or_nothing and rows.has_wrong:
         return refuse(rows)
     return _encode(encode, score_rows(model, rows, timing))
 

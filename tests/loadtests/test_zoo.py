@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bentos.model.engine import choose
-from bentos.model.json_rows import RowReader
+from bentos.model.json_batches import BatchReader
 from bentos.model.scoring import Scorer
 from bentos.model.validation import Encoder
 from bentos.settings import Settings
@@ -40,11 +40,12 @@ def test_model_of_the_zoo(name: str, zoo_model: Callable[[str], ZooModel]) -> No
         "pyfunc" if name == "texts" else "accelerated",
         "",
     )
-    reader = RowReader(Encoder(contract))
+    reader = BatchReader(Encoder(contract))
     rows = model.rows(_ROWS)
-    encoded, _ = reader.read_instances(msgspec.json.encode({"instances": rows}), _ROWS)
+    table = reader.read_instances(msgspec.json.encode({"instances": rows}), _ROWS)
     alone = [reader.read_row(msgspec.json.encode(row))[0] for row in rows]
-    assert alone == encoded
+    assert alone == list(table.rows)
     assert reader.slow_rows == 0
-    scores = Scorer(contract, engine.predictor).predict(alone)
-    assert np.array_equal(scores, model.animal.score()[:_ROWS])
+    scorer = Scorer(contract, engine.predictor)
+    assert np.array_equal(scorer.predict(alone), model.animal.score()[:_ROWS])
+    assert np.array_equal(scorer.assess(table).scores, model.animal.score()[:_ROWS])

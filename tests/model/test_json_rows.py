@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import time
 import tracemalloc
-from collections.abc import Callable
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bentos.errors import MAX_LISTED, Fault, Problem
 from bentos.model import json_rows
 from bentos.model.contract import Contract, Feature
-from bentos.model.json_rows import RowReader
+from bentos.model.json_batches import BatchReader
 from bentos.model.validation import EncodedRow, Encoder, JsonObject
 from bentos.model.values.checks import NOT_FINITE
 from tests.rows import (
@@ -28,10 +27,11 @@ from tests.rows import (
     body,
     contract_of,
     good_rows,
+    listed,
     odd_rows,
 )
 
-READERS = {id(contract): RowReader(Encoder(contract)) for contract in (PLAIN, WIDE)}
+READERS = {id(contract): BatchReader(Encoder(contract)) for contract in (PLAIN, WIDE)}
 READER = READERS[id(PLAIN)]
 
 
@@ -140,7 +140,7 @@ def test_all_faults() -> None:
 
 def test_tolerated() -> None:
     """An unknown category that is scored as missing comes beside the row."""
-    reader = RowReader(Encoder(PLAIN, "missing"))
+    reader = BatchReader(Encoder(PLAIN, "missing"))
     row, tolerated = reader.read_row(body({**GOOD, "colour": "yellow"}))
     assert row[5] is None
     assert [fault.code for fault in tolerated] == ["unknown_category"]
@@ -148,79 +148,6 @@ def test_tolerated() -> None:
 
 
 # ---- many rows
-
-
-def test_instances() -> None:
-    """Rows of a batch are read in their order."""
-    rows, faults = READER.read_instances(body({"instances": [GOOD, {**GOOD, "count": 5}]}), 2)
-    assert rows == [ENCODED, (*ENCODED[:2], 5, *ENCODED[3:])]
-    assert faults == [[], []]
-
-
-def test_instances_with_faults() -> None:
-    """A bad row costs its neighbours nothing; its faults point into the body."""
-    document = {"instances": [GOOD, {**GOOD, "count": "x"}, 3, {**GOOD, "colour": "x"}]}
-    rows, faults = READER.read_instances(body(document), 10)
-    assert rows == [ENCODED, None, None, None]
-    assert [[(fault.pointer, fault.code) for fault in one] for one in faults] == [
-        [],
-        [("/instances/1/count", "wrong_type")],
-        [("/instances/2", "wrong_type")],
-        [("/instances/3/colour", "unknown_category")],
-    ]
-
-
-def test_instances_with_an_unknown_category() -> None:
-    """A category that is not the model's sends a batch the slow way, which tells where."""
-    rows, faults = READER.read_instances(body({"instances": [GOOD, {**GOOD, "grade": 4}]}), 10)
-    assert rows == [ENCODED, None]
-    assert [fault.pointer for fault in faults[1]] == ["/instances/1/grade"]
-
-
-def test_instances_with_keys_twice() -> None:
-    """A key that comes twice in one row of a batch is a fault of that row."""
-    data = body({"instances": [GOOD, GOOD]}).replace(b'"count": 4', b'"count": 4, "count": 5', 1)
-    rows, faults = READER.read_instances(data, 10)
-    assert rows == [None, ENCODED]
-    assert [fault.pointer for fault in faults[0]] == ["/instances/0/count"]
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (b"[]", [("", "wrong_type")]),
-        (b"null", [("", "wrong_type")]),
-        (b"{}", [("/instances", "missing")]),
-        (b'{"instances": {}}', [("/instances", "wrong_type")]),
-        (b'{"instances": null}', [("/instances", "wrong_type")]),
-        (b'{"instances": []}', [("/instances", "empty_batch")]),
-        (b'{"instances": [1, 2, 3]}', [("/instances", "too_many_rows")]),
-        (b'{"instances": [], "x": 1}', [("", "unknown_feature"), ("/instances", "empty_batch")]),
-        (b'{"instances": [1], "instances": [1]}', [("", "duplicate_key")]),
-    ],
-)
-def test_envelope(data: bytes, expected: list[tuple[str, str]]) -> None:
-    """What is wrong with the envelope refuses the request."""
-    with pytest.raises(Problem) as caught:
-        READER.read_instances(data, 2)
-    assert caught.value.kind == "invalid-features"
-    assert [(fault.pointer, fault.code) for fault in caught.value.faults] == expected
-
-
-def test_too_many_good_rows() -> None:
-    """The fast way refuses too many rows as the slow way does."""
-    assert len(READER.read_instances(body({"instances": [GOOD] * 2}), 2)[0]) == 2
-    with pytest.raises(Problem) as caught:
-        READER.read_instances(body({"instances": [GOOD] * 3}), 2)
-    assert [fault.code for fault in caught.value.faults] == ["too_many_rows"]
-
-
-def test_hints_of_a_batch_are_few() -> None:
-    """All rows of a batch share one budget for the nearest names."""
-    bad = [{**GOOD, f"colour{number}": 1} for number in range(20)]
-    _, faults = READER.read_instances(body({"instances": bad}), 100)
-    hints = [fault.detail for one in faults for fault in one if "nearest" in fault.detail]
-    assert 0 < len(hints) < 20
 
 
 # ---- plain values
@@ -294,47 +221,6 @@ def test_odd_rows_agree(contract: Contract, data: st.DataObject) -> None:
     assert faults == expected_faults == []
 
 
-@given(st.lists(odd_rows(PLAIN), max_size=4))
-def test_batches_agree_with_rows(texts: list[bytes]) -> None:
-    """A row in a batch has the result that it has alone."""
-    data = b'{"instances":[' + b",".join(texts) + b"]}"
-    try:
-        rows, _ = READER.read_instances(data, 4)
-    except Problem as problem:
-        assert 400 <= int(problem.status) < 500
-        return
-    alone: list[EncodedRow | None] = []
-    for text in texts:
-        try:
-            alone.append(READER.read_row(text)[0])
-        except Problem:
-            alone.append(None)
-    assert list(map(bits, rows)) == list(map(bits, alone))
-
-
-@pytest.mark.parametrize("contract", [PLAIN, WIDE], ids=["plain", "wide"])
-@settings(max_examples=60)
-@given(data=st.data())
-def test_batches_agree_with_the_slow_way(contract: Contract, data: st.DataObject) -> None:
-    """A batch of good and odd rows has the result, and the faults, of a reading of the whole."""
-    some = st.one_of(good_rows(contract), odd_rows(contract))
-    texts = data.draw(st.lists(some, min_size=1, max_size=4))
-    batch = b'{"instances":[' + b",".join(texts) + b"]}"
-    reader = READERS[id(contract)]
-    try:
-        expected = reader.validate_instances(
-            json_rows.instances_of(json_rows.parse(batch, 1000, 100_000), 4)
-        )
-    except Problem as problem:
-        with pytest.raises(Problem) as caught:
-            reader.read_instances(batch, 4)
-        assert (caught.value.kind, caught.value.detail) == (problem.kind, problem.detail)
-        return
-    rows, faults = reader.read_instances(batch, 4)
-    assert list(map(bits, rows)) == list(map(bits, expected[0]))
-    assert faults == expected[1]
-
-
 # ---- the fast way
 
 # Every feature that can bring a colon: in its name, in a category, in free text.
@@ -371,12 +257,12 @@ HONEST = {"a: b": 1.5, "status": "male : single", "note: free": "at 10:30", "cou
 )
 def test_what_honest_clients_send_stays_fast(text: str) -> None:
     """No usual way of writing a good row sends it the slow way, alone or in a batch."""
-    reader = RowReader(Encoder(COLONS))
+    reader = BatchReader(Encoder(COLONS))
     row, faults = reader.read_row(text.encode())
     assert faults == []
     assert reader.slow_rows == 0
     batch = f'{{"instances": [{text}, {text}]}}'
-    assert reader.read_instances(batch.encode(), 2) == ([row, row], [[], []])
+    assert listed(reader.read_instances(batch.encode(), 2)) == ([row, row], [[], []])
     assert reader.slow_rows == 0
     assert bits(row) == bits(slow(COLONS, text.encode())[0])
 
@@ -395,52 +281,14 @@ def test_what_honest_clients_send_stays_fast(text: str) -> None:
 )
 def test_colons_hide_no_second_key(twice: str) -> None:
     """A key that comes twice is found whatever colons the names and texts have."""
-    reader = RowReader(Encoder(COLONS))
+    reader = BatchReader(Encoder(COLONS))
     row = '{"a: b": 1.5, "status": "::", "grade": 5, ' + twice + "}"
     with pytest.raises(Problem) as caught:
         reader.read_row(row.encode())
     assert "duplicate_key" in {fault.code for fault in caught.value.faults}
-    rows, faults = reader.read_instances(f'{{"instances": [{row}]}}'.encode(), 1)
+    rows, faults = listed(reader.read_instances(f'{{"instances": [{row}]}}'.encode(), 1))
     assert rows == [None]
     assert "duplicate_key" in {fault.code for fault in faults[0]}
-
-
-def test_one_bad_row_slows_no_other() -> None:
-    """Of a thousand rows with one bad one, that one alone is read the slow way."""
-    reader = RowReader(Encoder(PLAIN))
-    good = [GOOD] * 999
-    wrong: list[object] = [{**GOOD, "count": "x"}, {**GOOD, "colour": "x"}, {"amount": 1}, [], None]
-    for bad in wrong:
-        reader.slow_rows = 0
-        data = body({"instances": [*good[:500], bad, *good[500:]]})
-        rows, faults = reader.read_instances(data, 1000)
-        assert rows == [*[ENCODED] * 500, None, *[ENCODED] * 499]
-        assert {fault.pointer.split("/")[2] for fault in faults[500]} == {"500"}
-        assert reader.slow_rows == 1
-
-
-def test_one_bad_row_costs_little() -> None:
-    """A batch of a thousand with one bad row takes far less than one that is all read slowly."""
-    reader = RowReader(Encoder(PLAIN))
-    good, bad = body({"instances": [GOOD] * 1000}), {**GOOD, "count": "x"}
-    mixed = body({"instances": [*[GOOD] * 999, bad]})
-
-    def seconds(read: Callable[[], object]) -> float:
-        taken = []
-        for _ in range(5):
-            started = time.process_time()
-            read()
-            taken.append(time.process_time() - started)
-        return min(taken)
-
-    fast = seconds(lambda: reader.read_instances(good, 1000))
-    apart = seconds(lambda: reader.read_instances(mixed, 1000))
-    document = json_rows.parse(mixed, 2000, 100_000)
-    all_slow = seconds(
-        lambda: reader.validate_instances(json_rows.instances_of(document, 1000))
-    ) + seconds(lambda: json_rows.parse(mixed, 2000, 100_000))
-    assert apart < all_slow / 2
-    assert fast < all_slow / 3
 
 
 def read_anyhow(data: bytes) -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from bentos.errors import Fault
 from bentos.model import json_rows
 from bentos.model.contract import Contract, Feature
-from bentos.model.row_types import row_type
 from bentos.model.validation import (
     MAX_HINTS,
     MAX_NAMES,
@@ -23,6 +22,7 @@ from bentos.model.validation import (
     escape_pointer,
 )
 from bentos.model.values.checks import NOT_FINITE
+from bentos.model.values.row_types import row_type
 from tests.rows import (
     ENCODED,
     FEATURES,

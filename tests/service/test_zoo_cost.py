@@ -21,7 +21,8 @@ import pytest
 from pydantic import SecretStr
 
 from bentos.model.engine import choose
-from bentos.model.json_rows import RowReader, instances_of, parse
+from bentos.model.json_batches import BatchReader
+from bentos.model.json_rows import instances_of, parse
 from bentos.model.scoring import Scorer
 from bentos.model.validation import Encoder
 from bentos.records.writer.log import Log
@@ -82,7 +83,7 @@ MANY = 10**6
 def test_rows_are_read_the_fast_way(name: str, zoo_model: Callable[[str], ZooModel]) -> None:
     """Good rows of every model, one by one and together, cost less than the slow way would."""
     model = zoo_model(name)
-    reader = RowReader(Encoder(model.stored.contract))
+    reader = BatchReader(Encoder(model.stored.contract))
     rows = model.rows(100)
     body = msgspec.json.encode({"instances": rows})
     singles = [msgspec.json.encode(row) for row in rows]
@@ -117,7 +118,7 @@ def test_rows_are_scored_by_the_accelerator(
     """A single row of every model of trees costs less than its own library takes for it."""
     model = zoo_model(name)
     contract = model.stored.contract
-    row, _ = RowReader(Encoder(contract)).read_row(msgspec.json.encode(model.rows(1)[0]))
+    row, _ = BatchReader(Encoder(contract)).read_row(msgspec.json.encode(model.rows(1)[0]))
     engine = choose(model.stored, settings())
     assert engine.name == "accelerated", engine.reason
     scorer = Scorer(contract, engine.predictor)

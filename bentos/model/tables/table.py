@@ -115,6 +115,26 @@ class Table(msgspec.Struct, frozen=True):
         matrix = np.concatenate([table.matrix for table in tables])
         return cls(tables[0].contract, matrix, texts, faults, tolerated)
 
+    @classmethod
+    def weave(cls, parts: Sequence[tuple[Sequence[int], Table]]) -> Table:
+        """Make one table of several of one contract, each with the places of its rows in it."""
+        contract = parts[0][1].contract
+        count = sum(len(places) for places, _ in parts)
+        matrix = np.empty((count, len(contract.features)), dtype=np.float64)
+        texts: dict[int, list[str | None]] = {
+            position: [None] * count for position in parts[0][1].texts
+        }
+        faults: dict[int, list[Fault]] = {}
+        tolerated: dict[int, list[Fault]] = {}
+        for places, table in parts:
+            matrix[places] = table.matrix
+            for position, column in table.texts.items():
+                for place, text in zip(places, column, strict=True):
+                    texts[position][place] = text
+            faults |= {places[row]: found for row, found in table.faults.items()}
+            tolerated |= {places[row]: found for row, found in table.tolerated.items()}
+        return cls(contract, matrix, texts, faults, tolerated)
+
     def _make_rows(self, start: int, end: int) -> list[EncodedRow]:
         columns = [
             self.texts[position][start:end]

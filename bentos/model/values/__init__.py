@@ -1,1 +1,1 @@
-"""Single values and texts: checked against a feature, and counted before they are decoded."""
+"""Single values and texts: their types, checks against a feature, and what a text may hold."""

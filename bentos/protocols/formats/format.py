@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Protocol
 
 import msgspec
@@ -23,7 +24,7 @@ class TableLimits(msgspec.Struct, frozen=True):
     max_bytes: int
 
 
-class TableResults(msgspec.Struct, frozen=True):
+class TableResults(msgspec.Struct, frozen=True, dict=True):
     """The results of a table's rows, by column.
 
     `first`: the number of the first row. `ids`: of each row's prediction, ASCII of shape
@@ -41,6 +42,13 @@ class TableResults(msgspec.Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def id_texts(self) -> list[str]:
+        """The ids as texts, made once for the answer and the log."""
+        text = self.ids.tobytes().decode()
+        width = self.ids.itemsize
+        return [text[start : start + width] for start in range(0, len(text), width)]
 
 
 class Parts(Protocol):

@@ -6,7 +6,6 @@ import msgspec
 
 from bentos.errors import Problem
 from bentos.model.loading import LoadedModel
-from bentos.model.tables import table as tables
 from bentos.model.tables.table import Table
 from bentos.protocols.formats.format import Format, TableLimits, TableResults
 from bentos.protocols.formats.json_lines import LineWriter
@@ -14,8 +13,7 @@ from bentos.protocols.formats.json_lines import LineWriter
 
 def read(model: LoadedModel, body: bytes, limits: TableLimits) -> Table:
     """Read a whole body within the limits. Raises Problem."""
-    rows, faults = model.reader.read_instances(body, limits.max_rows)
-    return tables.of_rows(model.contract, rows, faults)
+    return model.reader.read_instances(body, limits.max_rows)
 
 
 class JsonWriter:

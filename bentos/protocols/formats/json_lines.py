@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import count, repeat
 
 import msgspec
 import numpy as np
@@ -13,9 +14,9 @@ from bentos.model.contract import Category
 from bentos.model.frame import FeatureWarning
 from bentos.model.json_rows import invalid
 from bentos.model.loading import LoadedModel
-from bentos.model.tables import table as tables
 from bentos.model.tables.table import Table
 from bentos.protocols.formats.format import Format, TableLimits, TableResults, too_many_rows
+from bentos.protocols.formats.score_columns import ScoreColumns
 
 # What is read at a time: enough to score rows together, little to hold.
 _PART_ROWS = 2048
@@ -29,7 +30,7 @@ class Line(msgspec.Struct, omit_defaults=True, gc=False):
     row: int
     id: str | msgspec.UnsetType = msgspec.UNSET
     score: float | msgspec.UnsetType = msgspec.UNSET
-    scores: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    scores: msgspec.Struct | msgspec.UnsetType = msgspec.UNSET
     label: Category | msgspec.UnsetType = msgspec.UNSET
     warnings: tuple[FeatureWarning, ...] = ()
     error: dict[str, object] | msgspec.UnsetType = msgspec.UNSET
@@ -73,9 +74,9 @@ class LineParts:
 
     def read(self, part: bytes) -> Table | None:
         """Read some lines; blank ones are no rows."""
-        rows, faults = self._model.reader.read_lines(part, self._first)
-        self._first += len(rows)
-        return tables.of_rows(self._model.contract, rows, faults) if rows else None
+        table = self._model.reader.read_lines(part, self._first)
+        self._first += len(table)
+        return table if len(table) else None
 
     def _find_end(self) -> int:
         """Where the lines end that may be read together; 0 where no line is whole."""
@@ -117,19 +118,19 @@ def read(model: LoadedModel, body: bytes, limits: TableLimits) -> Table:
     """Read a whole body within the limits. Raises Problem."""
     if body.count(b"\n") > 2 * limits.max_rows:
         raise too_many_rows(limits.max_rows)
-    rows, faults = model.reader.read_lines(body, 0)
-    if len(rows) > limits.max_rows:
+    table = model.reader.read_lines(body, 0)
+    if len(table) > limits.max_rows:
         raise too_many_rows(limits.max_rows)
-    if not rows:
+    if not len(table):
         raise invalid([Fault("", "empty_batch", "must have at least one row")])
-    return tables.of_rows(model.contract, rows, faults)
+    return table
 
 
 class LineWriter:
     """Writes a line a row."""
 
     def __init__(self, model: LoadedModel, *, has_ids: bool = True) -> None:
-        self._contract = model.contract
+        self._scores = ScoreColumns(model.contract)
         self._has_ids = has_ids
         self._encode = msgspec.json.Encoder().encode_lines
 
@@ -151,34 +152,20 @@ class LineWriter:
 
     def lines(self, results: TableResults) -> list[Line]:
         """The result of each row."""
-        unset = msgspec.UNSET
-        ids: Sequence[str | msgspec.UnsetType] = [unset] * len(results)
-        if self._has_ids:
-            ids = results.ids.astype(str).tolist()
         first = results.first
-        rows = range(first, first + len(ids))
-        classes = self._contract.classes
-        labels: Sequence[Category | msgspec.UnsetType] = [unset] * len(ids)
-        if results.decided is not None and classes is not None:
-            labels = [classes[best] for best in results.decided.tolist()]
-        if results.scores.ndim == 1:
-            values = results.scores.tolist()
-            lines = [
-                Line(row, one_id, score, unset, label)
-                for row, one_id, score, label in zip(rows, ids, values, labels, strict=True)
-            ]
-        else:
-            names = [str(label) for label in classes or ()]
-            lines = [
-                Line(row, one_id, unset, dict(zip(names, scores, strict=True)), label)
-                for row, one_id, scores, label in zip(
-                    rows, ids, results.scores.tolist(), labels, strict=True
-                )
-            ]
+        ids: Iterable[str | msgspec.UnsetType] = repeat(msgspec.UNSET, len(results))
+        if self._has_ids:
+            ids = results.id_texts
+        lines = [
+            Line(row, one_id, score, scores, label)
+            for row, one_id, (score, scores, label) in zip(
+                count(first), ids, self._scores.rows(results), strict=False
+            )
+        ]
         for place, warnings in results.warnings.items():
             lines[place].warnings = warnings
         for place, problem in results.problems.items():
-            lines[place] = Line(first + place, ids[place], error=problem.in_place())
+            lines[place] = Line(first + place, lines[place].id, error=problem.in_place())
         return lines
 
 

@@ -18,11 +18,11 @@ from bentos.records.writer.log import Log
 from bentos.serving.admission import LARGE_BODY, Admission
 from bentos.serving.body import BodyReader
 from bentos.serving.bulk.streaming import Streams
-from bentos.serving.bulk.tables import TableResult, count_table, score_table, to_log
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import Client, Request, Streamed, Timing, read_query, read_subject
 from bentos.serving.pipeline import Pipeline
 from bentos.serving.readiness import Readiness
+from bentos.serving.scored.table import TableResult, count_table, score_table, to_log
 from bentos.settings import Settings
 
 

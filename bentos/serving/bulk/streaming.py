@@ -22,10 +22,10 @@ from bentos.serving import gzip
 from bentos.serving.admission import Admission
 from bentos.serving.body import BodyReader
 from bentos.serving.bulk.budget import StreamBudget
-from bentos.serving.bulk.tables import TableResult, count_table, score_table, to_log
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import ClientGone, Message, Request, Streamed, Timing
 from bentos.serving.readiness import RETRY_AFTER
+from bentos.serving.scored.table import TableResult, count_table, score_table, to_log
 from bentos.settings import Settings
 
 # Streams of one worker at a time. Two parts are scored at once (admission), so more streams

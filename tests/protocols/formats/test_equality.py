@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from bentos.errors import Problem
 from bentos.model.contract import Contract, Feature
-from bentos.model.json_rows import RowReader
+from bentos.model.json_batches import BatchReader
 from bentos.model.loading import LoadedModel
 from bentos.model.tables.columns import TableEncoder
 from bentos.model.tables.table import Table
@@ -44,7 +44,7 @@ class Served:
     def __init__(self, contract: Contract, unknown: Any) -> None:
         encoder = Encoder(contract, unknown)
         self.contract = contract
-        self.reader = RowReader(encoder)
+        self.reader = BatchReader(encoder)
         self.tables = TableEncoder(encoder)
 
 

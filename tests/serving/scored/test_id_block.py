@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bentos.ids import is_id, milliseconds, time_of
-from bentos.serving.bulk.id_block import new_id_block
+from bentos.serving.scored.id_block import new_id_block
 
 
 def test_a_block_of_ids_is_as_good_as_single_ones() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import msgspec
@@ -17,10 +17,9 @@ from bentos.model.scoring import Assessment, Scored
 from bentos.model.tables.table import Lazy, Table
 from bentos.protocols.formats.format import TableResults
 from bentos.records.writer.recorder import ScoredRequest
-from bentos.serving.bulk.id_block import new_id_block
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import Request, Timing
-from bentos.serving.inference import no_number, not_scorable, warn_of
+from bentos.serving.scored.id_block import new_id_block
 
 
 class TableResult(msgspec.Struct, gc=False):
@@ -40,10 +39,22 @@ class TableResult(msgspec.Struct, gc=False):
     unknown: Sequence[str]
 
 
-def score_table(model: LoadedModel, table: Table, first: int, timing: Timing) -> TableResult:
+def number(row: int) -> str:
+    """The place of a row whose body is the rows."""
+    return f"/{row}"
+
+
+def score_table(
+    model: LoadedModel,
+    table: Table,
+    first: int,
+    timing: Timing,
+    pointer_of: Callable[[int], str] = number,
+) -> TableResult:
     """Score the rows of a table, an error in the place of each that has faults.
 
-    `first`: the number of its first row. Counts nothing, so any thread may call it.
+    `first`: the number of its first row. `pointer_of`: gives the place of a row by its number.
+    Counts nothing, so any thread may call it.
     """
     timing.decoded = timing.dispatched = perf_counter()
     rows = len(table)
@@ -67,7 +78,7 @@ def score_table(model: LoadedModel, table: Table, first: int, timing: Timing) ->
             decided[places] = assessment.decided
         for place in assessment.refused:
             row = int(places[place])
-            faults[row] = [not_scorable(f"/{first + row}")]
+            faults[row] = [not_scorable(pointer_of(first + row))]
         is_scored[places] = True
         warnings = {
             int(places[place]): tuple(found)
@@ -104,15 +115,8 @@ def score_table(model: LoadedModel, table: Table, first: int, timing: Timing) ->
 
 def count_table(metrics: Metrics, model: LoadedModel, result: TableResult) -> None:
     """Count the results of a table. Only on the event loop's thread."""
-    assessment = result.assessment
-    stored = model.stored
-    if assessment is not None:
-        scores = result.results.scores[result.kept]
-        values = scores if scores.ndim == 1 else scores.max(axis=1)
-        metrics.observe_rows("scored", len(assessment.scores) - len(assessment.refused))
-        metrics.observe_screening(assessment.screening)
-        metrics.observe_labels(stored.name, stored.version, assessment.labels)
-        metrics.observe_scores(stored.name, stored.version, values)
+    if result.assessment is not None:
+        count_assessment(metrics, model, result.assessment)
     if result.rejected:
         metrics.observe_rows("rejected", result.rejected)
         metrics.observe_faults(result.faults)
@@ -120,18 +124,32 @@ def count_table(metrics: Metrics, model: LoadedModel, result: TableResult) -> No
         metrics.observe_unknown_category(feature)
 
 
-def to_log(
-    model: LoadedModel, result: TableResult, request: Request, subject: str | None, timing: Timing
-) -> ScoredRequest:
-    """Hand the scored rows over to the log, which makes them when it writes them."""
+def count_assessment(metrics: Metrics, model: LoadedModel, assessment: Assessment) -> None:
+    """Count what the model gave. Only on the event loop's thread."""
+    stored, scores = model.stored, assessment.scores
+    values = scores if scores.ndim == 1 else scores.max(axis=1)
+    metrics.observe_rows("scored", len(scores) - len(assessment.refused))
+    metrics.observe_screening(assessment.screening)
+    metrics.observe_labels(stored.name, stored.version, assessment.labels)
+    metrics.observe_scores(stored.name, stored.version, values[np.isfinite(values)])
+
+
+def list_ids(result: TableResult) -> Sequence[str]:
+    """The ids of the rows that got a score."""
+    ids, kept = result.results, result.kept
+    if len(kept) == len(ids):
+        return Lazy(len(kept), lambda start, end: ids.id_texts[start:end])
+    return Lazy(
+        len(kept), lambda start, end: [ids.id_texts[row] for row in kept[start:end].tolist()]
+    )
+
+
+def list_scored(model: LoadedModel, result: TableResult) -> Sequence[Scored]:
+    """The rows that got a score, made when they are read."""
     results, kept = result.results, result.kept
     classes = model.contract.classes
 
-    def make_ids(start: int, end: int) -> list[str]:
-        ids: list[str] = results.ids[kept[start:end]].astype(str).tolist()
-        return ids
-
-    def make_scored(start: int, end: int) -> list[Scored]:
+    def make(start: int, end: int) -> list[Scored]:
         some = kept[start:end]
         scores = results.scores[some].tolist()
         labels = (
@@ -149,11 +167,18 @@ def to_log(
             for row, score, label in zip(some.tolist(), scores, labels, strict=True)
         ]
 
+    return Lazy(len(kept), make)
+
+
+def to_log(
+    model: LoadedModel, result: TableResult, request: Request, subject: str | None, timing: Timing
+) -> ScoredRequest:
+    """Hand the scored rows over to the log, which makes them when it writes them."""
     return ScoredRequest(
         request.id,
-        Lazy(len(kept), make_ids),
+        list_ids(result),
         result.scored.rows,
-        Lazy(len(kept), make_scored),
+        list_scored(model, result),
         subject,
         timing.decoded - timing.started,
         timing.dispatched - timing.decoded,
@@ -161,3 +186,23 @@ def to_log(
         perf_counter() - timing.scored,
         request.client.name,
     )
+
+
+def not_scorable(pointer: str) -> Fault:
+    """Make the fault of a row that the model itself failed on."""
+    detail = "is not a row that the model can score: one of its values is unknown to the model"
+    return Fault(pointer, "not_scorable", detail)
+
+
+def no_number() -> Problem:
+    """Make the problem of a row whose score is no number."""
+    return Problem("internal", "the model gave a score that is not a finite number")
+
+
+def warn_of(tolerated: Sequence[Fault]) -> tuple[list[FeatureWarning], list[str]]:
+    """Make warnings of unknown categories that were scored as missing; and their features."""
+    tokens = [fault.pointer.rpartition("/")[2] for fault in tolerated]
+    detail = "is a category that training never saw"
+    warned = [FeatureWarning(f"/{token}", "unknown_category", detail) for token in tokens]
+    # RFC 6901, section 4: ~1 first, or ~01 would become a slash.
+    return warned, [token.replace("~1", "/").replace("~0", "~") for token in tokens]

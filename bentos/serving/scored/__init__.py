@@ -1,0 +1,1 @@
+"""Rows after the model, by column: what is answered, counted and logged of them."""
