@@ -36,6 +36,11 @@ _BOOLEANS = {
 _INTEGER = re.compile(r"[+-]?[0-9]{1,400}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INFINITY = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
+# What the numbers of a column consist of, one a line. Python's own reading takes more.
+_NUMBERS = re.compile(r"[0-9+\-.eE\n]*+")
+# An integer that is written so is 0, and a float would be -0.0.
+_MINUS_ZERO = re.compile(r"^-0+$", re.MULTILINE)
+_MAX_DIGITS = 400
 
 _POINTER = "/rows"
 
@@ -74,6 +79,7 @@ def _read_rows(
 ) -> list[list[str]]:
     """The cells of the wanted columns, row by row; one row more than allowed at most."""
     kept: list[list[str]] = []
+    is_whole = wanted == list(range(width))
     for row in reader:
         # As pandas does, an empty line is skipped.
         if not row:
@@ -81,7 +87,7 @@ def _read_rows(
         if len(row) != width:
             detail = "must have as many cells as there are column names"
             refuse(Fault(f"{_POINTER}/{len(kept)}", "malformed", detail))
-        kept.append([row[number] for number in wanted])
+        kept.append(row if is_whole else [row[number] for number in wanted])
         if len(kept) > max_rows:
             break
     return kept
@@ -89,7 +95,31 @@ def _read_rows(
 
 def _values_of(feature: Feature, cells: Sequence[str]) -> list[Any]:
     read_cell = _reader_for(feature)
-    return [read_cell(cell) for cell in cells]
+    if feature.kind in ("float", "integer"):
+        read = float if feature.kind == "float" else int
+        return _numbers_of(cells, read) or [read_cell(cell) for cell in cells]
+    if feature.kind == "text":
+        return [read_cell(cell) for cell in cells]
+    # Few values come often: each is read once.
+    values = {cell: read_cell(cell) for cell in set(cells)}
+    return [values[cell] for cell in cells]
+
+
+def _numbers_of(cells: Sequence[str], read: Callable[[str], float]) -> list[float | None] | None:
+    """Read a column of good numbers at once; None where it has anything else."""
+    present = [cell for cell in cells if cell not in MISSING]
+    text = "\n".join(present)
+    if not _NUMBERS.fullmatch(text) or _MINUS_ZERO.search(text):
+        return None
+    if max(map(len, present), default=0) > _MAX_DIGITS:
+        return None
+    try:
+        numbers = map(read, present)
+        if len(present) == len(cells):
+            return [*numbers]
+        return [None if cell in MISSING else next(numbers) for cell in cells]
+    except ValueError:
+        return None
 
 
 def _reader_for(feature: Feature) -> Callable[[str], Any]:
