@@ -34,7 +34,7 @@ LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo pictures serve train test lint format lock clean
 .PHONY: test-models test-bodies test-ray audit sbom
-.PHONY: bench bench-zoo loadtest loadtest-compare soak zoo
+.PHONY: bench bench-zoo loadtest loadtest-compare soak soak-zoo zoo
 .PHONY: monitoring monitoring-setup dashboards-preview
 .PHONY: images test-images kind-up kind-down deploy
 .PHONY: drift drift-setup drift-test drift-lock drift-calibrate drift-cost
@@ -174,6 +174,11 @@ zoo: setup ## Train and import the zoo of models for `make bench MODEL=zoo-NAME:
 ZOO_OPTIONS ?=
 bench-zoo: setup ## Every model of the zoo beside FastAPI, a quarter of an hour a round (after make zoo; needs wrk).
 	$(RUN) python -m loadtests.zoo_bench $(ZOO_OPTIONS) $(QUICK)
+
+# The models of ZOO_SOAK, three by default, take six minutes each.
+ZOO_SOAK ?=
+soak-zoo: setup ## Models of the zoo at 70 % of their peak, log on: no failure, flat memory, every row logged.
+	$(RUN) python -m loadtests.zoo_soak $(if $(ZOO_SOAK),--models $(ZOO_SOAK)) $(QUICK)
 
 bench: .rows ## tabserve beside its peers, each in its own environment (needs wrk).
 	$(RUN) python -m loadtests.bench --model $(MODEL) --rows $(LOAD_ROWS) $(QUICK)

@@ -15,7 +15,6 @@ import json
 import os
 import shlex
 import sys
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from loadtests.benchmark import delivery, equality, zoo_chart, zoo_report
 from loadtests.benchmark.measurement import Measurements, Start
 from loadtests.benchmark.visit import Load, Visit
 from loadtests.machine import environment, processes, store
-from loadtests.machine.launch import US, Launched, launched
+from loadtests.machine.launch import US, describe_model, launched
 from loadtests.peers import abilities, environments
 from loadtests.peers.catalogue import BY_NAME, Peer
 from loadtests.session import RESULTS, has_two_cores
@@ -39,7 +38,6 @@ RIVALS = ("bentoml-stock", "mlflow", "mlserver", "litserve")
 _FLOOR = "floor"
 # Single rows: alone, and as many callers as the goals are set for. Batches: one connection.
 _CONNECTIONS = (1, 32)
-_TIMEOUT_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -152,26 +150,13 @@ def _visit(
         if one.is_usual:
             measured.starts.append(Start(peer.name, number, ready.ready_seconds))
         if peer.name == US:
-            measured.environment.update(_described(ready))
+            measured.environment.update(describe_model(ready))
         visit = Visit(peer, number, ready, samples, load, measured, workers=one.workers)
         visit.warm_up()
         visit.rows(_CONNECTIONS if one.is_usual else _CONNECTIONS[1:])
         if one.workers == 1:
             visit.batches((1,))
         visit.check_log()
-
-
-def _described(ready: Launched) -> dict[str, str]:
-    """What the service says of its model: what scores it, and how many features it has."""
-    url = f"http://127.0.0.1:{ready.site.port}/v1/model"
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # loopback
-        model = json.load(answer)
-    return {
-        "engine": model["engine"],
-        "flavor": model["mlflow"]["flavor"],
-        "task": model["task"],
-        "features": str(len(model["features"])),
-    }
 
 
 def _write(found: dict[str, Measurements], output: Path) -> None:

@@ -78,6 +78,12 @@ class Visit:
         for number in connections:
             self._point("row", 1, self.singles, number)
 
+    def peak(self) -> float:
+        """Give the most single rows a second of a closed loop of 32 connections."""
+        run = self._wrk("row", self.singles, connections=32, seconds=self.load.seconds)
+        self._drain()
+        return run.per_second
+
     def batches(self, connections: Sequence[int]) -> None:
         """Compare and measure batches, where the server takes them."""
         if self.peer.batch_body is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from loadtests.peers.commands import Site
 
 # Longer than the slowest peer (MLflow, a good ten seconds on one core) by far.
 _READY_SECONDS = 120.0
+_TIMEOUT_SECONDS = 5
 US = "tabserve"
 
 
@@ -93,6 +96,19 @@ def _compile(python: Path, work: Path) -> None:
         folder=ROOT,
     ) as compilation:
         compilation.wait_end(_READY_SECONDS)
+
+
+def describe_model(ready: Launched) -> dict[str, str]:
+    """What tabserve says of its model: what scores it, and how many features it has."""
+    url = f"http://127.0.0.1:{ready.site.port}/v1/model"
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # loopback
+        model = json.load(answer)
+    return {
+        "engine": model["engine"],
+        "flavor": model["mlflow"]["flavor"],
+        "task": model["task"],
+        "features": str(len(model["features"])),
+    }
 
 
 def free_port() -> int:

@@ -1,15 +1,23 @@
-"""Locust's users against the service itself, in processes of their own."""
+"""Locust's users, and a soak, against the service itself, in processes of their own."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from loadtests.benchmark import delivery
+from loadtests.benchmark.soak import Soak, hold
+from loadtests.machine import processes
+from loadtests.machine.launch import Launched
+from loadtests.peers.commands import Site
 from loadtests.session import read_passages
-from tests.service.process import server
+from loadtests.traffic import openloop
+from loadtests.traffic.client import Client
+from loadtests.traffic.rows import draw
+from tests.service.process import Server, server
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,12 +37,16 @@ def test_a_plan_runs_from_end_to_end(imported: dict[str, str], tmp_path: Path) -
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
         )
+        soak = _soak(started)
         # The log that the service keeps as it comes: nobody stopped a loop with rows under way.
         delivery.wait(started.port, started.data, patience_seconds=30)
         logged = delivery.read(started.port)
         stored = delivery.stored(started.data)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert stored == logged.scored > 0
+    assert stored == logged.scored > soak.scheduled
+    assert soak.answered == soak.stored == soak.scheduled > 0
+    assert (soak.failures, soak.dropped) == ({}, 0)
+    assert soak.moments
     assert (logged.rows, logged.dropped) == (0, 0)
     passages = {
         passage.stage: passage for passage in read_passages(json.loads(outcome.read_text()))
@@ -44,3 +56,24 @@ def test_a_plan_runs_from_end_to_end(imported: dict[str, str], tmp_path: Path) -
     assert good["predict"] == good["open"] == {"predict"}
     assert good["batch"] == {"batch"}
     assert good["mixed"] >= {"predict", "batch"}
+
+
+def _soak(started: Server) -> Soak:
+    """Rows by schedule for two seconds, with the log on."""
+    site = Site(started.port, started.data, started.data, Path(sys.executable))
+    ready = Launched(site, processes.Server(started.process, started.log), 0.0)
+    client = Client(started.port)
+    model = json.loads(client.send("GET", "/v1/model").body)
+    client.close()
+    bodies = [json.dumps(sample.row).encode() for sample in draw(model, 50, seed=1)]
+    core = str(min(os.sched_getaffinity(0)))
+    soak = Soak("binary", "accelerated", peak=50.0, rate=50.0, seconds=2.0)
+    hold(
+        ready,
+        [openloop.request("/v1/predict", body) for body in bodies],
+        lambda _, body: b'"score":' in body,
+        soak,
+        server_core=core,
+        load_core=core,
+    )
+    return soak
