@@ -16,7 +16,7 @@ from bentos.audit.output import open_output, output_option
 from bentos.audit.subjects import read_subject, require_keys, subject_options
 from bentos.audit.times import iso
 from bentos.records.record import Event, Outcome, Record, Registration
-from bentos.records.writer import spool
+from bentos.records.writer.spool import erasure
 
 _encode = msgspec.json.Encoder().encode
 
@@ -40,7 +40,7 @@ def export(
         keys = require_keys(log.settings)
         tokens = keys.tokens(text)
         # Before the store: what is delivered in between is then in both, and missed by neither.
-        waiting = spool.find(log.spool, tokens)
+        waiting = erasure.find(log.spool, tokens)
         count = 0
         with open_output(output) as file:
             file.write(b'{"exported":' + _encode(iso(now)) + b',"predictions":[')

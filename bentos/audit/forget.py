@@ -11,7 +11,7 @@ from bentos.audit.opened import OpenedLog, open_log, store_option
 from bentos.audit.subjects import read_subject, require_keys, subject_options
 from bentos.errors import StoreDown, TabserveError
 from bentos.records.record import Event
-from bentos.records.writer import spool
+from bentos.records.writer.spool import erasure
 
 # Workers may bring rows to the spool that they had in memory; the store bars them, and
 # each pass takes what came since the last one.
@@ -62,7 +62,7 @@ def forget(url: str | None, subject: str | None, subject_file: TextIO | None) ->
 def _blank(log: OpenedLog, tokens: list[str]) -> int:
     count = 0
     for _ in range(_PASSES):
-        found = spool.blank(log.spool, tokens)
+        found = erasure.blank(log.spool, tokens)
         count += found
         if not found:
             break
@@ -75,7 +75,7 @@ def _prove(log: OpenedLog, tokens: list[str]) -> None:
     except StoreDown as error:
         raise NotForgotten(f"NOT forgotten yet: {error}; run the command again") from None
     left = sum(1 for _ in log.of_subject(tokens))
-    waiting = spool.find(log.spool, tokens)
+    waiting = erasure.find(log.spool, tokens)
     if left or waiting:
         raise NotForgotten(
             f"NOT forgotten: {left:,} records are still in the store and {waiting:,} in the "

@@ -17,7 +17,7 @@ from bentos.model.contract import Contract
 from bentos.records.opening import NONE, open_store
 from bentos.records.record import Environment, Outcome, Record, Registration, Window
 from bentos.records.store import Store
-from bentos.records.writer import spool
+from bentos.records.writer.spool.spool import FOLDER
 from bentos.settings import Settings
 
 Item = TypeVar("Item")
@@ -45,7 +45,7 @@ class OpenedLog:
     @property
     def spool(self) -> Path:
         """Where rows wait that are not in the store yet."""
-        return self.settings.data_dir / spool.FOLDER
+        return self.settings.data_dir / FOLDER
 
     def read(self, window: Window) -> Iterator[Record]:
         """The records of a window by id, streaming."""

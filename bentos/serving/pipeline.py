@@ -17,7 +17,7 @@ from bentos.model.loading import LoadedModel
 from bentos.protocols.explain import Wish, read_wish
 from bentos.protocols.protocol import Call, Reply, Results, Rows, ScoringRoute
 from bentos.records.writer.log import Log
-from bentos.records.writer.recorder import ScoredRequest
+from bentos.records.writer.scored_request import ScoredRequest
 from bentos.serving.access import scope
 from bentos.serving.admission import LARGE_BODY, Admission
 from bentos.serving.body import BodyReader

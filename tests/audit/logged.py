@@ -18,7 +18,7 @@ from bentos.model.store import open_model
 from bentos.records.record import Record, RecordedWarning
 from bentos.records.sqlite.store import SqliteStore
 from bentos.records.writer import environment
-from bentos.records.writer.features import Features
+from bentos.records.writer.spool.features import Features, find_stored
 from bentos.serving.registration import register
 from bentos.settings import Settings
 
@@ -76,7 +76,7 @@ def answer(
         assert one is not None, faults
         encoded.append(one)
     contract = served.contract
-    features = Features(contract, listed)
+    features, stored = Features(contract, listed), find_stored(contract, listed)
     key_id, token = subject or (None, None)
     return [
         Record(
@@ -86,7 +86,7 @@ def answer(
             version=served.stored.version,
             contract=contract.hash,
             environment=environment.describe(served.engine.name).id,
-            features=features.write(row),
+            features=features.write([row[position] for position in stored]),
             score=scored.score,
             scores=None
             if scored.scores is None

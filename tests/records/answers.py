@@ -18,10 +18,12 @@ from bentos.logs import LOGGER
 from bentos.model.contract import Contract, Feature, dump
 from bentos.model.scoring import Scored
 from bentos.model.validation import EncodedRow
-from bentos.records.record import Environment, Record, Registration, Window
+from bentos.records.record import Environment, Record, Registration, Window, encode_lines
 from bentos.records.sqlite.store import SqliteStore
-from bentos.records.writer.recorder import ScoredRequest
-from bentos.records.writer.spool import RecordSource
+from bentos.records.writer.scored_request import ScoredRequest
+from bentos.records.writer.spool.segment import LINES, Segment
+from bentos.records.writer.spool.source import RecordSource
+from bentos.records.writer.spool.spool import Spool
 
 PATIENCE_SECONDS = 60.0
 
@@ -58,6 +60,20 @@ def answered(rows: int = 1, subject: str | None = None) -> ScoredRequest:
         [ROW] * rows,
         [Scored(0.5, None, 1)] * rows,
         subject,
+    )
+
+
+def put(spool: Spool, records: Sequence[Record]) -> Segment:
+    """Write any records into a spool, as an earlier tabserve did."""
+    data = encode_lines(records)
+    return Segment(
+        None,
+        rows=len(records),
+        first_id=records[0].id,
+        source=SERVED,
+        path=spool.write(data, LINES),
+        size=len(data),
+        ending=LINES,
     )
 
 

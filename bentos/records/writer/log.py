@@ -11,14 +11,18 @@ from bentos.errors import ConfigurationError
 from bentos.logs import LOGGER
 from bentos.model.contract import Contract
 from bentos.records.opening import NONE, open_store
-from bentos.records.record import Registration
+from bentos.records.record import Registration, encode
 from bentos.records.store import Store
 from bentos.records.subject import read_keys
-from bentos.records.writer import environment, layer, spool
-from bentos.records.writer.features import find_storable
+from bentos.records.writer import environment, layer
+from bentos.records.writer.delivery.counts import Counts
+from bentos.records.writer.delivery.messages import Setup
+from bentos.records.writer.delivery.process import DeliveryProcess
 from bentos.records.writer.outcomes import Feedback
 from bentos.records.writer.recorder import Recorder
-from bentos.records.writer.spool import RecordSource
+from bentos.records.writer.spool.packing import Packer, Storable, find_storable
+from bentos.records.writer.spool.source import RecordSource
+from bentos.records.writer.spool.spool import FOLDER, Spool
 from bentos.settings import Settings
 
 
@@ -65,18 +69,38 @@ class Log:
                 "and is lost with it: mount a volume there"
             )
         self.feedback = Feedback(self._open)
-        self.recorder = Recorder(
-            RecordSource(registration, environment.describe(engine)),
-            contract,
-            self._open,
-            spool_folder=self._settings.data_dir / spool.FOLDER,
-            spool_bytes=self._settings.spool_max_bytes,
-            buffer_rows=self._settings.store_buffer_rows,
-            listed=self._listed,
-            keys=self._keys,
-            is_shadow=self._settings.shadow,
-        )
+        self.recorder = self._make_recorder(registration, contract, engine)
         self.recorder.start()
+
+    def _make_recorder(
+        self, registration: Registration, contract: Contract, engine: str
+    ) -> Recorder:
+        settings, listed = self._settings, self._listed
+        source = RecordSource(
+            registration,
+            environment.describe(engine),
+            None if listed is None else tuple(listed),
+        )
+        folder = settings.data_dir.absolute() / FOLDER
+        spool, counts = Spool(folder, settings.spool_max_bytes, source), Counts()
+        setup = Setup(
+            settings.store_url.get_secret_value(),
+            str(settings.data_dir.absolute()),
+            str(folder),
+            settings.spool_max_bytes,
+            settings.log_level,
+            encode(source),
+        )
+        return Recorder(
+            source,
+            Packer(contract, registration, Storable(listed, self._keys, settings.shadow)),
+            spool,
+            DeliveryProcess(setup, spool, counts, memory_rows=settings.store_buffer_rows),
+            counts,
+            buffer_rows=settings.store_buffer_rows,
+            # Without a spool there is nothing to report.
+            is_spooling=settings.spool_max_bytes > 0,
+        )
 
     def stop(self, within_seconds: float) -> None:
         """Write what was answered, for at most so long."""

@@ -1,10 +1,10 @@
 """What the request path sees of the log: `add`, which never waits and never fails.
 
-    event loop -> buffer -> (flusher thread) -> spool -> (delivery thread) -> store
+    event loop -> buffer -> (flusher thread) -> spool -> (delivery process) -> store
 
-The buffer is bounded. The flusher empties it every 250 ms or 512 rows onto the disk, so
-that much is all that a kill can take; how fast the store is, or whether it is there at
-all, is the delivery's business.
+The buffer is bounded. The flusher packs what is in it, every 250 ms or 512 rows, and puts it on
+the disk: that much is all that a kill can take. What records look like, how fast the store is,
+or whether it is there at all, is the delivery's business.
 """
 
 from __future__ import annotations
@@ -12,25 +12,21 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
 import msgspec
 
 from bentos.ids import time_of
 from bentos.logs import LOGGER
-from bentos.model.contract import Contract
-from bentos.model.scoring import Scored
-from bentos.model.validation import EncodedRow
-from bentos.records.record import Record
-from bentos.records.store import Store
-from bentos.records.subject import Keys
-from bentos.records.writer.delivery import Counts, Delivery, DropReason
-from bentos.records.writer.features import Features, find_storable
-from bentos.records.writer.spool import RecordSource, Segment, Spool, SpoolFull
+from bentos.records.writer.delivery.counts import Counts, DropReason
+from bentos.records.writer.scored_request import ScoredRequest
+from bentos.records.writer.spool.packing import Packed, Packer
+from bentos.records.writer.spool.segment import Segment
+from bentos.records.writer.spool.source import RecordSource
+from bentos.records.writer.spool.spool import Spool, SpoolFull
 
 FLUSH_ROWS = 512
 FLUSH_SECONDS = 0.25
@@ -41,28 +37,25 @@ _REPORT_SECONDS = 60.0
 _NO_ROOM: tuple[DropReason, ...] = ("buffer_full", "spool_full")
 
 
-class ScoredRequest(msgspec.Struct, frozen=True, gc=False):
-    """The scored rows of one request, as the request path hands them over.
+class Deliverer(Protocol):
+    """What brings segments to the store, in order, in a thread or a process of its own."""
 
-    `ids`, `rows` and `scored` are of the same length. `subject`: the text that the client
-    sent. The stages are in seconds. `consumer`: the name of the client's key. `answers`: for a
-    shadow, of the same length too: the id of the answer that each row was scored beside, or
-    an empty text. `reasons`: codes of the reasons that each row got; empty where no explanation
-    was asked for.
-    """
+    @property
+    def rows(self) -> int:
+        """Rows that are not in the store yet."""
 
-    request_id: str
-    ids: Sequence[str]
-    rows: Sequence[EncodedRow]
-    scored: Sequence[Scored]
-    subject: str | None = None
-    decode: float = 0.0
-    queue: float = 0.0
-    predict: float = 0.0
-    encode: float = 0.0
-    consumer: str | None = None
-    answers: Sequence[str] | None = None
-    reasons: Sequence[tuple[str, ...] | None] = ()
+    @property
+    def first_id(self) -> str | None:
+        """Id of the oldest row that is not in the store yet."""
+
+    def start(self) -> None:
+        """Begin, with what dead workers left."""
+
+    def take(self, segment: Segment) -> bool:
+        """Take a segment in; False where neither disk nor memory has room for it."""
+
+    def stop(self, within_seconds: float) -> None:
+        """Deliver what is there, for at most so long; what is left stays in the spool."""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -87,38 +80,22 @@ class Recorder:
 
     def __init__(
         self,
-        served: RecordSource,
-        contract: Contract,
-        open_store: Callable[[], Store],
+        source: RecordSource,
+        packer: Packer,
+        spool: Spool,
+        delivery: Deliverer,
+        counts: Counts,
         *,
-        spool_folder: Path,
-        spool_bytes: int,
         buffer_rows: int,
-        listed: Sequence[str] | None = None,
-        keys: Keys | None = None,
-        is_shadow: bool = False,
+        is_spooling: bool = True,
     ) -> None:
-        self.counts = Counts()
+        """`is_spooling`: whether rows may be put on disk; where not, that is no fault."""
+        self.counts = counts
         self._capacity = buffer_rows
-        self._served = served
-        registration = served.registration
-        self._made_by = (
-            registration.model,
-            registration.version,
-            registration.contract,
-            served.environment.id,
-        )
-        # What every row of a shadow is marked with, however it came.
-        self._unmatched = "" if is_shadow else None
-        self._has_warned = False
-        self._threshold = contract.threshold
-        self._names = tuple(str(label) for label in contract.classes or ())
-        self._features = Features(contract, listed)
-        # A reason says that its features spoke against a person: it is stored where they may be.
-        self._codes = find_storable(registration, listed)
-        self._keys = keys
-        self._spool = Spool(spool_folder, spool_bytes, served)
-        self._delivery = Delivery(open_store, self._spool, self.counts, memory_rows=buffer_rows)
+        self._source = source
+        self._pack = packer.pack
+        self._spool = spool
+        self._delivery = delivery
         self._buffer: deque[ScoredRequest] = deque()
         # Rows taken out of the buffer: with `counts.enqueued` it says how many are in it.
         self._flushed = 0
@@ -126,8 +103,7 @@ class Recorder:
         self._report_at = 0.0
         self._wake = threading.Event()
         self._is_stopping = False
-        # Without a spool there is nothing to report.
-        self._is_spooling = spool_bytes > 0
+        self._is_spooling = is_spooling
         self._thread = threading.Thread(target=self._run, name="tabserve-flusher", daemon=True)
 
     def start(self) -> None:
@@ -197,32 +173,32 @@ class Recorder:
 
     def _flush(self) -> None:
         while self._buffer:
-            records: list[Record] = []
+            requests: list[ScoredRequest] = []
             rows = 0
             while self._buffer and rows < FLUSH_ROWS:
                 answered = self._buffer.popleft()
                 rows += len(answered.ids)
-                mark = len(records)
-                try:
-                    self._append(answered, records)
-                except Exception as error:
-                    # Whole or not at all: what fails is counted whole.
-                    del records[mark:]
-                    self._drop("failed", len(answered.ids))
-                    LOGGER.error("an answer could not be recorded", exc_info=error)
+                requests.append(answered)
+            lost = 0
             try:
-                if records:
-                    self._keep(records)
+                packed = self._pack(requests)
+                for failed, error in packed.failed:
+                    lost += failed
+                    self._drop("failed", failed)
+                    LOGGER.error("an answer could not be recorded", exc_info=error)
+                if packed.rows:
+                    self._keep(packed)
             except Exception as error:
                 # This thread must not end: nothing would be logged any more.
-                self._drop("failed", len(records))
+                self._drop("failed", rows - lost)
                 LOGGER.error("answers could not be recorded", exc_info=error)
             self._flushed += rows
 
-    def _keep(self, records: list[Record]) -> None:
-        path, size = None, 0
+    def _keep(self, packed: Packed) -> None:
+        data, rows = packed.data, packed.rows
+        path = None
         try:
-            path, size = self._spool.write(records)
+            path = self._spool.write(data)
             self._is_spooling = True
         except (SpoolFull, OSError) as error:
             if self._is_spooling:
@@ -232,15 +208,15 @@ class Recorder:
                 )
                 LOGGER.error(f"rows cannot be spooled, they stay in memory: {why}")
         segment = Segment(
-            records,
-            rows=len(records),
-            first_id=records[0].id,
-            served=self._served,
+            bytes(data) if path is None else None,
+            rows=rows,
+            first_id=packed.first_id,
+            source=self._source,
             path=path,
-            size=size,
+            size=len(data),
         )
         if not self._delivery.take(segment):
-            self._drop("spool_full", len(records))
+            self._drop("spool_full", rows)
 
     def _report_losses(self, now: float) -> None:
         # The first lost rows are reported at once, later ones once a minute: a log that is full
@@ -254,54 +230,3 @@ class Recorder:
 
     def _drop(self, reason: DropReason, rows: int) -> None:
         self.counts.dropped[reason] += rows
-
-    def _append(self, answered: ScoredRequest, records: list[Record]) -> None:
-        # Every microsecond here is taken from the answers: one interpreter does both.
-        model, version, contract, environment = self._made_by
-        write, note = self._features.write, self._features.note
-        request_id, threshold = answered.request_id, self._threshold
-        consumer = answered.consumer
-        key_id = subject = None
-        if answered.subject is not None:
-            key_id, subject = self._token(answered.subject)
-        decode_us, queue_us = int(answered.decode * 1e6), int(answered.queue * 1e6)
-        predict_us, encode_us = int(answered.predict * 1e6), int(answered.encode * 1e6)
-        answers = answered.answers or (self._unmatched,) * len(answered.ids)
-        explained = answered.reasons or (None,) * len(answered.ids)
-        for prediction_id, row, scored, shadow, codes in zip(
-            answered.ids, answered.rows, answered.scored, answers, explained, strict=True
-        ):
-            scores, label = scored.scores, scored.label
-            records.append(
-                Record(
-                    prediction_id,
-                    request_id,
-                    model,
-                    version,
-                    contract,
-                    environment,
-                    write(row),
-                    scored.score,
-                    None if scores is None else dict(zip(self._names, scores, strict=True)),
-                    None if label is None else str(label),
-                    threshold,
-                    consumer,
-                    subject,
-                    key_id,
-                    decode_us,
-                    queue_us,
-                    predict_us,
-                    encode_us,
-                    note(scored.warnings) if scored.warnings else (),
-                    None if codes is None else tuple(filter(self._codes.__contains__, codes)),
-                    shadow,
-                )
-            )
-
-    def _token(self, subject: str) -> tuple[str | None, str | None]:
-        if self._keys is not None:
-            return self._keys.token(subject)
-        if not self._has_warned:
-            self._has_warned = True
-            LOGGER.warning("X-Subject is not stored: TABSERVE_SUBJECT_KEYS has no key")
-        return None, None

@@ -7,7 +7,7 @@ from typing import get_args
 
 from bentos.errors import ClosedReason, FaultCode, ShedReason
 from bentos.model.explanation.contributions import Check
-from bentos.records.writer.delivery import DropReason
+from bentos.records.writer.delivery.counts import DropReason
 from bentos.serving.batching import Reason
 from bentos.serving.exposition import table
 

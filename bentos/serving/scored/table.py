@@ -16,7 +16,7 @@ from bentos.model.loading import LoadedModel
 from bentos.model.scoring import Assessment, Scored
 from bentos.model.tables.table import Lazy, Table
 from bentos.protocols.formats.format import TableResults
-from bentos.records.writer.recorder import ScoredRequest
+from bentos.records.writer.scored_request import ScoredRequest
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import Request, Timing
 from bentos.serving.scored.id_block import new_id_block

@@ -23,9 +23,14 @@ from bentos.records.record import Record, RecordedWarning
 from bentos.records.sqlite.store import SqliteStore
 from bentos.records.subject import Keys, read_keys
 from bentos.records.writer import recorder as module
-from bentos.records.writer.delivery import DropReason
-from bentos.records.writer.features import Features
-from bentos.records.writer.recorder import Recorder, ScoredRequest, State
+from bentos.records.writer.delivery.counts import Counts, DropReason
+from bentos.records.writer.delivery.delivery import Delivery
+from bentos.records.writer.recorder import Recorder, State
+from bentos.records.writer.scored_request import ScoredRequest
+from bentos.records.writer.spool.features import Features
+from bentos.records.writer.spool.packing import Packer, Storable
+from bentos.records.writer.spool.source import RecordSource
+from bentos.records.writer.spool.spool import Spool
 from tests.records.answers import (
     CONTRACT,
     ROW,
@@ -58,15 +63,21 @@ def recording(
     keys: Keys | None = None,
 ) -> Iterator[Recorder]:
     """A recorder on a SQLite log; its threads are not started."""
+    one = served(contract)
+    source = RecordSource(
+        one.registration, one.environment, None if listed is None else tuple(listed)
+    )
+    spool, counts = Spool(folder / "spool", spool_bytes, source), Counts()
     made = Recorder(
-        served(contract),
-        contract,
-        lambda: SqliteStore(folder / "records.db"),
-        spool_folder=folder / "spool",
-        spool_bytes=spool_bytes,
+        source,
+        Packer(contract, source.registration, Storable(listed, keys)),
+        spool,
+        Delivery(
+            lambda: SqliteStore(folder / "records.db"), spool, counts, memory_rows=buffer_rows
+        ),
+        counts,
         buffer_rows=buffer_rows,
-        listed=listed,
-        keys=keys,
+        is_spooling=spool_bytes > 0,
     )
     try:
         yield made
@@ -164,9 +175,12 @@ def test_any_name_will_do(tmp_path: Path) -> None:
         ([], {}),
     ],
 )
-def test_only_what_is_listed_is_stored(listed: list[str] | None, stored: dict[str, object]) -> None:
+def test_only_what_is_listed_is_stored(
+    tmp_path: Path, listed: list[str] | None, stored: dict[str, object]
+) -> None:
     """With a list only its features are stored, by their exact names; without one, all."""
-    assert json.loads(bytes(Features(CONTRACT, listed).write(ROW))) == stored
+    (found,) = record_one(tmp_path, CONTRACT, answered(), listed=listed)
+    assert found.values == stored
 
 
 def test_a_new_feature_is_not_stored_until_it_is_listed(tmp_path: Path) -> None:
@@ -335,7 +349,7 @@ def test_few_rows_are_flushed_in_time(tmp_path: Path) -> None:
         for number in range(5):
             made.add(answered())
             started = time.perf_counter()
-            wait_until(lambda: len(list(tmp_path.glob("spool/*/*.jsonl"))) > number)  # noqa: B023 - waited for here
+            wait_until(lambda: len(list(tmp_path.glob("spool/*/*.rows"))) > number)  # noqa: B023 - waited for here
             waits.append(time.perf_counter() - started)
         made.stop(0)
     # The quickest of five, as whatever else the machine does can only add to it.
@@ -424,10 +438,10 @@ def test_the_state_of_an_outage(tmp_path: Path) -> None:
             second = look(made)
             assert second.depth == 10
             assert second.oldest_age_seconds > first.oldest_age_seconds > 0
-            on_disk = sum(path.stat().st_size for path in tmp_path.glob("spool/*/*.jsonl"))
+            on_disk = sum(path.stat().st_size for path in tmp_path.glob("spool/*/*.rows"))
             assert second.spool_bytes == on_disk
             assert second.write_seconds == []
-        wait_until(lambda: made.counts.written == 10 and not list(tmp_path.glob("spool/*/*.jsonl")))
+        wait_until(lambda: made.counts.written == 10 and not list(tmp_path.glob("spool/*/*.rows")))
         last = look(made)
         assert (last.enqueued, last.written, last.depth) == (10, 10, 0)
         assert (last.spool_bytes, last.oldest_age_seconds) == (0, 0.0)

@@ -18,10 +18,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bentos.records.record import Record
-from bentos.records.writer import spool
-from bentos.records.writer.spool import Segment, Spool, SpoolFull
+from bentos.records.record import Record, decode_lines, encode_lines
+from bentos.records.writer.spool import erasure
+from bentos.records.writer.spool.segment import LINES
+from bentos.records.writer.spool.spool import Spool, SpoolFull
 from tests.records.answers import SERVED, ids_of, listening, messages, served
+from tests.records.answers import put as put_one
 from tests.records.predictions import minutes, record
 from tests.service.driver import ROOT
 
@@ -32,12 +34,12 @@ PLENTY = 2**30
 WORKER = """
     import sys, time
     from pathlib import Path
-    from bentos.records.writer.spool import Spool
-    from tests.records.answers import SERVED
+    from bentos.records.writer.spool.spool import Spool
+    from tests.records.answers import SERVED, put
     from tests.records.predictions import minutes
     spool = Spool(Path(sys.argv[1]), 2**30, SERVED)
     for _ in range(3):
-        spool.write(minutes(5))
+        put(spool, minutes(5))
     print("written", flush=True)
     time.sleep(600)
 """
@@ -46,19 +48,19 @@ WORKER = """
 FULL_DISK = """
     import resource, sys
     from pathlib import Path
-    from bentos.records.writer.spool import Spool
-    from tests.records.answers import SERVED
+    from bentos.records.writer.spool.spool import Spool
+    from tests.records.answers import SERVED, put
     from tests.records.predictions import minutes
     spool = Spool(Path(sys.argv[1]), 2**30, SERVED)
-    spool.write(minutes(1))
+    put(spool, minutes(1))
     for limit in (20_000, 8_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         try:
-            spool.write(minutes(200))
+            put(spool, minutes(200))
         except OSError as error:
             print(error.strerror)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    spool.write(minutes(2))
+    put(spool, minutes(2))
     print(spool.size)
 """
 
@@ -71,30 +73,23 @@ def files(root: Path, pattern: str = "*/*") -> list[str]:
 def put(root: Path, *segments: list[Record]) -> list[Path]:
     """Leave segments in a folder of a worker that is no more."""
     dead = Spool(root, PLENTY, SERVED)
-    paths = [dead.write(records)[0] for records in segments]
+    paths = [dead.write(encode_lines(records), LINES) for records in segments]
     dead.close()
     return paths
 
 
-def as_segment(path: Path, records: list[Record]) -> Segment:
-    """What the recorder makes of a segment that it wrote."""
-    return Segment(
-        records,
-        rows=len(records),
-        first_id=records[0].id,
-        served=SERVED,
-        path=path,
-        size=path.stat().st_size,
-    )
+def records_in(path: Path) -> list[Record]:
+    """The records of a segment."""
+    return decode_lines(path.read_bytes())
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     """A segment is whole under its name, in the order of writing, and comes back as it was."""
     writer = Spool(tmp_path / "deep" / "spool", PLENTY, SERVED)
     first, second = minutes(3), minutes(2, subject=TOKEN)
-    paths = [writer.write(first)[0], writer.write(second)[0]]
+    paths = [writer.write(encode_lines(one), LINES) for one in (first, second)]
     assert sorted(paths) == paths
-    assert [writer.read(path) for path in paths] == [first, second]
+    assert [records_in(path) for path in paths] == [first, second]
     assert writer.size == sum(path.stat().st_size for path in paths)
     assert files(tmp_path / "deep" / "spool", "*/*.part") == []
 
@@ -114,20 +109,20 @@ def test_it_takes_no_more_bytes_than_it_may(tmp_path: Path) -> None:
     records = minutes(10)
     size = len(b"".join(msgspec.json.encode(one) + b"\n" for one in records))
     writer = Spool(tmp_path, 2 * size, SERVED)
-    paths = [writer.write(records)[0] for _ in range(2)]
+    segments = [put_one(writer, records) for _ in range(2)]
     assert writer.size == 2 * size
     with pytest.raises(SpoolFull):
-        writer.write(records)
+        put_one(writer, records)
     assert len(files(tmp_path, "*/*.jsonl")) == 2
-    writer.remove(as_segment(paths[0], records))
+    writer.remove(segments[0])
     assert writer.size == size
-    writer.write(records)
+    put_one(writer, records)
 
 
 def test_a_cap_of_nothing_touches_no_disk(tmp_path: Path) -> None:
     """Where no byte is allowed there is not even a folder."""
     with pytest.raises(SpoolFull):
-        Spool(tmp_path / "spool", 0, SERVED).write([record()])
+        put_one(Spool(tmp_path / "spool", 0, SERVED), [record()])
     assert not (tmp_path / "spool").exists()
 
 
@@ -159,23 +154,25 @@ def test_a_spool_that_cannot_be_made_is_tried_again(tmp_path: Path) -> None:
     writer = Spool(tmp_path / "spool", PLENTY, SERVED)
     for _ in range(2):
         with pytest.raises(OSError, match="File exists"):
-            writer.write([record()])
+            put_one(writer, [record()])
     assert writer.adopt() == []
     (tmp_path / "spool").unlink()
-    writer.write([record()])
+    put_one(writer, [record()])
     assert files(tmp_path / "spool", "*/*.jsonl") == ["000000000001.jsonl"]
 
 
 def test_an_emptied_spool_is_made_again(tmp_path: Path) -> None:
     """Where somebody deletes a worker's folder one write fails, and the next makes another."""
     writer = Spool(tmp_path, PLENTY, SERVED)
-    path, _ = writer.write([record()])
+    path = put_one(writer, [record()]).path
+    assert path is not None
     for file in path.parent.iterdir():
         file.unlink()
     path.parent.rmdir()
     with pytest.raises(FileNotFoundError):
-        writer.write([record()])
-    again, _ = writer.write([record()])
+        put_one(writer, [record()])
+    again = put_one(writer, [record()]).path
+    assert again is not None
     assert again.parent != path.parent
     writer.close()
 
@@ -211,12 +208,12 @@ def test_a_dead_workers_rows_are_taken_over_and_a_living_ones_are_not(tmp_path: 
     assert [segment.rows for segment in found] == [5, 5, 5]
     # They are of the model that the dead worker had, and may be in the store already.
     for segment in found:
-        assert segment.served.registration.version == SERVED.registration.version
-        assert segment.served.environment == SERVED.environment
+        assert segment.source.registration.version == SERVED.registration.version
+        assert segment.source.environment == SERVED.environment
         assert segment.is_retry
     assert after.size == sum(path.stat().st_size for path in tmp_path.glob("*/*.jsonl"))
     assert [segment.first_id for segment in found] == [
-        after.read(path)[0].id for path in sorted(tmp_path.glob("*/*.jsonl"))
+        records_in(path)[0].id for path in sorted(tmp_path.glob("*/*.jsonl"))
     ]
     # Nobody else gets them, and the last one takes its folder with it.
     assert Spool(tmp_path, PLENTY, SERVED).adopt() == []
@@ -232,8 +229,7 @@ def test_what_is_not_delivered_is_found_by_the_next(tmp_path: Path) -> None:
     second = Spool(tmp_path, PLENTY, SERVED)
     first_segment, *_ = second.adopt()
     second.remove(first_segment)
-    own, _ = second.write([record()])
-    second.remove(as_segment(own, [record()]))
+    second.remove(put_one(second, [record()]))
     second.close()
     third = Spool(tmp_path, PLENTY, SERVED)
     assert [segment.rows for segment in third.adopt()] == [3]
@@ -243,7 +239,7 @@ def test_what_is_not_delivered_is_found_by_the_next(tmp_path: Path) -> None:
 def test_a_worker_does_not_take_over_its_own_rows(tmp_path: Path) -> None:
     """What a worker wrote itself before it looked around is not delivered a second time."""
     writer = Spool(tmp_path, PLENTY, SERVED)
-    writer.write([record()])
+    put_one(writer, [record()])
     assert writer.adopt() == []
 
 
@@ -314,8 +310,8 @@ def test_what_is_no_file_holds_nothing_up(tmp_path: Path, make: Callable[[Path],
     paths = put(tmp_path, minutes(1), minutes(2), minutes(3, subject=TOKEN))
     paths[1].unlink()
     make(paths[1])
-    assert spool.find(tmp_path, [TOKEN]) == 3
-    assert spool.blank(tmp_path, [TOKEN]) == 3
+    assert erasure.find(tmp_path, [TOKEN]) == 3
+    assert erasure.blank(tmp_path, [TOKEN]) == 3
     taker = Spool(tmp_path, PLENTY, SERVED)
     with listening() as heard:
         found = taker.adopt()
@@ -369,17 +365,17 @@ def test_a_subject_is_blanked_in_place(tmp_path: Path) -> None:
     quoting = record(features=msgspec.Raw(json.dumps({"note": f'"subject":"{TOKEN}"'}).encode()))
     theirs = [record(subject="cd" * 32), quoting, *minutes(2)]
     living = Spool(tmp_path, PLENTY, SERVED)
-    mixed, _ = living.write([theirs[0], hers[0], theirs[1], hers[1], theirs[2]])
-    untouched, _ = living.write([theirs[3]])
+    mixed = living.write(encode_lines([theirs[0], hers[0], theirs[1], hers[1], theirs[2]]), LINES)
+    untouched = living.write(encode_lines([theirs[3]]), LINES)
     (dead,) = put(tmp_path, [hers[2]])
     sizes = [path.stat().st_size for path in (mixed, untouched, dead)]
     before = untouched.stat().st_mtime_ns
-    assert spool.find(tmp_path, [TOKEN]) == 3
-    assert spool.blank(tmp_path, [TOKEN, "ef" * 32]) == 3
-    assert spool.find(tmp_path, [TOKEN]) == 0
-    assert spool.blank(tmp_path, [TOKEN]) == 0
-    assert living.read(mixed) == theirs[:3]
-    assert living.read(dead) == []
+    assert erasure.find(tmp_path, [TOKEN]) == 3
+    assert erasure.blank(tmp_path, [TOKEN, "ef" * 32]) == 3
+    assert erasure.find(tmp_path, [TOKEN]) == 0
+    assert erasure.blank(tmp_path, [TOKEN]) == 0
+    assert records_in(mixed) == theirs[:3]
+    assert records_in(dead) == []
     assert [path.stat().st_size for path in (mixed, untouched, dead)] == sizes
     assert untouched.stat().st_mtime_ns == before
     for one in hers:
@@ -389,15 +385,15 @@ def test_a_subject_is_blanked_in_place(tmp_path: Path) -> None:
 def test_a_blanked_segment_is_taken_over(tmp_path: Path) -> None:
     """A segment whose rows were all erased counts no rows and has no age."""
     put(tmp_path, minutes(2, subject=TOKEN), [record(subject=TOKEN), record()])
-    spool.blank(tmp_path, [TOKEN])
+    erasure.blank(tmp_path, [TOKEN])
     taker = Spool(tmp_path, PLENTY, SERVED)
     empty, half = taker.adopt()
     assert (empty.rows, empty.first_id) == (0, "")
     assert half.path is not None
-    assert (half.rows, [half.first_id]) == (1, ids_of(taker.read(half.path)))
+    assert (half.rows, [half.first_id]) == (1, ids_of(records_in(half.path)))
 
 
 def test_there_is_nothing_to_blank_where_there_is_no_spool(tmp_path: Path) -> None:
     """A machine without a spool has no rows of anybody."""
-    assert spool.find(tmp_path / "none", [TOKEN]) == 0
-    assert spool.blank(tmp_path / "none", [TOKEN]) == 0
+    assert erasure.find(tmp_path / "none", [TOKEN]) == 0
+    assert erasure.blank(tmp_path / "none", [TOKEN]) == 0

@@ -1,4 +1,8 @@
-"""From the spool to the store: one thread a worker that tries until the store has the rows."""
+"""From the spool to the store: one thread that tries until the store has the rows.
+
+It runs in a process of its own beside each worker (`process.py`), so that no request
+waits for the interpreter that works for the store.
+"""
 
 from __future__ import annotations
 
@@ -6,41 +10,29 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from time import monotonic, perf_counter
-from typing import Literal
+from time import monotonic, perf_counter, sleep
 
 from bentos.errors import RowsRefused, StoreDown
 from bentos.logs import LOGGER
 from bentos.records.record import Record
 from bentos.records.store import Store
-from bentos.records.writer.spool import Segment, Spool, log_unreadable
-
-DropReason = Literal["buffer_full", "spool_full", "refused", "stopped", "failed", "unreadable"]
+from bentos.records.writer.delivery.counts import Counts, report_left
+from bentos.records.writer.spool.files import read_regular
+from bentos.records.writer.spool.segment import Segment, reader_of
+from bentos.records.writer.spool.source import RecordSource
+from bentos.records.writer.spool.spool import Spool, log_unreadable
 
 # A store that is down is tried again soon at first, then every few seconds.
 _FIRST_PAUSE_SECONDS = 0.25
 _LAST_PAUSE_SECONDS = 5.0
 
+# What tells the readers of segments apart: ending, model, version, environment, listed features.
+_Kind = tuple[str, str, str, str, tuple[str, ...] | None]
+
+_SECOND_LOOK_SECONDS = 0.05
+
 # How often to look for what dead workers left: one may have died after this one's start.
 _LOOK_SECONDS = 60.0
-
-
-class Counts:
-    """What became of the rows. Each number is written by one thread, and read by any."""
-
-    def __init__(self) -> None:
-        self.enqueued = 0
-        self.written = 0
-        self.dropped: dict[DropReason, int] = {
-            "buffer_full": 0,
-            "spool_full": 0,
-            "refused": 0,
-            "stopped": 0,
-            "failed": 0,
-            "unreadable": 0,
-        }
-        # Seconds of each write to the store since the last look.
-        self.write_seconds: deque[float] = deque(maxlen=10_000)
 
 
 class Delivery:
@@ -53,18 +45,24 @@ class Delivery:
         counts: Counts,
         *,
         memory_rows: int,
+        settle: Callable[[Sequence[Segment]], None] | None = None,
     ) -> None:
+        """`settle` is called with the segments of each write, once the store has their rows."""
         self._open_store = open_store
         self._spool = spool
         self._counts = counts
         self._memory_rows = memory_rows
+        self._settle = settle or self._remove
         self._segments: deque[Segment] = deque()
         self._changed = threading.Condition()
         self._rows_in_memory = 0
         # Rows that are not in the store yet. A number of its own: many are looked at often.
         self.rows = 0
+        # Those of them that were taken over.
+        self.adopted_rows = 0
         self._store: Store | None = None
         self._registered: set[tuple[str, str, str]] = set()
+        self._readers: dict[_Kind, Callable[[bytes], list[Record]]] = {}
         self._until: float | None = None
         self._is_down = False
         self._thread = threading.Thread(target=self._run, name="tabserve-delivery", daemon=True)
@@ -89,7 +87,7 @@ class Delivery:
             if has_room:
                 self._rows_in_memory += segment.rows
             else:
-                segment.records = None
+                segment.data = None
             self._segments.append(segment)
             self.rows += segment.rows
             self._changed.notify()
@@ -97,21 +95,17 @@ class Delivery:
 
     def stop(self, within_seconds: float) -> None:
         """Deliver what is there, for at most so long; what is left stays in the spool."""
+        # A write that hangs in the network ends by its own time limit.
+        self.finish(within_seconds, within_seconds)
+        report_left(self._counts, list(self._segments))
+
+    def finish(self, within_seconds: float, wait_seconds: float) -> None:
+        """Begin no write after so many seconds, and wait that long for the end of the last."""
         with self._changed:
             self._until = monotonic() + within_seconds
-            self._changed.notify()
+            self._changed.notify_all()
         if self._thread.ident is not None:
-            # A write that hangs in the network ends by its own time limit.
-            self._thread.join(within_seconds)
-        left, on_disk = 0, 0
-        for segment in list(self._segments):
-            left += segment.rows
-            on_disk += segment.rows if segment.path is not None else 0
-        if left > on_disk:
-            self._counts.dropped["stopped"] += left - on_disk
-        if left:
-            fields = {"spooled": on_disk, "lost": left - on_disk}
-            LOGGER.error("the prediction log stopped behind", extra={"fields": fields})
+            self._thread.join(wait_seconds)
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
@@ -155,6 +149,8 @@ class Delivery:
             with self._changed:
                 self._segments.extendleft(reversed(orphans))
                 self.rows += rows
+                self.adopted_rows += rows
+            self._settle(())
             LOGGER.info("rows of an earlier start are delivered", extra={"fields": {"rows": rows}})
 
     def _connect(self) -> Store:
@@ -202,7 +198,7 @@ class Delivery:
             for segment in self._segments:
                 # One write is of one model version, and either new or not.
                 if taken and (
-                    segment.served != taken[0].served
+                    segment.source != taken[0].source
                     or segment.is_retry != taken[0].is_retry
                     or rows + segment.rows > store.max_rows
                 ):
@@ -212,10 +208,10 @@ class Delivery:
         return taken
 
     def _deliver(self, store: Store, segments: list[Segment]) -> None:
-        served = segments[0].served
-        key = (served.registration.model, served.registration.version, served.environment.id)
+        source = segments[0].source
+        key = (source.registration.model, source.registration.version, source.environment.id)
         if key not in self._registered:
-            store.register(served.registration, served.environment)
+            store.register(source.registration, source.environment)
             self._registered.add(key)
         records = [record for segment in segments for record in self._records(segment)]
         is_retry = segments[0].is_retry
@@ -233,9 +229,10 @@ class Delivery:
         with self._changed:
             for segment in segments:
                 self._segments.popleft()
-                self.rows -= segment.rows
-                if segment.records is not None:
-                    self._rows_in_memory -= segment.rows
+                self._forget_rows(segment)
+        self._settle(segments)
+
+    def _remove(self, segments: Sequence[Segment]) -> None:
         for segment in segments:
             self._spool.remove(segment)
 
@@ -257,21 +254,51 @@ class Delivery:
             )
 
     def _records(self, segment: Segment) -> Sequence[Record]:
-        if segment.records is not None or segment.path is None:
-            return segment.records or ()
         try:
-            return self._spool.read(segment.path)
+            try:
+                return self._read(segment)
+            except ValueError:
+                # `forget` may be writing into this very file.
+                sleep(_SECOND_LOOK_SECONDS)
+                return self._read(segment)
         except FileNotFoundError:
             LOGGER.error("a segment of the spool is gone: someone emptied it")
-            self._spool.remove(segment)
         except (OSError, ValueError) as error:
             # It stays for the next start; the rows behind it must not wait for that.
-            log_unreadable(segment.path, error)
+            if segment.path is not None:
+                log_unreadable(segment.path, error)
+            segment.path = None
         self._counts.dropped["unreadable"] += segment.rows
         with self._changed:
-            self.rows -= segment.rows
-        segment.records, segment.rows, segment.path = (), 0, None
+            self._forget_rows(segment)
+        segment.data, segment.rows = b"", 0
         return ()
+
+    def _forget_rows(self, segment: Segment) -> None:
+        self.rows -= segment.rows
+        if segment.is_adopted:
+            self.adopted_rows -= segment.rows
+        if segment.data is not None:
+            self._rows_in_memory -= segment.rows
+
+    def _read(self, segment: Segment) -> list[Record]:
+        data = segment.data
+        if data is None and segment.path is not None:
+            data = read_regular(segment.path)
+        return self._reader_of(segment.ending, segment.source)(data or b"")
+
+    def _reader_of(self, ending: str, source: RecordSource) -> Callable[[bytes], list[Record]]:
+        registration = source.registration
+        key = (
+            ending,
+            registration.model,
+            registration.version,
+            source.environment.id,
+            source.listed,
+        )
+        if key not in self._readers:
+            self._readers[key] = reader_of(ending, source)
+        return self._readers[key]
 
     def _report(self, error: Exception) -> None:
         if isinstance(error, StoreDown):

@@ -1,0 +1,1 @@
+"""From the spool to the store, in a process of its own beside each worker."""

@@ -1,0 +1,105 @@
+"""A segment of the spool, packed: frames of rows that were scored for nobody, or for one subject.
+
+    4 bytes: length of the payload, little endian | 1 byte: kind | payload
+
+The payload of a frame of rows is a `PackedRows` in MessagePack. What was erased is a blank
+frame of the same length, so that nothing behind it moves.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import msgspec
+
+_HEAD = struct.Struct("<IB")
+_ROWS, _BLANK = ord("R"), ord("_")
+
+
+class PackedRows(msgspec.Struct, array_like=True, gc=False):
+    """Rows of one subject, or of none, without what is the same for all rows of a worker.
+
+    `ids`, `rows` and `scores` are of the same length. `rows`: the values of the features that
+    may be stored, in contract order; a category is its code. `scores`: one number a row, or
+    one a class. `labels`: empty where the model decides for none. `request_ids`, `stages`: one
+    a row, or one for all; stages are the seconds of decode, queue, predict and encode.
+    `subject`: a token, never the text. `warnings`: pointer and code of each, by the row's place.
+    """
+
+    ids: list[str]
+    rows: list[tuple[Any, ...]]
+    scores: list[Any]
+    labels: list[Any]
+    request_ids: list[str]
+    stages: list[tuple[float, float, float, float]]
+    consumer: str | None = None
+    subject: str | None = None
+    subject_key: str | None = None
+    warnings: dict[int, list[tuple[str, str]]] = {}
+    reasons: list[tuple[str, ...] | None] = []
+    shadow: list[str] = []
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(PackedRows)
+
+
+def append(buffer: bytearray, packed: PackedRows) -> None:
+    """Add a frame. Where the rows cannot be encoded, raises and leaves the buffer as it was."""
+    start = len(buffer)
+    buffer += bytes(_HEAD.size)
+    try:
+        _encoder.encode_into(packed, buffer, -1)
+        _HEAD.pack_into(buffer, start, len(buffer) - start - _HEAD.size, _ROWS)
+    except BaseException:
+        del buffer[start:]
+        raise
+
+
+def decode(data: bytes) -> list[PackedRows]:
+    """The rows of a segment, without those that were erased. Raises ValueError."""
+    return [packed for _, _, packed in _walk(data)]
+
+
+def erase(data: bytes, tokens: Collection[str]) -> Iterator[tuple[int, bytes, int]]:
+    """What to write over the rows of a subject: where, the bytes, and how many rows they are.
+
+    Raises ValueError for what is no segment.
+    """
+    # A token is quick to look for; the rows themselves decide.
+    if any(token.encode() in data for token in tokens):
+        for start, end, packed in _walk(data):
+            if packed.subject in tokens:
+                length = end - start - _HEAD.size
+                yield start, _HEAD.pack(length, _BLANK) + bytes(length), len(packed.ids)
+
+
+def _walk(data: bytes) -> Iterator[tuple[int, int, PackedRows]]:
+    start, view = 0, memoryview(data)
+    while start < len(data):
+        body = start + _HEAD.size
+        if body > len(data):
+            raise ValueError("a frame without its head")
+        length, kind = _HEAD.unpack_from(data, start)
+        end = body + length
+        if end > len(data) or kind not in (_ROWS, _BLANK):
+            raise ValueError("not a frame")
+        if kind == _ROWS:
+            yield start, end, _decode(view[body:end])
+        start = end
+
+
+def _decode(payload: memoryview) -> PackedRows:
+    try:
+        packed = _decoder.decode(payload)
+    except msgspec.MsgspecError as error:
+        # Its words say where and of what type, and quote no value.
+        raise ValueError(f"not rows: {error}") from None
+    rows = len(packed.ids)
+    if not (rows == len(packed.rows) == len(packed.scores) > 0) or not (
+        len(packed.request_ids) in (1, rows) and len(packed.stages) in (1, rows)
+    ):
+        raise ValueError("not rows: without an id, a score or a request")
+    return packed
