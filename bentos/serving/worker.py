@@ -38,6 +38,7 @@ from bentos.serving.explaining import Explaining
 from bentos.serving.exposition import directory
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.feedback import FeedbackRoute
+from bentos.serving.garbage import Keeper
 from bentos.serving.http import Receive, Request, Scope, Send, read_query
 from bentos.serving.inference import Inference
 from bentos.serving.mirror import Mirror
@@ -98,6 +99,7 @@ class Worker:
         self._operations = Operations(metrics, self.readiness, self.telemetry)
         self.connections = Connections(settings, metrics)
         self.routes = self._make_routes()
+        self._keeper = Keeper()
         self._metrics_port: MetricsPort | None = None
         if settings.metrics_port:
             scrape = self.routes.pop("/metrics")["GET"]
@@ -200,6 +202,7 @@ class Worker:
             self.gate.start()
         self.telemetry.start()
         self.connections.start()
+        self._keeper.start()
         supervision.watch_supervisor()
         if self._metrics_port is not None:
             self._listening = asyncio.create_task(self._metrics_port.start())
@@ -216,6 +219,7 @@ class Worker:
         if self._metrics_port is not None:
             self._metrics_port.stop()
         self.connections.stop()
+        self._keeper.stop()
         self.telemetry.stop()
         # The process ends by a signal, which leaves no time for lines that wait.
         await asyncio.to_thread(OUTLET.end)
