@@ -143,9 +143,9 @@ def down(path: Path) -> Iterator[None]:
 def broken(path: Path) -> Iterator[None]:
     """A SQLite log that is there and cannot be written: its table has another name."""
     with closing(sqlite3.connect(path, timeout=PATIENCE_SECONDS)) as connection:
-        connection.execute("ALTER TABLE scored RENAME TO elsewhere")
+        connection.execute("ALTER TABLE blocks RENAME TO elsewhere")
         yield
-        connection.execute("ALTER TABLE elsewhere RENAME TO scored")
+        connection.execute("ALTER TABLE elsewhere RENAME TO blocks")
 
 
 class Watched:

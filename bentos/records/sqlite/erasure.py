@@ -6,51 +6,72 @@ Each function but the last works in the open transaction of the caller.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bentos.errors import StoreDown
 from bentos.ids import floor_id, start_of_day
-from bentos.records.record import Record
+from bentos.records.sqlite.blocks import Rows, collect
+from bentos.records.sqlite.rows import Kind
+from bentos.records.sqlite.writing import rewrite
 
 
-def pick_allowed(connection: sqlite3.Connection, records: Sequence[Record]) -> Sequence[Record]:
-    """Leave out the records that an erasure bars."""
-    # Not a trigger: that is run for each row, and most have no subject.
-    subjects = {record.subject for record in records if record.subject is not None}
+def pick_allowed(connection: sqlite3.Connection, kinds: Mapping[Kind, Rows]) -> Mapping[Kind, Rows]:
+    """Leave out the rows that an erasure bars."""
+    # Not a trigger: most rows have no subject.
     ends: dict[str | None, str] = {}
-    for subject in subjects:
+    for subject in {subject for rows in kinds.values() for subject in rows.subjects}:
         ends.update(
             connection.execute("SELECT subject, end_id FROM erasures WHERE subject = ?", (subject,))
         )
     if not ends:
-        return records
-    return [record for record in records if record.id >= ends.get(record.subject, "")]
+        return kinds
+    return {
+        kind: collect(one for one in rows.each() if one[1] >= ends.get(one[0][6], ""))
+        for kind, rows in kinds.items()
+    }
 
 
 def erase(connection: sqlite3.Connection, tokens: Sequence[str], now: datetime) -> dict[str, int]:
     """Erase a subject's rows, and bar late ones; gives how many rows, by kind."""
-    marks = ", ".join("?" * len(tokens))
-    mine = f"SELECT id FROM scored WHERE subject IN ({marks})"  # noqa: S608 - only question marks
     connection.executemany(
         "INSERT INTO erasures VALUES (?, ?) "
         "ON CONFLICT (subject) DO UPDATE SET end_id = max(end_id, excluded.end_id)",
         [(token, floor_id(now)) for token in tokens],
     )
-    outcomes = connection.execute(f"DELETE FROM outcomes WHERE id IN ({mine})", tokens)  # noqa: S608 - the same
-    predictions = connection.execute(
-        f"DELETE FROM scored WHERE subject IN ({marks})",  # noqa: S608 - the same
+    marks = ", ".join("?" * len(tokens))
+    blocks = connection.execute(
+        f"SELECT DISTINCT block FROM subjects WHERE subject IN ({marks})",  # noqa: S608 - only question marks
         tokens,
-    )
-    return {"predictions": predictions.rowcount, "outcomes": outcomes.rowcount}
+    ).fetchall()
+    mine = frozenset(tokens)
+    predictions = outcomes = 0
+    for (block,) in blocks:
+        erased = rewrite(connection, block, lambda head, _: head[6] not in mine)
+        predictions += len(erased)
+        outcomes += connection.executemany(
+            "DELETE FROM outcomes WHERE id = ?", [(name,) for name in erased]
+        ).rowcount
+    return {"predictions": predictions, "outcomes": outcomes}
 
 
 def drop_days(connection: sqlite3.Connection, time: datetime) -> dict[str, int]:
     """Delete the days before the one that `time` is in, UTC; gives how many rows, by kind."""
-    end = (floor_id(start_of_day(time)),)
-    outcomes = connection.execute("DELETE FROM outcomes WHERE id < ?", end).rowcount
-    rows = connection.execute("DELETE FROM scored WHERE id < ?", end).rowcount
-    connection.execute("DELETE FROM erasures WHERE end_id < ?", end)
+    end = floor_id(start_of_day(time))
+    outcomes = connection.execute("DELETE FROM outcomes WHERE id < ?", (end,)).rowcount
+    past = "first_id < ? AND last_id < ?"
+    (rows,) = connection.execute(
+        f"SELECT coalesce(sum(rows), 0) FROM blocks WHERE {past}",  # noqa: S608 - our own text
+        (end, end),
+    ).fetchone()
+    connection.execute(f"DELETE FROM blocks WHERE {past}", (end, end))  # noqa: S608 - the same
+    connection.execute("DELETE FROM subjects WHERE block NOT IN (SELECT block FROM blocks)")
+    # Those that were begun before midnight.
+    for (block,) in connection.execute(
+        "SELECT block FROM blocks WHERE first_id < ?", (end,)
+    ).fetchall():
+        rows += len(rewrite(connection, block, lambda _, name: name >= end))
+    connection.execute("DELETE FROM erasures WHERE end_id < ?", (end,))
     return {"predictions": rows, "outcomes": outcomes}
 
 

@@ -57,6 +57,14 @@ class LogFile:
             raise StoreDown(name_error(self.path, error)) from None
 
     @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read several times what was there at one moment."""
+        with self.working() as connection:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Work in one transaction. Raises StoreDown where the file was moved meanwhile."""
         with self.working() as connection:
@@ -143,6 +151,21 @@ def find_reading(path: Path) -> str:
     log, index = (path.resolve().with_name(path.name + companion) for companion in ("-wal", "-shm"))
     is_settled = not index.exists() and (not log.exists() or log.stat().st_size == 0)
     return "mode=ro&immutable=1" if is_settled and not is_writable(path) else "mode=ro"
+
+
+class Damaged(sqlite3.DatabaseError):
+    """What a block should have is not in it; named as SQLite names what it finds itself."""
+
+    sqlite_errorname = "SQLITE_CORRUPT"
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Turn what is wrong with a stored text into an error of the database."""
+    try:
+        yield
+    except ValueError as error:
+        raise Damaged from error
 
 
 def name_error(path: Path, error: sqlite3.Error) -> str:

@@ -1,120 +1,227 @@
-"""Records as rows of a log in SQLite, and back."""
+"""Records and requests as the rows of blocks, and back."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import msgspec
 
-from bentos.records.record import Record, RecordedWarning, encode
-
-COLUMNS = Record.__struct_fields__
-
-# What is the same for row after row is stored once: fewer bytes, and less time.
-Source = tuple[str, str, str, str, float | None]
-# What each row has, and what few rows have: for each NULL that is bound, Python's sqlite3
-# looks for an adapter, which is felt in the time of a row.
-_COMMON = (
-    "id, request_id, source, features, decode_us, queue_us, predict_us, encode_us, score, label"
-)
-_RARE = "scores, consumer, subject, subject_key, warnings, reasons, shadow"
-_INSERT_COMMON = (
-    f"INSERT INTO scored ({_COMMON}) VALUES ({', '.join('?' * 10)}) ON CONFLICT (id) DO NOTHING"  # noqa: S608 - our own column names
-)
-_INSERT = (
-    f"INSERT INTO scored ({_COMMON}, {_RARE}) VALUES ({', '.join('?' * 17)}) "  # noqa: S608 - the same
-    "ON CONFLICT (id) DO NOTHING"
-)
-
-_decode_reasons = msgspec.json.Decoder(tuple[str, ...]).decode
+from bentos.errors import RowsRefused
+from bentos.records.record import Record, encode
+from bentos.records.request import RecordedRequest
+from bentos.records.sqlite.blocks import Head, Row, Rows, StoredRow
 
 
-def insert(connection: sqlite3.Connection, records: Iterable[Record]) -> None:
-    """Insert records, in the open transaction; what is there by its id stays as it is."""
-    sources: dict[Source, int] = {}
-    common: list[tuple[object, ...]] = []
-    others: list[tuple[object, ...]] = []
+class Source(NamedTuple):
+    """What is the same for row after row, and stored once. `names`: of features, as JSON."""
+
+    model: str
+    version: str
+    contract: str
+    environment: str
+    threshold: float | None
+    names: str | None
+
+
+# The rows of one source, and whether they are a shadow's.
+Kind = tuple[Source, bool]
+
+
+_NOTHING_RARE = (None,) * 4
+
+_decode_values = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_names = msgspec.json.Decoder(list[str]).decode
+
+
+def of_records(records: Iterable[Record]) -> dict[Kind, Rows]:
+    """Records as rows of each kind."""
+    kinds: dict[Kind, Rows] = {}
+    rows = Rows()
+    last_kind = last_head = None
     for record in records:
-        made_by = (
+        kind = (
             record.model,
             record.version,
             record.contract,
             record.environment,
             record.threshold,
+            record.shadow is not None,
         )
-        source = sources.get(made_by)
-        if source is None:
-            source = sources[made_by] = _find_source(connection, made_by)
-        rare = _rare(record)
-        if rare is None:
-            common.append(_to_row(record, source))
-        else:
-            others.append(_to_row(record, source) + rare)
-    connection.executemany(_INSERT_COMMON, common)
-    connection.executemany(_INSERT, others)
+        head = (
+            record.request_id,
+            record.decode_us,
+            record.queue_us,
+            record.predict_us,
+            record.encode_us,
+            record.consumer,
+            record.subject,
+            record.subject_key,
+        )
+        if kind != last_kind:
+            rows = kinds.setdefault((Source(*kind[:5], None), kind[5]), Rows())
+            last_kind, last_head = kind, None
+        if head != last_head:
+            rows.heads.append(head)
+            last_head = head
+        rows.ids.append(record.id)
+        rows.rows.append(_to_row(len(rows.heads) - 1, record))
+    return kinds
 
 
-def to_record(row: tuple[Any, ...]) -> Record:
-    """A record of a view's `COLUMNS`, in their order."""
-    fields = dict(zip(COLUMNS, row, strict=True))
-    fields["features"] = msgspec.Raw(fields["features"])
-    fields["scores"] = fields["scores"] and msgspec.json.decode(fields["scores"])
-    fields["warnings"] = msgspec.json.decode(
-        fields["warnings"] or "[]", type=tuple[RecordedWarning, ...]
-    )
-    fields["reasons"] = fields["reasons"] and _decode_reasons(fields["reasons"])
-    return Record(**fields)
+def of_requests(requests: Iterable[RecordedRequest]) -> dict[Kind, Rows]:
+    """Requests as rows of each kind. Raises RowsRefused where columns differ in length."""
+    kinds: dict[Kind, Rows] = {}
+    rows = Rows()
+    last: RecordedRequest | None = None
+    for request in requests:
+        if not request.ids:
+            continue
+        head = (
+            request.request_id,
+            request.decode_us,
+            request.queue_us,
+            request.predict_us,
+            request.encode_us,
+            request.consumer,
+            request.subject,
+            request.subject_key,
+        )
+        try:
+            if request.shadow is not None:
+                _add_shadows(kinds, request, head)
+                continue
+            if last is None or not _is_alike(request, last):
+                rows = kinds.setdefault((_find_source(request), False), Rows())
+                last = request
+            made = _to_rows(len(rows.heads), request)
+        except ValueError:
+            raise RowsRefused("the columns of a request are of different lengths") from None
+        rows.heads.append(head)
+        rows.ids.extend(request.ids)
+        rows.rows.extend(made)
+    return kinds
 
 
-def _find_source(connection: sqlite3.Connection, made_by: Source) -> int:
-    found = connection.execute(
-        "SELECT source FROM sources WHERE model = ? AND version = ? AND contract = ? "
-        "AND environment = ? AND threshold IS ?",
-        made_by,
-    ).fetchone()
-    if found is None:
-        found = connection.execute(
-            "INSERT INTO sources (model, version, contract, environment, threshold) "
-            "VALUES (?, ?, ?, ?, ?) RETURNING source",
-            made_by,
-        ).fetchone()
-    source: int = found[0]
-    return source
+def to_records(source: Source, block: Rows, start: int, stop: int) -> Iterator[Record]:
+    """Stored rows of a source as records. Raises ValueError for what is no row."""
+    write = _FeatureWriter(source.names)
+    for name, row in zip(block.ids[start:stop], block.rows[start:stop], strict=True):
+        if not isinstance(row, StoredRow):
+            raise TypeError("only what was stored is read")
+        head = block.heads[row.request]
+        request_id, decode_us, queue_us, predict_us, encode_us, consumer, subject, key = head
+        yield Record(
+            name,
+            request_id,
+            source.model,
+            source.version,
+            source.contract,
+            source.environment,
+            write(row.features),
+            row.score,
+            row.scores,
+            row.label,
+            source.threshold,
+            consumer,
+            subject,
+            key,
+            decode_us,
+            queue_us,
+            predict_us,
+            encode_us,
+            row.warnings or (),
+            row.reasons,
+            row.shadow,
+        )
 
 
-def _to_row(record: Record, source: int) -> tuple[object, ...]:
-    return (
-        record.id,
-        record.request_id,
-        source,
-        str(record.features, "utf-8"),
-        record.decode_us,
-        record.queue_us,
-        record.predict_us,
-        record.encode_us,
-        record.score,
-        record.label,
-    )
+class _FeatureWriter:
+    """Gives the features of a row as an object, whether its names are beside it or in it."""
+
+    def __init__(self, names: str | None) -> None:
+        self._members = None if names is None else _to_members(names)
+
+    def __call__(self, features: msgspec.Raw) -> msgspec.Raw:
+        if self._members is None:
+            # The text without the block around it, which would be kept for as long as the record.
+            return msgspec.Raw(bytes(features))
+        values = zip(self._members, _decode_values(features), strict=True)
+        return msgspec.Raw(b"{" + b",".join([name + bytes(value) for name, value in values]) + b"}")
 
 
-def _rare(record: Record) -> tuple[object, ...] | None:
+@lru_cache(maxsize=64)
+def _write_names(names: tuple[str, ...]) -> str:
+    return encode(names).decode()
+
+
+@lru_cache(maxsize=64)
+def _to_members(names: str) -> list[bytes]:
+    return [encode(name) + b":" for name in _decode_names(names)]
+
+
+def _to_row(place: int, record: Record) -> Row:
     if (
         record.scores is None
-        and record.consumer is None
-        and record.subject is None
         and not record.warnings
         and record.reasons is None
         and record.shadow is None
     ):
-        return None
+        return (place, record.features, record.score, record.label)
     return (
-        None if record.scores is None else encode(record.scores).decode(),
-        record.consumer,
-        record.subject,
-        record.subject_key,
-        encode(record.warnings).decode() if record.warnings else None,
-        None if record.reasons is None else encode(record.reasons).decode(),
+        place,
+        record.features,
+        record.score,
+        record.label,
+        record.scores,
+        record.warnings or None,
+        record.reasons,
         record.shadow,
+    )
+
+
+def _to_rows(place: int, request: RecordedRequest) -> list[tuple[Any, ...]]:
+    values, count = request.rows, len(request.ids)
+    if values and set(map(len, values)) != {len(request.names)}:
+        raise ValueError("a feature has no name, or a name no feature")
+    common = (repeat(place, count), values, request.score, request.label)
+    rare = (request.scores, request.warnings, request.reasons, request.shadow)
+    if rare == _NOTHING_RARE:
+        return list(zip(*common, strict=True))
+    filled = [repeat(None, count) if column is None else column for column in rare]
+    return list(zip(*common, *filled, strict=True))
+
+
+def _add_shadows(kinds: dict[Kind, Rows], request: RecordedRequest, head: Head) -> None:
+    source = _find_source(request)
+    for name, row in zip(request.ids, _to_rows(0, request), strict=True):
+        rows = kinds.setdefault((source, row[-1] is not None), Rows())
+        if not rows.heads or rows.heads[-1] != head:
+            rows.heads.append(head)
+        rows.ids.append(name)
+        rows.rows.append((len(rows.heads) - 1, *row[1:]))
+
+
+def _find_source(request: RecordedRequest) -> Source:
+    return Source(
+        request.model,
+        request.version,
+        request.contract,
+        request.environment,
+        request.threshold,
+        _write_names(request.names),
+    )
+
+
+def _is_alike(one: RecordedRequest, other: RecordedRequest) -> bool:
+    # The text of the names is long, and mostly one object.
+    return (
+        one.names is other.names
+        and one.version == other.version
+        and one.model == other.model
+        and one.contract == other.contract
+        and one.environment == other.environment
+        and one.threshold == other.threshold
     )

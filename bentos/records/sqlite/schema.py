@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from bentos.errors import StoreDown
 from bentos.records.missing import damaged_schema, no_log
+from bentos.records.sqlite.moving import move_rows
 
 # Each entry brings the schema from its place in the list to the next; none is ever changed.
 # ANY keeps the eight bytes of a float; a REAL column keeps -0.0 as the integer 0.
@@ -57,12 +58,65 @@ MIGRATIONS = (
     CREATE VIEW predictions AS SELECT * FROM recorded WHERE shadow IS NULL;
     CREATE VIEW shadows AS SELECT * FROM recorded WHERE shadow IS NOT NULL;
     """,
+    # Rows of one write are one value (`blocks`): `moving` brings those of `scored` there.
+    """
+    DROP VIEW shadows;
+    DROP VIEW predictions;
+    DROP VIEW recorded;
+    ALTER TABLE sources ADD COLUMN names TEXT;
+    CREATE TABLE blocks (
+        block INTEGER PRIMARY KEY, source INTEGER NOT NULL, is_shadow INTEGER NOT NULL,
+        first_id TEXT NOT NULL, last_id TEXT NOT NULL, rows INTEGER NOT NULL,
+        ids BLOB NOT NULL, requests TEXT NOT NULL, content TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX blocks_ids ON blocks (first_id, last_id);
+    CREATE TABLE subjects (
+        subject TEXT NOT NULL, block INTEGER NOT NULL, PRIMARY KEY (subject, block)
+    ) STRICT, WITHOUT ROWID;
+    CREATE VIEW recorded AS
+    SELECT
+        substr(digits, 1, 8) || '-' || substr(digits, 9, 4) || '-' || substr(digits, 13, 4)
+        || '-' || substr(digits, 17, 4) || '-' || substr(digits, 21) AS id,
+        json_extract(request, '$[0]') AS request_id,
+        source,
+        CASE WHEN names IS NULL THEN json_extract(item, '$[1]') ELSE (
+            SELECT '{' || coalesce(group_concat(
+                json_quote(value) || ':' || (item -> ('$[1][' || key || ']')), ','
+            ), '') || '}' FROM json_each(names)
+        ) END AS features,
+        json_extract(item, '$[2]') AS score,
+        json_extract(item, '$[4]') AS scores,
+        json_extract(item, '$[3]') AS label,
+        json_extract(request, '$[5]') AS consumer,
+        json_extract(request, '$[6]') AS subject,
+        json_extract(request, '$[7]') AS subject_key,
+        json_extract(request, '$[1]') AS decode_us,
+        json_extract(request, '$[2]') AS queue_us,
+        json_extract(request, '$[3]') AS predict_us,
+        json_extract(request, '$[4]') AS encode_us,
+        json_extract(item, '$[5]') AS warnings,
+        json_extract(item, '$[6]') AS reasons,
+        json_extract(item, '$[7]') AS shadow,
+        model, version, contract, environment, threshold, is_shadow, first_id, last_id
+    FROM (
+        SELECT
+            source, is_shadow, first_id, last_id, item.value AS item,
+            json_extract(
+                requests, '$[' || json_extract(item.value, '$[0]') || ']'
+            ) AS request,
+            lower(hex(substr(ids, 16 * item.key + 1, 16))) AS digits
+        FROM blocks, json_each(content) AS item
+    ) LEFT JOIN sources USING (source);
+    CREATE VIEW predictions AS SELECT * FROM recorded WHERE NOT is_shadow;
+    CREATE VIEW shadows AS SELECT * FROM recorded WHERE is_shadow;
+    """,
 )
 
 # What this tabserve works with. A migration runs once, so what was dropped later stays away.
 _RELATIONS = (
     "sources",
-    "scored",
+    "blocks",
+    "subjects",
     "recorded",
     "predictions",
     "shadows",
@@ -89,6 +143,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     found = _read_version(connection)
     for statement in _statements("".join(MIGRATIONS[found:])):
         connection.execute(statement)
+    move_rows(connection)
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     _check_whole(connection)
 

@@ -1,13 +1,14 @@
 """The log in one SQLite file: for one machine, any number of workers.
 
 Write-ahead logging lets readers and the writer work side by side; a busy file is waited
-for. Ids begin with the time, so the primary key is the index of every window.
+for. Rows of one write are one block (`blocks`). Ids begin with the time, so the index of the
+blocks' first ids is that of every window.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,22 +30,16 @@ from bentos.records.record import (
     encode,
     to_outcome,
 )
-from bentos.records.request import RecordedRequest, unpack
+from bentos.records.request import RecordedRequest
 from bentos.records.sqlite import erasure
 from bentos.records.sqlite import outcomes as outcome_rows
+from bentos.records.sqlite.blocks import Rows
 from bentos.records.sqlite.file import LogFile, find_reading, name_error
-from bentos.records.sqlite.rows import COLUMNS, insert, to_record
+from bentos.records.sqlite.reading import SELECT, Finder, read_blocks, read_rows, where
+from bentos.records.sqlite.rows import Kind, of_records, of_requests
 from bentos.records.sqlite.schema import check_schema, migrate
-
-# SQLite takes at most 32,766 parameters; a lookup of more ids is done in parts.
-_IDS_AT_ONCE = 500
-
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM"
-
-# The last 32 bits of an id are random: beginning at the seed, round the circle.
-_SAMPLE = (
-    "SELECT id FROM {view} WHERE {where} ORDER BY substr(id, 29) < ?, substr(id, 29), id LIMIT ?"
-)
+from bentos.records.sqlite.selection import count_versions, pick
+from bentos.records.sqlite.writing import insert
 
 
 class SqliteStore:
@@ -101,43 +96,38 @@ class SqliteStore:
 
     def write(self, records: Sequence[Record], *, is_retry: bool) -> None:
         """Store all records or none; what is there by its id stays as it is."""
-        with self._file.writing() as connection:
-            insert(connection, erasure.pick_allowed(connection, records))
+        self._insert(of_records(records))
 
     def write_requests(self, requests: Sequence[RecordedRequest], *, is_retry: bool) -> None:
-        """As `write`: the rows become records first."""
-        self.write(unpack(requests), is_retry=is_retry)
+        """As `write`, without a record for each row."""
+        self._insert(of_requests(requests))
+
+    def _insert(self, kinds: Mapping[Kind, Rows]) -> None:
+        with self._file.writing() as connection:
+            insert(connection, erasure.pick_allowed(connection, kinds))
 
     def read(self, window: Window) -> Iterator[Record]:
         """The records of a window by id, streaming."""
-        where, parameters = _where(window)
-        return self._stream(f"{_SELECT} {_view(window)} WHERE {where} ORDER BY id", parameters)
+        condition, parameters = where(window)
+        with self._file.working() as connection:
+            statement = f"{SELECT} WHERE {condition} ORDER BY first_id"
+            yield from read_blocks(connection.execute(statement, parameters), window)
 
     def get(self, prediction_id: str) -> Record | None:
         """One record by its id."""
-        return next(self._stream(f"{_SELECT} recorded WHERE id = ?", (prediction_id,)), None)
+        with self._file.reading() as connection:
+            found = Finder(connection).find(prediction_id)
+            return None if found is None else read_rows(connection, [found[:2]])[0]
 
     def versions(self, window: Window) -> list[Version]:
         """Which model versions made predictions in a window, and how many."""
-        where, parameters = _where(window)
         with self._file.working() as connection:
-            rows = connection.execute(
-                f"SELECT model, version, contract, count(*) FROM {_view(window)} "  # noqa: S608 - our own text
-                f"WHERE {where} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-                parameters,
-            ).fetchall()
-        return [Version(*row) for row in rows]
+            return count_versions(connection, window)
 
     def sample(self, window: Window, rows: int, seed: int) -> list[Record]:
         """At most so many records of a window, picked by the random end of their ids."""
-        where, parameters = _where(window)
-        picked = _SAMPLE.format(view=_view(window), where=where)
-        return list(
-            self._stream(
-                f"{_SELECT} recorded WHERE id IN ({picked}) ORDER BY id",
-                (*parameters, f"{seed % 2**32:08x}", rows),
-            )
-        )
+        with self._file.reading() as connection:
+            return read_rows(connection, pick(connection, window, rows, seed))
 
     def registration(self, model: str, version: str) -> Registration | None:
         """What was registered of a model version."""
@@ -161,19 +151,14 @@ class SqliteStore:
 
     def find(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Model and version of each prediction that is stored, by its id."""
-        found: dict[str, tuple[str, str]] = {}
-        with self._file.working() as connection:
-            for start in range(0, len(ids), _IDS_AT_ONCE):
-                part = ids[start : start + _IDS_AT_ONCE]
-                marks = ", ".join("?" * len(part))
-                found |= {
-                    name: (model, version)
-                    for name, model, version in connection.execute(
-                        f"SELECT id, model, version FROM predictions WHERE id IN ({marks})",  # noqa: S608 - only question marks
-                        part,
-                    )
-                }
-        return found
+        with self._file.reading() as connection:
+            finder = Finder(connection)
+            found = {name: finder.find(name) for name in sorted(ids)}
+        return {
+            name: (place.model, place.version)
+            for name, place in found.items()
+            if place is not None and not place.is_shadow
+        }
 
     def write_outcomes(self, outcomes: Sequence[tuple[str, str, str]]) -> list[OutcomeStatus]:
         """Store outcomes `(id, outcome, request_id)`; gives for each what became of it."""
@@ -182,11 +167,12 @@ class SqliteStore:
 
     def outcomes(self, window: Window) -> Iterator[Outcome]:
         """The last revision of each outcome of a window's predictions, by id, streaming."""
-        where, parameters = _where(window, "made.")
-        select = outcome_rows.SELECT_OF_SHADOWS if window.is_shadow else outcome_rows.SELECT_LAST
-        statement = select.format(where=where)
-        rows = self._rows(statement, parameters)
-        return (to_outcome(row) for row in rows)
+        with self._file.working() as connection:
+            if window.is_shadow:
+                shadows = self.read(window)
+                yield from outcome_rows.read_outcomes_of_shadows(connection, shadows)
+            else:
+                yield from outcome_rows.read_outcomes(connection, window)
 
     def revisions(self, prediction_id: str) -> list[Outcome]:
         """Every revision of one prediction's outcome, the first one first."""
@@ -196,7 +182,12 @@ class SqliteStore:
     def of_subject(self, tokens: Sequence[str]) -> Iterator[Record]:
         """The records of one subject under any of its tokens, by id."""
         marks = ", ".join("?" * len(tokens))
-        return self._stream(f"{_SELECT} recorded WHERE subject IN ({marks}) ORDER BY id", tokens)
+        mine = f"SELECT block FROM subjects WHERE subject IN ({marks})"  # noqa: S608 - only question marks
+        with self._file.working() as connection:
+            statement = f"{SELECT} WHERE block IN ({mine}) ORDER BY first_id"
+            # Answers and shadow rows: a window has one of them, its bounds are for both.
+            records = read_blocks(connection.execute(statement, tokens), Window())
+            yield from (record for record in records if record.subject in tokens)
 
     def forget(self, tokens: Sequence[str], now: datetime) -> dict[str, int]:
         """Erase a subject's rows, and bar late ones."""
@@ -230,22 +221,6 @@ class SqliteStore:
         """Close the file."""
         self._file.close()
 
-    def _stream(self, statement: str, parameters: Sequence[object]) -> Iterator[Record]:
-        return map(to_record, self._rows(statement, parameters))
-
     def _rows(self, statement: str, parameters: Sequence[object]) -> Iterator[tuple[Any, ...]]:
         with self._file.working() as connection:
             yield from connection.execute(statement, parameters)
-
-
-def _view(window: Window) -> str:
-    return "shadows" if window.is_shadow else "predictions"
-
-
-def _where(window: Window, table: str = "") -> tuple[str, list[str]]:
-    where, parameters = [f"{table}id >= ?", f"{table}id < ?"], [window.first_id, window.end_id]
-    for column, value in (("model", window.model), ("version", window.version)):
-        if value is not None:
-            where.append(f"{table}{column} = ?")
-            parameters.append(value)
-    return " AND ".join(where), parameters

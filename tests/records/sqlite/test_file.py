@@ -156,7 +156,7 @@ def test_writers_lose_no_row_while_the_file_is_moved(path: Path) -> None:
         with closing(sqlite3.connect(place)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             with suppress(sqlite3.OperationalError):  # moved before it had a table
-                found |= {name for (name,) in connection.execute("SELECT id FROM scored")}
+                found |= {name for (name,) in connection.execute("SELECT id FROM predictions")}
     assert wanted <= found
 
 
