@@ -25,7 +25,7 @@ from bentos.protocols.protocol import (
 )
 from bentos.protocols.registry import PROTOCOLS
 from bentos.records.writer.log import Log
-from bentos.serving import supervision
+from bentos.serving import garbage, supervision
 from bentos.serving.access.cors import Cors
 from bentos.serving.access.gate import announce_open, open_gate
 from bentos.serving.admission import Admission
@@ -225,6 +225,7 @@ class Worker:
         await asyncio.to_thread(OUTLET.end)
         directory.leave_directory()
         supervision.leave()
+        garbage.release()
 
 
 def _report_cpus(settings: Settings) -> None:

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from bentos.model.layout import BOOSTER, FOLDER
+from bentos.model.store import StoredModel
+
 
 def test_settling_takes_the_heap_out_of_sight() -> None:
     """After settling, a full collection walks next to nothing, and cycles still go."""
@@ -55,3 +58,25 @@ async def main():
 asyncio.run(main())
 """
     subprocess.run([sys.executable, "-c", code, by], check=True)
+
+
+def test_a_process_that_released_ends_without_a_word(stored: dict[str, StoredModel]) -> None:
+    """lignum says that a model has leaked where it is still exempt when a process ends."""
+    model = stored["binary"]
+    code = """
+import sys
+from pathlib import Path
+from bentos.model.engines.accelerated import AcceleratedPredictor
+from bentos.serving import garbage
+kept = AcceleratedPredictor(Path(sys.argv[1]).read_bytes(), int(sys.argv[2]))
+kept.itself = kept
+garbage.settle()
+"""
+    arguments = [str(model.folder / FOLDER / BOOSTER), str(len(model.contract.features))]
+
+    def said(code: str) -> str:
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stderr
+
+    assert "leaked" in said(code)
+    assert said(f"{code}garbage.release()") == ""
