@@ -34,7 +34,7 @@ LOAD_ROWS := .tabserve/rows.jsonl
 
 .PHONY: help setup demo pictures serve train test lint format lock clean
 .PHONY: test-models test-bodies test-ray audit sbom
-.PHONY: bench bench-zoo loadtest loadtest-compare soak soak-zoo zoo
+.PHONY: bench bench-zoo bench-formats loadtest loadtest-compare soak soak-zoo zoo
 .PHONY: monitoring monitoring-setup dashboards-preview
 .PHONY: images test-images kind-up kind-down deploy
 .PHONY: drift drift-setup drift-test drift-lock drift-calibrate drift-cost
@@ -174,6 +174,9 @@ zoo: setup ## Train and import the zoo of models for `make bench MODEL=zoo-NAME:
 ZOO_OPTIONS ?=
 bench-zoo: setup ## Every model of the zoo beside FastAPI, a quarter of an hour a round (after make zoo; needs wrk).
 	$(RUN) python -m loadtests.zoo_bench $(ZOO_OPTIONS) $(QUICK)
+
+bench-formats: setup ## JSON, CSV, Arrow, Parquet, Open Inference, MLflow, explanations, as ratios (after make zoo).
+	$(RUN) python -m loadtests.format_bench $(QUICK)
 
 # The models of ZOO_SOAK, three by default, take six minutes each.
 ZOO_SOAK ?=

@@ -118,6 +118,8 @@ def hold(
 
     Raises NotDelivered, OSError.
     """
+    # What came before is in the store when counting begins.
+    delivery.wait(ready.site.port, ready.site.work)
     stored, dropped = delivery.stored(ready.site.work), delivery.read(ready.site.port).dropped
     busy, before = busy_seconds(server_core), ready.server.usage().cpu_seconds
     started = time.perf_counter()

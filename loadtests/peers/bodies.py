@@ -70,14 +70,15 @@ def first_output(answer: Any) -> list[float]:
     return scores
 
 
-def records(rows: Sequence[Row], _: Mapping[str, Any]) -> Any:
-    """MLflow's rows by name, asked for probabilities."""
-    return {"dataframe_records": rows, "params": {"predict_method": "predict_proba"}}
+def records(rows: Sequence[Row], contract: Mapping[str, Any]) -> Any:
+    """MLflow's rows by name, asked for probabilities where there are classes."""
+    return {"dataframe_records": rows, **probabilities(contract)}
 
 
-def last_class(answer: Any) -> list[float]:
-    """The scores of MLflow's probabilities: the last class."""
-    return [prediction[-1] for prediction in answer["predictions"]]
+def probabilities(contract: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of MLflow's body that asks for probabilities; a regression has none."""
+    is_regression = contract.get("classes", True) is None
+    return {} if is_regression else {"params": {"predict_method": "predict_proba"}}
 
 
 def predictions(answer: Any) -> list[float]:

@@ -151,10 +151,10 @@ PEERS: tuple[Peer, ...] = (
         note="as the first; what `mlflow models serve` is compared with",
         path="/invocations",
         body=bodies.records,
-        scores=bodies.last_class,
+        scores=bodies.outputs,
         batch_path="/invocations",
         batch_body=bodies.records,
-        batch_scores=bodies.last_class,
+        batch_scores=bodies.outputs,
     ),
     Peer(
         name="fastapi",

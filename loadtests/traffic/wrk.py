@@ -6,6 +6,7 @@ import json
 import resource
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,22 @@ def is_installed() -> bool:
     return shutil.which("wrk") is not None
 
 
+def write_list(path: Path, bodies: Sequence[tuple[bytes, Mapping[str, str]]]) -> Path:
+    """Write bodies of any bytes, each with its headers, for `run`; give the list of them.
+
+    `path`: each body goes into a file whose name begins with it.
+    """
+    lines = []
+    for place, (data, headers) in enumerate(bodies):
+        file = path.with_name(f"{path.name}-{place}")
+        file.write_bytes(data)
+        pairs = (f"{name}: {value}" for name, value in headers.items())
+        lines.append("\t".join([str(file), *pairs]))
+    listing = path.with_name(f"{path.name}.list")
+    listing.write_text("\n".join(lines) + "\n")
+    return listing
+
+
 def run(
     url: str,
     path: str,
@@ -59,9 +76,9 @@ def run(
     cores: str,
     key: str = "",
 ) -> Run:
-    """Send `bodies` (one a line) to `path` in turn for some seconds. Raises GeneratorFailed.
+    """Send `bodies` (one a line, or a list of `write_list`) to `path` in turn for some seconds.
 
-    `key`: sent as a bearer token, if there is one.
+    `key`: sent as a bearer token, if there is one. Raises GeneratorFailed.
     """
     command = [
         *("taskset", "--cpu-list", cores, "wrk", "--threads", "1"),

@@ -1,7 +1,8 @@
-"""Locust's users, and a soak, against the service itself, in processes of their own."""
+"""Locust's users, a soak and all forms of requests, against the service in its own processes."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
@@ -10,12 +11,13 @@ from pathlib import Path
 
 from loadtests.benchmark import delivery
 from loadtests.benchmark.soak import Soak, hold
-from loadtests.machine import processes
+from loadtests.machine import processes, store
 from loadtests.machine.launch import Launched
 from loadtests.peers.commands import Site
 from loadtests.session import read_passages
 from loadtests.traffic import openloop
 from loadtests.traffic.client import Client
+from loadtests.traffic.forms import BASE, FORMS
 from loadtests.traffic.rows import draw
 from tests.service.process import Server, server
 
@@ -37,6 +39,7 @@ def test_a_plan_runs_from_end_to_end(imported: dict[str, str], tmp_path: Path) -
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
         )
+        _ask_in_every_form(started, imported["binary"])
         soak = _soak(started)
         # The log that the service keeps as it comes: nobody stopped a loop with rows under way.
         delivery.wait(started.port, started.data, patience_seconds=30)
@@ -56,6 +59,31 @@ def test_a_plan_runs_from_end_to_end(imported: dict[str, str], tmp_path: Path) -
     assert good["predict"] == good["open"] == {"predict"}
     assert good["batch"] == {"batch"}
     assert good["mixed"] >= {"predict", "batch"}
+
+
+def _ask_in_every_form(started: Server, tag: str) -> None:
+    """Every form of the benchmark of forms is answered, with the scores of all others."""
+    client = Client(started.port)
+    model = json.loads(client.send("GET", "/v1/model").body)
+    client.close()
+    rows = [sample.row for sample in draw(model, 20, seed=2)]
+    contract = store.contract_of(tag)
+    scores = {}
+    for form in FORMS:
+        part = rows[: form.rows]
+        body = form.write(part, contract)
+        connection = http.client.HTTPConnection("127.0.0.1", started.port, timeout=60)
+        path = form.path.format(model=tag.partition(":")[0])
+        connection.request("POST", path, body.data, body.headers)
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        assert answer.status == 200, (form.name, data)
+        scores[form.name] = form.read(data, dict(answer.headers))
+        if form.gives_labels:
+            assert len(scores[form.name]) == len(part)
+        else:
+            assert scores[form.name] == scores[BASE][: form.rows], form.name
 
 
 def _soak(started: Server) -> Soak:
