@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
-import os
+import resource
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
 # Allocations between collections of the youngest objects. Python's 700 would walk the
 # objects of every few requests; a request leaves no cycles behind, so what a collection
@@ -18,11 +16,10 @@ _YOUNGEST = 50_000
 # glibc's malloc.h.
 _M_ARENA_MAX = -8
 
-# How often a worker looks at its size, and by how much it must have changed: to give 20 MB back
-# takes 2 ms, and as much when the pages are needed again.
+# How often a worker looks how much memory it took from the system, and how much that must be: to
+# give 20 MB back takes 2 ms, and as much when the pages are needed again.
 _LOOK_SECONDS = 1.0
-_CHANGED_BYTES = 4 * 2**20
-_STATM = Path("/proc/self/statm")
+_TAKEN_BYTES = 4 * 2**20
 
 
 def prepare() -> None:
@@ -66,14 +63,13 @@ class Keeper:
     """
 
     def __init__(self) -> None:
-        self._resident = 0
+        self._faults = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Look once a second from now on."""
-        self._resident = _resident_bytes()
-        if self._resident:
-            self._look_later()
+        self._faults = _count_faults()
+        self._look_later()
 
     def stop(self) -> None:
         """Look no more."""
@@ -81,13 +77,10 @@ class Keeper:
             self._timer.cancel()
 
     def look(self) -> None:
-        """Give back where the process has changed its size since the last time.
-
-        Also where it is smaller: what Python itself gave back lay beside what it could not.
-        """
-        if abs(_resident_bytes() - self._resident) >= _CHANGED_BYTES:
+        """Give back, where pages were taken since the last time: else there is nothing new."""
+        if (_count_faults() - self._faults) * resource.getpagesize() >= _TAKEN_BYTES:
             _call("malloc_trim", 0)
-            self._resident = _resident_bytes()
+            self._faults = _count_faults()
 
     def _look_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look_again)
@@ -97,11 +90,9 @@ class Keeper:
         self._look_later()
 
 
-def _resident_bytes() -> int:
-    """What of this process is in memory; 0 where the system does not say."""
-    with suppress(OSError):
-        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return 0
+def _count_faults() -> int:
+    """How often a page of memory was taken from the system; each is in memory from then on."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def _collect_rarely() -> None:
