@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from bentos.errors import IntakeError
 from bentos.model.contract import Category, Feature
 from bentos.model.engines.boosted import Notes
 from bentos.model.layout import FOLDER, TREES, TREES_NOTES
@@ -62,8 +63,8 @@ def library_of(model: object) -> str:
 def restore_categories(features: Sequence[Feature], model: Any) -> list[Feature]:
     """Give features the categories that XGBoost (3.1 and later) keeps of its training frame.
 
-    A list with text beyond ASCII is left out: XGBoost 3.2 takes the length in characters for
-    that in bytes, and cuts the names in the wrong places.
+    Raises IntakeError for texts beyond ASCII: XGBoost 3.2 takes the length in characters for
+    that in bytes, cuts the names in the wrong places, and leaves out the last ones.
     """
     restored = list(features)
     if library_of(model) != "xgboost":
@@ -71,18 +72,37 @@ def restore_categories(features: Sequence[Feature], model: Any) -> list[Feature]
     booster = model.get_booster() if hasattr(model, "get_booster") else model
     try:
         kept = booster.get_categories(export_to_arrow=True).to_arrow()
-        lists = [None if values is None else values.to_pylist() for _, values in kept or ()]
+        lists = [values for _, values in kept or ()]
     except Exception:
-        # Another version, another kind of booster, none kept, or names that are no text.
+        # Another version, another kind of booster, or none kept.
         return restored
-    for place, categories in enumerate(lists[: len(restored)]):
-        if categories and all(
-            isinstance(value, Category) and str(value).isascii() for value in categories
-        ):
+    for place, values in enumerate(lists[: len(restored)]):
+        categories = _texts_of(values, restored[place].name, model)
+        if categories:
             restored[place] = msgspec.structs.replace(
-                restored[place], kind="category", categories=tuple(categories)
+                restored[place], kind="category", categories=categories
             )
     return restored
+
+
+def _texts_of(values: Any, feature: str, model: Any) -> tuple[Category, ...]:
+    try:
+        categories = () if values is None else tuple(values.to_pylist())
+        is_whole = all(str(value).isascii() for value in categories)
+    except UnicodeDecodeError:
+        is_whole = False
+    if not is_whole:
+        try:
+            _require_own(model, "xgboost")
+        except Lacking:
+            # What its own code takes is not known.
+            return ()
+        raise IntakeError(
+            f"the names of the categories of feature {feature!r} are not all ASCII, and XGBoost "
+            "keeps such names cut: log golden.parquet from the training frame, with its category "
+            "columns, or train with names in ASCII"
+        )
+    return categories if all(isinstance(value, Category) for value in categories) else ()
 
 
 def read_boosted(model: Any, features: Sequence[Feature]) -> Boosted:

@@ -12,13 +12,16 @@ from typing import Any
 
 import bentoml
 import catboost
+import mlflow
 import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost
+from mlflow.models import infer_signature
 
-from bentos.errors import IntegrityError
-from bentos.model import store
+from bentos.errors import IntakeError, IntegrityError
+from bentos.model import bundle, store
 from bentos.model.contract import Contract
 from bentos.model.engines.boosted import BoostedPredictor, read_notes
 from bentos.model.frame import Framer
@@ -79,13 +82,14 @@ class Blocked:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Blocked())
 import bentoml
-from bentos.model import store
+from bentos.model import golden, store
 from bentos.model.loading import LoadedModel
 from bentos.settings import Settings
 for tag in sys.argv[1:]:
     loaded = LoadedModel(store.open_model(bentoml.models.get(tag)), Settings())
     loaded.prove()
-    scores = loaded.scorer.predict(loaded._golden_rows).reshape(len(loaded._golden_rows), -1)
+    rows = golden.encode_rows(loaded.golden, loaded.reader.read_row)
+    scores = loaded.scorer.predict(rows).reshape(len(rows), -1)
     print(json.dumps([loaded.engine.name, scores.tolist() == loaded.golden.scores]))
 """
 
@@ -205,3 +209,36 @@ def test_what_is_not_proved_is_run_by_mlflow(
     (warning,) = inspected.warnings
     assert reason in warning
     assert "\n" not in warning
+
+
+def test_categories_beyond_ascii(tmp_path: Path) -> None:
+    """XGBoost keeps them cut: the import names the feature, and rows of the frame mend it."""
+    colours = ["blau", "grün", "weiß", "日本", "rot"]
+    random = np.random.default_rng(7)
+    codes = random.integers(0, len(colours), 600)
+    frame = pd.DataFrame(
+        {
+            "colour": pd.Categorical.from_codes(codes, categories=colours),
+            "x": random.normal(size=600),
+        }
+    )
+    model = xgboost.XGBClassifier(n_estimators=8, enable_categorical=True)
+    model.fit(frame, (codes % 2) + frame["x"] > 0.5)
+    example = frame.astype({"colour": str})
+    signature = infer_signature(example, model.predict_proba(frame)[:, 1])
+    folder = tmp_path / "model"
+    mlflow.xgboost.save_model(model, str(folder), signature=signature, input_example=example[:3])
+    with pytest.raises(IntakeError, match=r"'colour' are not all ASCII.*log golden\.parquet"):
+        importing.import_model(str(folder), "umlauts")
+    (folder / bundle.FOLDER).mkdir()
+    scores = model.predict_proba(frame)
+    bundle.write_scored_rows(
+        folder / bundle.FOLDER / bundle.GOLDEN, frame[:50], scores[:50, 1], None
+    )
+    stored = store.open_model(
+        bentoml.models.get(importing.import_model(str(folder), "umlauts").tag)
+    )
+    assert stored.contract.features[0].categories == tuple(colours)
+    rows = [encode(stored.contract, row) for row in members_of(example)]
+    given = LoadedModel(stored, settings()).scorer.predict(rows)
+    assert given.tolist() == scores[:, 1].tolist()
