@@ -218,7 +218,9 @@ def test_categories_beyond_ascii(tmp_path: Path) -> None:
     codes = random.integers(0, len(colours), 600)
     frame = pd.DataFrame(
         {
-            "colour": pd.Categorical.from_codes(codes, categories=colours),
+            "colour": pd.Series([colours[code] for code in codes]).astype(
+                pd.CategoricalDtype(colours)
+            ),
             "x": random.normal(size=600),
         }
     )
