@@ -42,8 +42,9 @@ class BatchResult(msgspec.Struct, gc=False):
     `ids`, `rows` and `scored` are of the rows that got a score, for the log. `assessment`: None
     where it is counted already. `faults`: of the rejected rows. `unknown`: names of the
     features whose category was scored as missing, once for each time. `reply`: the results
-    encoded, or why they cannot be. `reasons`: codes of the reasons that rows got, of the rows that
-    got a score; empty where no explanation was asked for.
+    encoded, or why they cannot be. `table`: the same by column, of a request of many rows.
+    `reasons`: codes of the reasons that rows got, of the rows that got a score; empty where no
+    explanation was asked for.
     """
 
     results: Results
@@ -56,6 +57,7 @@ class BatchResult(msgspec.Struct, gc=False):
     faults: Sequence[Fault] = ()
     unknown: Sequence[str] = ()
     reply: Reply | Problem = UNENCODED
+    table: TableResult | None = None
     reasons: Sequence[tuple[str, ...] | None] = ()
 
 
@@ -163,6 +165,7 @@ def score_rows(model: LoadedModel, rows: Rows, timing: Timing) -> BatchResult:
         result.rejected,
         result.faults,
         result.unknown,
+        table=result,
     )
 
 

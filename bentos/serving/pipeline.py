@@ -27,6 +27,7 @@ from bentos.serving.http import Client, Request, Timing, read_query, read_subjec
 from bentos.serving.inference import UNENCODED, BatchResult, Inference, refuse, score_rows
 from bentos.serving.mirror import Mirror, unpack
 from bentos.serving.readiness import Readiness
+from bentos.serving.scored.table import to_log
 from bentos.settings import Settings
 
 Encode = Callable[[Results], Reply]
@@ -164,7 +165,14 @@ class Pipeline:
         if isinstance(reply, Problem):
             raise reply
         recorder = self._log.recorder
-        if recorder is not None and result.ids:
+        if recorder is None or not result.ids:
+            return reply
+        beside = _align(result, answers) if self._is_shadow else None
+        if result.table is not None:
+            recorder.add(
+                to_log(result.table, request_id, subject, timing, consumer, beside, result.reasons)
+            )
+        else:
             recorder.add(
                 ScoredRequest(
                     request_id,
@@ -177,7 +185,7 @@ class Pipeline:
                     timing.scored - timing.dispatched,
                     perf_counter() - timing.scored,
                     consumer,
-                    _align(result, answers) if self._is_shadow else None,
+                    beside,
                     result.reasons,
                 )
             )

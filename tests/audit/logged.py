@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import bentoml
+import msgspec
 import pandas as pd
 from click.testing import CliRunner, Result
 
@@ -18,9 +19,9 @@ from bentos.model.store import open_model
 from bentos.records.record import Record, RecordedWarning
 from bentos.records.sqlite.store import SqliteStore
 from bentos.records.writer import environment
-from bentos.records.writer.spool.features import Features, find_stored
 from bentos.serving.registration import register
 from bentos.settings import Settings
+from tests.records.answers import stored_features
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 KEYS = f"new:{'11' * 32},old:{'22' * 32}"
@@ -76,7 +77,7 @@ def answer(
         assert one is not None, faults
         encoded.append(one)
     contract = served.contract
-    features, stored = Features(contract, listed), find_stored(contract, listed)
+    features = stored_features(contract, encoded, listed)
     key_id, token = subject or (None, None)
     return [
         Record(
@@ -86,7 +87,7 @@ def answer(
             version=served.stored.version,
             contract=contract.hash,
             environment=environment.describe(served.engine.name).id,
-            features=features.write([row[position] for position in stored]),
+            features=msgspec.Raw(features[number]),
             score=scored.score,
             scores=None
             if scored.scores is None
@@ -100,9 +101,7 @@ def answer(
                 RecordedWarning(warned.pointer, warned.code) for warned in scored.warnings
             ),
         )
-        for number, (row, scored) in enumerate(
-            zip(encoded, served.scorer.score(encoded).scored, strict=True)
-        )
+        for number, scored in enumerate(served.scorer.score(encoded).scored)
     ]
 
 

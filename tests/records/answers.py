@@ -11,19 +11,23 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from uuid_utils import uuid7
 
 from bentos.errors import StoreDown
 from bentos.logs import LOGGER
-from bentos.model.contract import Contract, Feature, dump
+from bentos.model.contract import Category, Contract, Feature, dump
 from bentos.model.scoring import Scored
+from bentos.model.tables import table as tables
 from bentos.model.validation import EncodedRow
 from bentos.records.record import Environment, Record, Registration, Window, encode_lines
 from bentos.records.sqlite.store import SqliteStore
-from bentos.records.writer.scored_request import ScoredRequest
+from bentos.records.writer.scored_request import ScoredRequest, ScoredTable
+from bentos.records.writer.spool.packing import Packer, Storable
 from bentos.records.writer.spool.segment import LINES, Segment
 from bentos.records.writer.spool.source import RecordSource
 from bentos.records.writer.spool.spool import Spool
+from bentos.records.writer.spool.unpacking import Unpacker
 
 PATIENCE_SECONDS = 60.0
 
@@ -61,6 +65,61 @@ def answered(rows: int = 1, subject: str | None = None) -> ScoredRequest:
         [Scored(0.5, None, 1)] * rows,
         subject,
     )
+
+
+def by_column(one: ScoredRequest, contract: Contract = CONTRACT) -> ScoredTable:
+    """The same rows by column, as a request of many rows hands them over."""
+    classes = list(contract.classes or ())
+    return ScoredTable(
+        one.request_id,
+        np.array([name.encode() for name in one.ids]),
+        tables.of_rows(contract, one.rows, [[]] * len(one.ids)),
+        np.array([row.score if row.scores is None else row.scores for row in one.scored]),
+        np.array([_place_of(row.label, classes) for row in one.scored]) if classes else None,
+        {place: row.warnings for place, row in enumerate(one.scored) if row.warnings},
+        one.subject,
+        one.decode,
+        one.queue,
+        one.predict,
+        one.encode,
+        one.consumer,
+        one.answers,
+        one.reasons,
+    )
+
+
+def _place_of(label: Category | None, classes: list[Category]) -> int:
+    # 1 and True are equal, and two classes.
+    return next(
+        place
+        for place, one in enumerate(classes)
+        if one == label and isinstance(one, bool) == isinstance(label, bool)
+    )
+
+
+def stored_features(
+    contract: Contract, rows: Sequence[EncodedRow], listed: Sequence[str] | None = None
+) -> list[bytes]:
+    """The features of rows as they are stored: those that go alone, and by column the same."""
+    one = served(contract)
+    packer = Packer(contract, one.registration, Storable(listed))
+    source = RecordSource(
+        one.registration, one.environment, None if listed is None else tuple(listed)
+    )
+    label = (contract.classes or (None,))[0]
+    answer = ScoredRequest(
+        "r", answered(len(rows)).ids, rows, [Scored(0.5, None, label)] * len(rows)
+    )
+    first, second = (
+        [
+            bytes(record.features)
+            for request in Unpacker(source).unpack(bytes(packer.pack([each]).data))
+            for record in request.records()
+        ]
+        for each in (answer, by_column(answer, contract))
+    )
+    assert first == second
+    return first
 
 
 def put(spool: Spool, records: Sequence[Record]) -> Segment:

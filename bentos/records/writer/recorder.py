@@ -22,7 +22,7 @@ import msgspec
 from bentos.ids import time_of
 from bentos.logs import LOGGER
 from bentos.records.writer.delivery.counts import Counts, DropReason
-from bentos.records.writer.scored_request import ScoredRequest
+from bentos.records.writer.scored_request import ScoredRequest, ScoredTable
 from bentos.records.writer.spool.packing import Packed, Packer
 from bentos.records.writer.spool.segment import Segment
 from bentos.records.writer.spool.source import RecordSource
@@ -96,7 +96,7 @@ class Recorder:
         self._pack = packer.pack
         self._spool = spool
         self._delivery = delivery
-        self._buffer: deque[ScoredRequest] = deque()
+        self._buffer: deque[ScoredRequest | ScoredTable] = deque()
         # Rows taken out of the buffer: with `counts.enqueued` it says how many are in it.
         self._flushed = 0
         self._reported: dict[DropReason, int] = dict.fromkeys(_NO_ROOM, 0)
@@ -131,7 +131,7 @@ class Recorder:
         oldest = self._delivery.first_id
         if oldest is None:
             with suppress(IndexError):
-                oldest = self._buffer[0].ids[0]
+                oldest = self._buffer[0].first_id
         # A clock that was set back makes no negative age.
         return max(0.0, (now - time_of(oldest)).total_seconds()) if oldest else 0.0
 
@@ -140,7 +140,7 @@ class Recorder:
         held = self.counts.enqueued - self._flushed
         return held + rows <= self._capacity or rows > self._capacity
 
-    def add(self, answered: ScoredRequest) -> None:
+    def add(self, answered: ScoredRequest | ScoredTable) -> None:
         """Take the rows of one request. Never waits, never raises."""
         rows = len(answered.ids)
         counts = self.counts
@@ -173,7 +173,7 @@ class Recorder:
 
     def _flush(self) -> None:
         while self._buffer:
-            requests: list[ScoredRequest] = []
+            requests: list[ScoredRequest | ScoredTable] = []
             rows = 0
             while self._buffer and rows < FLUSH_ROWS:
                 answered = self._buffer.popleft()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from bentos.model.frame import FeatureWarning
 from bentos.model.scoring import Scored
+from bentos.model.tables.table import Table
 from bentos.model.validation import EncodedRow
 
 
@@ -32,3 +36,37 @@ class ScoredRequest(msgspec.Struct, frozen=True, gc=False):
     consumer: str | None = None
     answers: Sequence[str] | None = None
     reasons: Sequence[tuple[str, ...] | None] = ()
+
+    @property
+    def first_id(self) -> str:
+        """The id of the first row."""
+        return self.ids[0]
+
+
+class ScoredTable(msgspec.Struct, frozen=True, gc=False):
+    """The same by column: the rows of one request that got a score.
+
+    `ids`: ASCII of shape (rows,), ascending. `scores`: float64 of shape (rows,) or (rows,
+    classes). `decided`: the place of each row's label among the classes; None where there is
+    none. `warnings`: by the row's place. All else is as in `ScoredRequest`.
+    """
+
+    request_id: str
+    ids: NDArray[np.bytes_]
+    table: Table
+    scores: NDArray[np.float64]
+    decided: NDArray[np.intp] | None
+    warnings: Mapping[int, Sequence[FeatureWarning]]
+    subject: str | None = None
+    decode: float = 0.0
+    queue: float = 0.0
+    predict: float = 0.0
+    encode: float = 0.0
+    consumer: str | None = None
+    answers: Sequence[str] | None = None
+    reasons: Sequence[tuple[str, ...] | None] = ()
+
+    @property
+    def first_id(self) -> str:
+        """The id of the first row."""
+        return str(self.ids[0], "ascii")

@@ -73,7 +73,7 @@ class Bulk:
             count_table(self._metrics, model, result)
             recorder = self._log.recorder
             if recorder is not None and len(result.kept):
-                recorder.add(to_log(model, result, request, subject, timing))
+                recorder.add(to_log(result, request.id, subject, timing, client.name))
         headers = {"X-Model": f"{model.stored.name}:{model.stored.version}", "Vary": "Accept"}
         return Reply(data, target.media_type, headers=headers)
 

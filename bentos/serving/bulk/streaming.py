@@ -297,7 +297,8 @@ class _Stream:
         recorder = self._streams.log.recorder
         if recorder is None or not len(result.kept):
             return
-        scored = to_log(self._model, result, self._request, self._subject, timing)
+        request = self._request
+        scored = to_log(result, request.id, self._subject, timing, request.client.name)
         # No answer waits for the log but these: a stream would fill its buffer in a second,
         # and lose what comes after.
         until = perf_counter() + _LOG_SECONDS

@@ -16,9 +16,9 @@ from bentos.model.loading import LoadedModel
 from bentos.model.scoring import Assessment, Scored
 from bentos.model.tables.table import Lazy, Table
 from bentos.protocols.formats.format import TableResults
-from bentos.records.writer.scored_request import ScoredRequest
+from bentos.records.writer.scored_request import ScoredTable
 from bentos.serving.exposition.metrics import Metrics
-from bentos.serving.http import Request, Timing
+from bentos.serving.http import Timing
 from bentos.serving.scored.id_block import new_id_block
 
 
@@ -171,20 +171,39 @@ def list_scored(model: LoadedModel, result: TableResult) -> Sequence[Scored]:
 
 
 def to_log(
-    model: LoadedModel, result: TableResult, request: Request, subject: str | None, timing: Timing
-) -> ScoredRequest:
-    """Hand the scored rows over to the log, which makes them when it writes them."""
-    return ScoredRequest(
-        request.id,
-        list_ids(result),
-        result.scored.rows,
-        list_scored(model, result),
+    result: TableResult,
+    request_id: str,
+    subject: str | None,
+    timing: Timing,
+    consumer: str | None,
+    answers: Sequence[str] | None = None,
+    reasons: Sequence[tuple[str, ...] | None] = (),
+) -> ScoredTable:
+    """Hand the scored rows over to the log."""
+    results, kept = result.results, result.kept
+    ids, scores, decided = results.ids, results.scores, results.decided
+    warnings = results.warnings
+    if len(kept) < len(results):
+        ids, scores = ids[kept], scores[kept]
+        decided = None if decided is None else decided[kept]
+        warnings = {
+            place: warnings[row] for place, row in enumerate(kept.tolist()) if row in warnings
+        }
+    return ScoredTable(
+        request_id,
+        ids,
+        result.scored,
+        scores,
+        decided,
+        warnings,
         subject,
         timing.decoded - timing.started,
         timing.dispatched - timing.decoded,
         timing.scored - timing.dispatched,
         perf_counter() - timing.scored,
-        request.client.name,
+        consumer,
+        answers,
+        reasons,
     )
 
 

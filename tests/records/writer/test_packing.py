@@ -19,10 +19,11 @@ from bentos.model.frame import FeatureWarning
 from bentos.model.json_rows import RowReader
 from bentos.model.scoring import Scored
 from bentos.model.tables.table import Lazy
-from bentos.model.validation import Encoder
+from bentos.model.validation import EncodedRow, Encoder
 from bentos.records.record import Record, RecordedWarning, RegisteredReason
+from bentos.records.request import RecordedRequest
 from bentos.records.subject import Keys
-from bentos.records.writer.scored_request import ScoredRequest
+from bentos.records.writer.scored_request import ScoredRequest, ScoredTable
 from bentos.records.writer.spool import erasure, frames
 from bentos.records.writer.spool.frames import PackedRows
 from bentos.records.writer.spool.packing import Packer, Storable
@@ -30,23 +31,43 @@ from bentos.records.writer.spool.segment import LINES, PACKED, count, reader_of
 from bentos.records.writer.spool.source import RecordSource
 from bentos.records.writer.spool.spool import Spool
 from bentos.records.writer.spool.unpacking import Unpacker
-from tests.records.answers import CONTRACT, ROW, answered, ids_of, listening, messages, served
+from tests.records.answers import (
+    CONTRACT,
+    ROW,
+    answered,
+    by_column,
+    ids_of,
+    listening,
+    messages,
+    served,
+)
 from tests.rows import WIDE, good_rows
 
 KEYS = Keys({"new": b"n" * 32})
 
 
 def pack(
-    *requests: ScoredRequest, contract: Contract = CONTRACT, storable: Storable | None = None
+    *requests: ScoredRequest | ScoredTable,
+    contract: Contract = CONTRACT,
+    storable: Storable | None = None,
 ) -> bytes:
     """The segment of some requests."""
     one = served(contract)
     return bytes(Packer(contract, one.registration, storable or Storable()).pack(requests).data)
 
 
+def records_of(requests: Sequence[Record | RecordedRequest]) -> list[Record]:
+    """The records of requests."""
+    return [
+        record
+        for one in requests
+        for record in (one.records() if isinstance(one, RecordedRequest) else [one])
+    ]
+
+
 def unpack(data: bytes, contract: Contract = CONTRACT) -> list[Record]:
     """The records of a segment."""
-    return Unpacker(served(contract)).unpack(data)
+    return records_of(Unpacker(served(contract)).unpack(data))
 
 
 def test_single_rows_of_many_requests_keep_what_is_their_own() -> None:
@@ -99,6 +120,65 @@ def test_any_row_comes_out_as_it_was_logged(bodies: Sequence[bytes]) -> None:
     assert [record.features for record in first] == [record.features for record in second]
 
 
+def test_a_table_is_packed_as_its_rows_are() -> None:
+    """By column and by row, the records of a request are the same to the last bit."""
+    texts = Contract(
+        features=(
+            Feature("word", "text", "string"),
+            Feature("count", "integer", "long"),
+            Feature("flag", "boolean", "boolean"),
+            Feature("colour", "category", "string", categories=("blue", "green")),
+            Feature("amount", "float", "double"),
+            Feature("level", "category", "long", categories=(7, 8)),
+            Feature("whole", "integer", "long"),
+        ),
+        task="multiclass",
+        engine="booster",
+        classes=("low", 1, True),
+    )
+    rows: list[EncodedRow] = [
+        ("a", 2**53, True, 1.0, -0.0, 0.0, -1),
+        (None, None, None, None, None, None, 0),
+        ("", 0, False, 0.0, 5e-324, 1.0, 1),
+    ]
+    warned = FeatureWarning("/amount", "out_of_range", "")
+    scored = [
+        Scored(None, (0.5, 0.25, 0.25), "low"),
+        Scored(None, (0.1, 0.2, 0.7), True, (warned,)),
+        Scored(None, (0.1, 0.8, 0.1), 1),
+    ]
+    for storable in (
+        Storable(),
+        Storable(keys=KEYS),
+        Storable(is_shadow=True),
+        Storable(["word", "level", "amount"], KEYS),
+        Storable([]),
+    ):
+        one = ScoredRequest(
+            "r", answered(3).ids, rows, scored, "somebody", 1e-6, 2e-6, 3e-6, 4e-6, "client"
+        )
+        several = [one, msgspec.structs.replace(one, answers=["x", "", "y"])]
+        source = RecordSource(
+            served(texts).registration,
+            served(texts).environment,
+            None if storable.listed is None else tuple(storable.listed),
+        )
+        packer = Packer(texts, source.registration, storable)
+        for each in several:
+            first, second = (
+                records_of(Unpacker(source).unpack(bytes(packer.pack([way]).data)))
+                for way in (each, by_column(each, texts))
+            )
+            assert first == second
+            assert [record.features for record in first] == [record.features for record in second]
+            assert len(first) == 3
+    assert [record.label for record in unpack(pack(one, contract=texts), texts)] == [
+        "low",
+        "True",
+        "1",
+    ]
+
+
 @pytest.mark.parametrize(
     "score", [-0.0, 5e-324, 0.1 + 0.2, math.nextafter(1, 0), 1.7976931348623157e308]
 )
@@ -126,6 +206,14 @@ def test_a_request_of_many_rows_is_many_frames() -> None:
     assert ids_of(found) == ids
     assert [record.values["amount"] for record in found] == [float(n) for n in range(rows)]
     assert count(PACKED, data) == (rows, ids[0])
+    warned = FeatureWarning("/amount", "out_of_range", "")
+    scored = [Scored(0.5, None, 1, (warned,) if row == 5000 else ()) for row in range(rows)]
+    table = by_column(ScoredRequest("r", ids, one.rows, scored))
+    data = pack(table)
+    assert count(PACKED, data) == (rows, ids[0])
+    by_table = unpack(data)
+    assert [record.features for record in by_table] == [record.features for record in found]
+    assert ids_of([record for record in by_table if record.warnings]) == [ids[5000]]
 
 
 def test_classes_of_any_type_are_texts() -> None:
@@ -169,7 +257,7 @@ def test_what_may_not_be_stored_is_not_packed() -> None:
     for hidden in (b"se7r3t", b"diagnosis", b"R2", b"unknown_category", b"somebody"):
         assert hidden not in data
     source = RecordSource(registration, one.environment, tuple(listed))
-    (found,) = Unpacker(source).unpack(data)
+    (found,) = records_of(Unpacker(source).unpack(data))
     assert found.values == {"amount": 1.5, "colour": "green"}
     assert found.reasons == ("R1",)
     assert found.warnings == (RecordedWarning("/amount", "out_of_range"),)
@@ -243,6 +331,12 @@ def test_what_is_no_segment_is_refused(data: bytes) -> None:
 
 def test_rows_of_another_contract_are_refused() -> None:
     """More values than features, or a code of no category, is damage and no row."""
+    table = pack(by_column(answered(3)))
+    other = Contract(
+        features=CONTRACT.features[:1], task="binary", engine="booster", classes=(0, 1)
+    )
+    with pytest.raises(ValueError):
+        unpack(table, other)
     for row in ((1.0, 1.0, 1.0), (1.0, 7.0)):
         buffer = bytearray()
         packed = PackedRows(["i"], [row], [0.5], [], ["r"], [(0.0, 0.0, 0.0, 0.0)])
@@ -255,12 +349,15 @@ def test_a_subject_is_erased_in_place(tmp_path: Path) -> None:
     """The frames of one subject are blanked in every worker's folder; all others stay."""
     source = served()
     others = [answered(1), answered(3), answered(2, "another")]
-    hers = [answered(1, "she"), answered(4, "she")]
+    hers = [answered(1, "she"), answered(2, "she")]
+    table = answered(2, "she")
     packer = Packer(CONTRACT, source.registration, Storable(keys=KEYS))
     _, token = KEYS.token("she")
     assert token is not None
     spool = Spool(tmp_path, 2**30, source)
-    mixed = spool.write(packer.pack([others[0], hers[0], others[1], hers[1]]).data)
+    mixed = spool.write(
+        packer.pack([others[0], hers[0], by_column(table), others[1], hers[1]]).data
+    )
     untouched = spool.write(packer.pack([others[2]]).data)
     earlier = Spool(tmp_path, 2**30, source)
     older = earlier.write(b"", LINES)
@@ -271,9 +368,9 @@ def test_a_subject_is_erased_in_place(tmp_path: Path) -> None:
     assert erasure.find(tmp_path, [token]) == 0
     assert [path.stat().st_size for path in (mixed, untouched, older)] == sizes
     assert untouched.read_bytes() == before
-    left = reader_of(PACKED, source)(mixed.read_bytes())
+    left = records_of(reader_of(PACKED, source)(mixed.read_bytes()))
     assert sorted(ids_of(left)) == sorted([*others[0].ids, *others[1].ids])
-    for one in hers:
+    for one in (*hers, table):
         for one_id in one.ids:
             assert one_id.encode() not in mixed.read_bytes()
     assert token.encode() not in mixed.read_bytes()

@@ -27,7 +27,6 @@ from bentos.records.writer.delivery.counts import Counts, DropReason
 from bentos.records.writer.delivery.delivery import Delivery
 from bentos.records.writer.recorder import Recorder, State
 from bentos.records.writer.scored_request import ScoredRequest
-from bentos.records.writer.spool.features import Features
 from bentos.records.writer.spool.packing import Packer, Storable
 from bentos.records.writer.spool.source import RecordSource
 from bentos.records.writer.spool.spool import Spool
@@ -44,6 +43,7 @@ from tests.records.answers import (
     messages,
     read_log,
     served,
+    stored_features,
     wait_until,
 )
 from tests.rows import ENCODED, GOOD, PLAIN, WIDE, contract_of, good_rows
@@ -105,14 +105,16 @@ def record_one(
 
 def test_features_are_named_and_decoded() -> None:
     """A row is stored as an object of its features by name, categories as themselves."""
-    assert json.loads(bytes(Features(PLAIN, None).write(ENCODED))) == GOOD
+    (stored,) = stored_features(PLAIN, [ENCODED])
+    assert json.loads(stored) == GOOD
 
 
 @given(good_rows(WIDE))
 def test_what_was_sent_is_stored(body: bytes) -> None:
     """Whatever row the service takes, the log has its values: floats to the last bit."""
     row, _ = RowReader(Encoder(WIDE)).read_row(body)
-    sent, stored = json.loads(body), json.loads(bytes(Features(WIDE, None).write(row)))
+    (text,) = stored_features(WIDE, [row])
+    sent, stored = json.loads(body), json.loads(text)
     assert list(stored) == list(WIDE.names)
     for feature in WIDE.features:
         value, found = sent.get(feature.name), stored[feature.name]
@@ -129,7 +131,7 @@ def test_what_was_sent_is_stored(body: bytes) -> None:
 )
 def test_numbers_keep_every_bit_on_the_way(number: float) -> None:
     """The text of a float gives the same eight bytes back, and is a float's text."""
-    text = bytes(Features(contract_of(Feature("x", "float", "double")), None).write((number,)))
+    (text,) = stored_features(contract_of(Feature("x", "float", "double")), [(number,)])
     found = json.loads(text)["x"]
     assert isinstance(found, float)
     assert struct.pack("<d", found) == struct.pack("<d", number)

@@ -15,6 +15,7 @@ from time import monotonic, perf_counter, sleep
 from bentos.errors import RowsRefused, StoreDown
 from bentos.logs import LOGGER
 from bentos.records.record import Record
+from bentos.records.request import RecordedRequest
 from bentos.records.store import Store
 from bentos.records.writer.delivery.counts import Counts, report_left
 from bentos.records.writer.spool.files import read_regular
@@ -62,7 +63,7 @@ class Delivery:
         self.adopted_rows = 0
         self._store: Store | None = None
         self._registered: set[tuple[str, str, str]] = set()
-        self._readers: dict[_Kind, Callable[[bytes], list[Record]]] = {}
+        self._readers: dict[_Kind, Callable[[bytes], list[Record] | list[RecordedRequest]]] = {}
         self._until: float | None = None
         self._is_down = False
         self._thread = threading.Thread(target=self._run, name="tabserve-delivery", daemon=True)
@@ -213,15 +214,24 @@ class Delivery:
         if key not in self._registered:
             store.register(source.registration, source.environment)
             self._registered.add(key)
-        records = [record for segment in segments for record in self._records(segment)]
+        records: list[Record] = []
+        requests: list[RecordedRequest] = []
+        for segment in segments:
+            for row in self._rows(segment):
+                if isinstance(row, Record):
+                    records.append(row)
+                else:
+                    requests.append(row)
         is_retry = segments[0].is_retry
         # From here on the store may have them, whether the write succeeds or not.
         for segment in segments:
             segment.is_retry = True
         started = perf_counter()
-        refused = self._write(store, records, is_retry=is_retry)
+        refused = _write_requests(store, requests, is_retry=is_retry)
+        refused += _write(store, records, is_retry=is_retry)
         self._counts.write_seconds.append(perf_counter() - started)
-        self._counts.written += len(records) - len(refused)
+        rows = len(records) + sum(len(request.ids) for request in requests)
+        self._counts.written += rows - len(refused)
         self._counts.dropped["refused"] += len(refused)
         for name, reason in refused:
             fields = {"id": name, "reason": reason}
@@ -236,24 +246,7 @@ class Delivery:
         for segment in segments:
             self._spool.remove(segment)
 
-    def _write(
-        self, store: Store, records: Sequence[Record], *, is_retry: bool
-    ) -> list[tuple[str, str]]:
-        # Halves of what is refused, down to the rows that are at fault: their ids, and why.
-        # Counted by the caller: all is tried again where the store goes down in the middle.
-        try:
-            if records:
-                store.write(records, is_retry=is_retry)
-            return []
-        except RowsRefused as error:
-            middle = len(records) // 2
-            if not middle:
-                return [(records[0].id, str(error))]
-            return self._write(store, records[:middle], is_retry=True) + self._write(
-                store, records[middle:], is_retry=True
-            )
-
-    def _records(self, segment: Segment) -> Sequence[Record]:
+    def _rows(self, segment: Segment) -> Sequence[Record | RecordedRequest]:
         try:
             try:
                 return self._read(segment)
@@ -281,13 +274,15 @@ class Delivery:
         if segment.data is not None:
             self._rows_in_memory -= segment.rows
 
-    def _read(self, segment: Segment) -> list[Record]:
+    def _read(self, segment: Segment) -> list[Record] | list[RecordedRequest]:
         data = segment.data
         if data is None and segment.path is not None:
             data = read_regular(segment.path)
         return self._reader_of(segment.ending, segment.source)(data or b"")
 
-    def _reader_of(self, ending: str, source: RecordSource) -> Callable[[bytes], list[Record]]:
+    def _reader_of(
+        self, ending: str, source: RecordSource
+    ) -> Callable[[bytes], list[Record] | list[RecordedRequest]]:
         registration = source.registration
         key = (
             ending,
@@ -308,3 +303,37 @@ class Delivery:
         else:
             LOGGER.error("the prediction log failed, rows are kept", exc_info=error)
         self._is_down = True
+
+
+# Halves of what is refused, down to the rows that are at fault: their ids, and why. Counted by the
+# caller: all is tried again where the store goes down in the middle.
+
+
+def _write_requests(
+    store: Store, requests: Sequence[RecordedRequest], *, is_retry: bool
+) -> list[tuple[str, str]]:
+    try:
+        if requests:
+            store.write_requests(requests, is_retry=is_retry)
+        return []
+    except RowsRefused:
+        middle = len(requests) // 2
+        if not middle:
+            return _write(store, requests[0].records(), is_retry=True)
+        return _write_requests(store, requests[:middle], is_retry=True) + _write_requests(
+            store, requests[middle:], is_retry=True
+        )
+
+
+def _write(store: Store, records: Sequence[Record], *, is_retry: bool) -> list[tuple[str, str]]:
+    try:
+        if records:
+            store.write(records, is_retry=is_retry)
+        return []
+    except RowsRefused as error:
+        middle = len(records) // 2
+        if not middle:
+            return [(records[0].id, str(error))]
+        return _write(store, records[:middle], is_retry=True) + _write(
+            store, records[middle:], is_retry=True
+        )

@@ -2,8 +2,8 @@
 
     4 bytes: length of the payload, little endian | 1 byte: kind | payload
 
-The payload of a frame of rows is a `PackedRows` in MessagePack. What was erased is a blank
-frame of the same length, so that nothing behind it moves.
+The payload of a frame of rows is a `PackedRows` or a `PackedTable` in MessagePack. What was
+erased is a blank frame of the same length, so that nothing behind it moves.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Any
 import msgspec
 
 _HEAD = struct.Struct("<IB")
-_ROWS, _BLANK = ord("R"), ord("_")
+_ROWS, _TABLE, _BLANK = ord("R"), ord("T"), ord("_")
+
+# Bytes of an id.
+ID_BYTES = 36
 
 
 class PackedRows(msgspec.Struct, array_like=True, gc=False):
@@ -42,23 +45,54 @@ class PackedRows(msgspec.Struct, array_like=True, gc=False):
     shadow: list[str] = []
 
 
+class PackedTable(msgspec.Struct, array_like=True, gc=False):
+    """Rows of one request by column, without what is the same for all rows of a worker.
+
+    `ids`: 36 bytes each. `numbers`: float64 in the machine's byte order, column by column, of
+    the features that may be stored and are no texts; NaN for missing, booleans as 0 and 1, a
+    category as its code. `has_gaps`: whether each of these columns has a missing value.
+    `texts`: the other columns, by their place among the stored features. `scores`: float64, one
+    a row, or the classes of one row after those of another. `decided`: the place of each
+    label among the classes, in 64 bits; empty where there is none. All else as in `PackedRows`.
+    """
+
+    ids: bytes
+    numbers: bytes
+    has_gaps: list[bool]
+    texts: dict[int, list[str | None]]
+    scores: bytes
+    decided: bytes
+    request_id: str
+    stages: tuple[float, float, float, float]
+    consumer: str | None = None
+    subject: str | None = None
+    subject_key: str | None = None
+    warnings: dict[int, list[tuple[str, str]]] = {}
+    reasons: list[tuple[str, ...] | None] = []
+    shadow: list[str] = []
+
+
+Packed = PackedRows | PackedTable
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(PackedRows)
+_decode_rows = msgspec.msgpack.Decoder(PackedRows).decode
+_decode_table = msgspec.msgpack.Decoder(PackedTable).decode
 
 
-def append(buffer: bytearray, packed: PackedRows) -> None:
+def append(buffer: bytearray, packed: Packed) -> None:
     """Add a frame. Where the rows cannot be encoded, raises and leaves the buffer as it was."""
     start = len(buffer)
     buffer += bytes(_HEAD.size)
     try:
         _encoder.encode_into(packed, buffer, -1)
-        _HEAD.pack_into(buffer, start, len(buffer) - start - _HEAD.size, _ROWS)
+        kind = _ROWS if isinstance(packed, PackedRows) else _TABLE
+        _HEAD.pack_into(buffer, start, len(buffer) - start - _HEAD.size, kind)
     except BaseException:
         del buffer[start:]
         raise
 
 
-def decode(data: bytes) -> list[PackedRows]:
+def decode(data: bytes) -> list[Packed]:
     """The rows of a segment, without those that were erased. Raises ValueError."""
     return [packed for _, _, packed in _walk(data)]
 
@@ -73,10 +107,20 @@ def erase(data: bytes, tokens: Collection[str]) -> Iterator[tuple[int, bytes, in
         for start, end, packed in _walk(data):
             if packed.subject in tokens:
                 length = end - start - _HEAD.size
-                yield start, _HEAD.pack(length, _BLANK) + bytes(length), len(packed.ids)
+                yield start, _HEAD.pack(length, _BLANK) + bytes(length), count(packed)
 
 
-def _walk(data: bytes) -> Iterator[tuple[int, int, PackedRows]]:
+def count(packed: Packed) -> int:
+    """How many rows a frame has."""
+    return len(packed.ids) if isinstance(packed, PackedRows) else len(packed.ids) // ID_BYTES
+
+
+def first_id(packed: Packed) -> str:
+    """The id of a frame's first row. Raises ValueError."""
+    return packed.ids[0] if isinstance(packed, PackedRows) else packed.ids[:ID_BYTES].decode()
+
+
+def _walk(data: bytes) -> Iterator[tuple[int, int, Packed]]:
     start, view = 0, memoryview(data)
     while start < len(data):
         body = start + _HEAD.size
@@ -84,16 +128,18 @@ def _walk(data: bytes) -> Iterator[tuple[int, int, PackedRows]]:
             raise ValueError("a frame without its head")
         length, kind = _HEAD.unpack_from(data, start)
         end = body + length
-        if end > len(data) or kind not in (_ROWS, _BLANK):
+        if end > len(data) or kind not in (_ROWS, _TABLE, _BLANK):
             raise ValueError("not a frame")
         if kind == _ROWS:
-            yield start, end, _decode(view[body:end])
+            yield start, end, _read_rows(view[body:end])
+        elif kind == _TABLE:
+            yield start, end, _read_table(view[body:end])
         start = end
 
 
-def _decode(payload: memoryview) -> PackedRows:
+def _read_rows(payload: memoryview) -> PackedRows:
     try:
-        packed = _decoder.decode(payload)
+        packed = _decode_rows(payload)
     except msgspec.MsgspecError as error:
         # Its words say where and of what type, and quote no value.
         raise ValueError(f"not rows: {error}") from None
@@ -102,4 +148,14 @@ def _decode(payload: memoryview) -> PackedRows:
         len(packed.request_ids) in (1, rows) and len(packed.stages) in (1, rows)
     ):
         raise ValueError("not rows: without an id, a score or a request")
+    return packed
+
+
+def _read_table(payload: memoryview) -> PackedTable:
+    try:
+        packed = _decode_table(payload)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a table: {error}") from None
+    if not packed.ids or len(packed.ids) % ID_BYTES:
+        raise ValueError("not a table: without ids")
     return packed

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 
 from bentos.logs import LOGGER
 from bentos.model.contract import Contract
@@ -17,10 +18,10 @@ from bentos.model.scoring import Scored
 from bentos.model.validation import EncodedRow, escape_pointer
 from bentos.records.record import Registration
 from bentos.records.subject import Keys
-from bentos.records.writer.scored_request import ScoredRequest
+from bentos.records.writer.scored_request import ScoredRequest, ScoredTable
 from bentos.records.writer.spool import frames
-from bentos.records.writer.spool.features import find_stored
-from bentos.records.writer.spool.frames import PackedRows
+from bentos.records.writer.spool.frames import PackedRows, PackedTable
+from bentos.records.writer.spool.source import find_stored
 
 # A frame is read whole: a request of a million rows is many frames.
 _FRAME_ROWS = 4096
@@ -54,6 +55,7 @@ class Packer:
     def __init__(self, contract: Contract, registration: Registration, storable: Storable) -> None:
         listed = storable.listed
         stored = find_stored(contract, listed)
+        self._stored = stored
         self._positions = None if len(stored) == len(contract.features) else stored
         # What a warning about one of them points to.
         self._pointers = frozenset(
@@ -66,14 +68,15 @@ class Packer:
         self._is_shadow = storable.is_shadow
         self._has_warned = False
 
-    def pack(self, requests: Sequence[ScoredRequest]) -> Packed:
+    def pack(self, requests: Sequence[ScoredRequest | ScoredTable]) -> Packed:
         """Pack requests. One that cannot be packed is left out whole, and takes no other along."""
         packed = Packed(bytearray(), 0, "", [])
         # A frame costs as much as some rows: single rows share one.
         single: dict[str | None, list[ScoredRequest]] = {}
         for answered in requests:
             if (
-                len(answered.ids) == 1
+                isinstance(answered, ScoredRequest)
+                and len(answered.ids) == 1
                 and answered.subject is None
                 and answered.answers is None
                 and not answered.reasons
@@ -89,20 +92,27 @@ class Packer:
                     self._add(packed, answered)
             else:
                 packed.rows += len(several)
-                packed.first_id = packed.first_id or several[0].ids[0]
+                packed.first_id = packed.first_id or several[0].first_id
         return packed
 
-    def _add(self, packed: Packed, answered: ScoredRequest) -> None:
+    def _add(self, packed: Packed, answered: ScoredRequest | ScoredTable) -> None:
         start, rows = len(packed.data), len(answered.ids)
         try:
             for first in range(0, rows, _FRAME_ROWS):
-                frames.append(packed.data, self._make(answered, slice(first, first + _FRAME_ROWS)))
+                part = slice(first, first + _FRAME_ROWS)
+                one = (
+                    self._make(answered, part)
+                    if isinstance(answered, ScoredRequest)
+                    else self._make_table(answered, part)
+                )
+                self._mark(one, answered, part)
+                frames.append(packed.data, one)
         except Exception as error:
             del packed.data[start:]
             packed.failed.append((rows, error))
         else:
             packed.rows += rows
-            packed.first_id = packed.first_id or answered.ids[0]
+            packed.first_id = packed.first_id or answered.first_id
 
     def _join(self, several: Sequence[ScoredRequest], consumer: str | None) -> PackedRows:
         # Every microsecond here is taken from the answers: one interpreter does both.
@@ -114,6 +124,8 @@ class Packer:
         packed.request_ids = [one.request_id for one in several]
         packed.stages = [(one.decode, one.queue, one.predict, one.encode) for one in several]
         packed.consumer = consumer
+        if self._is_shadow:
+            packed.shadow = [""] * len(several)
         return packed
 
     def _make(self, answered: ScoredRequest, part: slice) -> PackedRows:
@@ -122,6 +134,44 @@ class Packer:
         )
         packed.request_ids = [answered.request_id]
         packed.stages = [(answered.decode, answered.queue, answered.predict, answered.encode)]
+        if answered.answers is None and self._is_shadow:
+            packed.shadow = [""] * len(packed.ids)
+        return packed
+
+    def _make_table(self, answered: ScoredTable, part: slice) -> PackedTable:
+        table, decided = answered.table, answered.decided
+        ids = answered.ids[part]
+        numeric = [position for position in self._stored if position not in table.texts]
+        # A copy by column: the bytes of one feature stand together.
+        numbers = np.ascontiguousarray(table.matrix[part, numeric].T)
+        packed = PackedTable(
+            ids.tobytes(),
+            numbers.tobytes(),
+            [bool(np.isnan(column).any()) for column in numbers],
+            {
+                place: list(table.texts[position][part])
+                for place, position in enumerate(self._stored)
+                if position in table.texts
+            },
+            np.ascontiguousarray(answered.scores[part]).tobytes(),
+            b"" if decided is None else decided[part].astype(np.int64, copy=False).tobytes(),
+            answered.request_id,
+            (answered.decode, answered.queue, answered.predict, answered.encode),
+        )
+        first, end = part.start, part.start + len(ids)
+        packed.warnings = {
+            place - first: noted
+            for place, found in answered.warnings.items()
+            if first <= place < end and (noted := self._storable_of(found))
+        }
+        if answered.answers is None and self._is_shadow:
+            packed.shadow = [""] * len(ids)
+        return packed
+
+    def _mark(
+        self, packed: PackedRows | PackedTable, answered: ScoredRequest | ScoredTable, part: slice
+    ) -> None:
+        """Add what a request may have for all of its rows, whichever way they came."""
         packed.consumer = answered.consumer
         if answered.subject is not None:
             packed.subject_key, packed.subject = self._token(answered.subject)
@@ -132,7 +182,6 @@ class Packer:
             ]
         if answered.answers is not None:
             packed.shadow = list(answered.answers[part])
-        return packed
 
     def _pack_rows(
         self, ids: list[str], rows: Sequence[EncodedRow], scored: Sequence[Scored]
@@ -148,8 +197,6 @@ class Packer:
         )
         if any([one.warnings for one in scored]):  # noqa: C419 - a generator costs twice as much here
             packed.warnings = self._note(scored)
-        if self._is_shadow:
-            packed.shadow = [""] * len(ids)
         return packed
 
     def _rows(self, rows: Sequence[EncodedRow]) -> list[EncodedRow]:

@@ -14,6 +14,7 @@ import msgspec
 
 from bentos.ids import check_id
 from bentos.records.record import Record, decode_lines
+from bentos.records.request import RecordedRequest
 from bentos.records.writer.spool import frames
 from bentos.records.writer.spool.source import RecordSource
 from bentos.records.writer.spool.unpacking import Unpacker
@@ -70,8 +71,10 @@ class Segment:
         self.number = number
 
 
-def reader_of(ending: str, source: RecordSource) -> Callable[[bytes], list[Record]]:
-    """What reads the records of a source's segments. It raises ValueError for others."""
+def reader_of(
+    ending: str, source: RecordSource
+) -> Callable[[bytes], list[Record] | list[RecordedRequest]]:
+    """What reads a source's segments: records of lines, else requests. Raises ValueError."""
     return decode_lines if ending == LINES else Unpacker(source).unpack
 
 
@@ -81,9 +84,9 @@ def count(ending: str, data: bytes) -> tuple[int, str]:
     Raises ValueError for what is no segment.
     """
     if ending == PACKED:
-        frame = frames.decode(data)
-        rows = sum(len(packed.ids) for packed in frame)
-        first = frame[0].ids[0] if frame else ""
+        packed = frames.decode(data)
+        rows = sum(map(frames.count, packed))
+        first = frames.first_id(packed[0]) if packed else ""
     else:
         lines = [line for line in data.splitlines() if line.strip()]
         rows = len(lines)

@@ -1,96 +1,188 @@
-"""Packed requests as records, where the rows are delivered."""
+"""Packed rows as requests for a store, where they are delivered."""
 
 from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from math import isnan
+from typing import Any, Literal
 
 import msgspec
 
 from bentos.model import contract as contracts
-from bentos.records.record import Record, RecordedWarning
+from bentos.model.contract import Feature
+from bentos.records.record import RecordedWarning, Value
+from bentos.records.request import RecordedRequest
 from bentos.records.writer.spool import frames
-from bentos.records.writer.spool.features import Features
-from bentos.records.writer.spool.frames import PackedRows
-from bentos.records.writer.spool.source import RecordSource
+from bentos.records.writer.spool.frames import ID_BYTES, PackedRows, PackedTable
+from bentos.records.writer.spool.source import RecordSource, find_stored
 
 
 class Unpacker:
-    """Makes records of the packed requests of one source."""
+    """Makes requests of the packed rows of one source."""
 
     def __init__(self, source: RecordSource) -> None:
         registration = source.registration
         contract = contracts.load(bytes(registration.document))
-        self._made_by = (
-            registration.model,
-            registration.version,
-            registration.contract,
-            source.environment.id,
-        )
-        self._names = tuple(str(label) for label in contract.classes or ())
+        self._model, self._version = registration.model, registration.version
+        self._contract = registration.contract
+        self._environment = source.environment.id
         self._threshold = contract.threshold
-        self._write = Features(contract, source.listed).write
+        self._classes = tuple(str(label) for label in contract.classes or ())
+        stored = [contract.features[position] for position in find_stored(contract, source.listed)]
+        self._names = tuple(feature.name for feature in stored)
+        # Values as they are logged, of values as they are encoded.
+        self._typed = [_typing_of(feature) for feature in stored]
+        self._coded = [
+            (place, _by_code(feature)) for place, feature in enumerate(stored) if feature.categories
+        ]
 
-    def unpack(self, data: bytes) -> list[Record]:
-        """The records of a segment. Raises ValueError for what is no segment of this source."""
-        records: list[Record] = []
-        for packed in frames.decode(data):
-            try:
-                self._append(packed, records)
-            except (TypeError, LookupError, OverflowError, msgspec.MsgspecError):
-                raise ValueError("not rows of this contract") from None
-        return records
+    def unpack(self, data: bytes) -> list[RecordedRequest]:
+        """The requests of a segment. Raises ValueError for what is no segment of this source."""
+        requests: list[RecordedRequest] = []
+        try:
+            for packed in frames.decode(data):
+                if isinstance(packed, PackedTable):
+                    requests.append(self._of_table(packed))
+                else:
+                    requests.extend(self._of_rows(packed))
+        except (TypeError, LookupError, OverflowError, msgspec.MsgspecError):
+            raise ValueError("not rows of this contract") from None
+        return requests
 
-    def _append(self, packed: PackedRows, records: list[Record]) -> None:
-        model, version, contract, environment = self._made_by
-        write, names, threshold = self._write, self._names, self._threshold
-        consumer, subject, key_id = packed.consumer, packed.subject, packed.subject_key
-        rows = len(packed.ids)
-        nothing = (None,) * rows
-        # Of one request, or of as many as there are rows.
-        request_ids, stages = packed.request_ids, packed.stages
-        if len(request_ids) < rows:
-            request_ids = request_ids * rows
-        if len(stages) < rows:
-            stages = stages * rows
-        for place, (one_id, row, score, label, request_id, seconds, codes, shadow) in enumerate(
-            zip(
-                packed.ids,
-                packed.rows,
-                packed.scores,
-                packed.labels or nothing,
-                request_ids,
-                stages,
-                packed.reasons or nothing,
-                packed.shadow or nothing,
-                strict=True,
-            )
+    def _of_rows(self, packed: PackedRows) -> Iterator[RecordedRequest]:
+        rows = [self._name_categories(row) for row in packed.rows]
+        labels = [None if label is None else str(label) for label in packed.labels]
+        labels = labels or [None] * len(rows)
+        if len(packed.request_ids) == 1:
+            yield self._make(
+                packed, packed.request_ids[0], packed.stages[0], packed.ids, rows, packed.scores,
+                labels, slice(None),
+            )  # fmt: skip
+            return
+        for place, (request_id, stages) in enumerate(
+            zip(packed.request_ids, packed.stages, strict=True)
         ):
-            is_several = isinstance(score, list)
-            decode, queue, predict, encode = seconds
-            records.append(
-                Record(
-                    one_id,
-                    request_id,
-                    model,
-                    version,
-                    contract,
-                    environment,
-                    write(row),
-                    None if is_several else score,
-                    dict(zip(names, score, strict=True)) if is_several else None,
-                    None if label is None else str(label),
-                    threshold,
-                    consumer,
-                    subject,
-                    key_id,
-                    int(decode * 1e6),
-                    int(queue * 1e6),
-                    int(predict * 1e6),
-                    int(encode * 1e6),
-                    _warnings(packed.warnings, place) if packed.warnings else (),
-                    codes,
-                    shadow,
-                )
-            )
+            own = slice(place, place + 1)
+            yield self._make(
+                packed, request_id, stages, packed.ids[own], rows[own], packed.scores[own],
+                labels[own], own,
+            )  # fmt: skip
+
+    def _of_table(self, packed: PackedTable) -> RecordedRequest:
+        text = packed.ids.decode()
+        ids = [text[start : start + ID_BYTES] for start in range(0, len(text), ID_BYTES)]
+        count, classes = len(ids), self._classes
+        numbers = _cast(packed.numbers, "d")
+        columns: list[Sequence[Value]] = []
+        start = 0
+        for place, typed in enumerate(self._typed):
+            if place in packed.texts:
+                columns.append(packed.texts[place])
+                continue
+            column = list(numbers[start * count : (start + 1) * count])
+            columns.append(typed(column, packed.has_gaps[start]))
+            start += 1
+        if start * count != len(numbers):
+            raise ValueError("not rows of this contract")
+        rows = list(zip(*columns, strict=True)) if columns else [()] * count
+        scores: list[object] = list(_cast(packed.scores, "d"))
+        if len(scores) != count:
+            width = len(classes)
+            scores = [scores[first : first + width] for first in range(0, len(scores), width)]
+        labels: list[str | None] = [classes[place] for place in _cast(packed.decided, "q")]
+        labels = labels or [None] * count
+        return self._make(
+            packed, packed.request_id, packed.stages, ids, rows, scores, labels, slice(None)
+        )
+
+    def _make(
+        self,
+        packed: PackedRows | PackedTable,
+        request_id: str,
+        stages: tuple[float, float, float, float],
+        ids: list[str],
+        rows: Sequence[Sequence[Value]],
+        scores: Sequence[object],
+        labels: list[str | None],
+        own: slice,
+    ) -> RecordedRequest:
+        decode, queue, predict, encode = stages
+        is_several = isinstance(scores[0], list)
+        return RecordedRequest(
+            request_id=request_id,
+            model=self._model,
+            version=self._version,
+            contract=self._contract,
+            environment=self._environment,
+            names=self._names,
+            ids=ids,
+            rows=rows,
+            score=[None] * len(ids) if is_several else scores,  # type: ignore[arg-type]  # numbers, then
+            label=labels,
+            threshold=self._threshold,
+            consumer=packed.consumer,
+            subject=packed.subject,
+            subject_key=packed.subject_key,
+            decode_us=int(decode * 1e6),
+            queue_us=int(queue * 1e6),
+            predict_us=int(predict * 1e6),
+            encode_us=int(encode * 1e6),
+            scores=[dict(zip(self._classes, one, strict=True)) for one in scores]  # type: ignore[call-overload]  # lists, then
+            if is_several
+            else None,
+            warnings=_notes(packed.warnings, len(ids), own) if packed.warnings else None,
+            reasons=packed.reasons[own] if packed.reasons else None,
+            shadow=packed.shadow[own] if packed.shadow else None,
+        )
+
+    def _name_categories(self, row: tuple[Value, ...]) -> Sequence[Value]:
+        if len(row) != len(self._names):
+            raise ValueError("not rows of this contract")
+        if not self._coded:
+            return row
+        values = list(row)
+        for place, names in self._coded:
+            values[place] = names[values[place]]
+        return values
 
 
-def _warnings(noted: dict[int, list[tuple[str, str]]], place: int) -> tuple[RecordedWarning, ...]:
-    return tuple(RecordedWarning(pointer, code) for pointer, code in noted.get(place, ()))
+def _cast(data: bytes, kind: Literal["d", "q"]) -> array[Any]:
+    numbers: array[Any] = array(kind)
+    numbers.frombytes(data)
+    return numbers
+
+
+def _notes(
+    warnings: dict[int, list[tuple[str, str]]], rows: int, own: slice
+) -> list[tuple[RecordedWarning, ...]]:
+    first = own.start or 0
+    return [
+        tuple(RecordedWarning(pointer, code) for pointer, code in warnings.get(place, ()))
+        for place in range(first, first + rows)
+    ]
+
+
+def _by_code(feature: Feature) -> dict[Value, Value]:
+    # A code as an encoded row has it: the place as a float, None for missing.
+    names: dict[Value, Value] = {None: None}
+    names.update((float(code), name) for code, name in enumerate(feature.categories or ()))
+    return names
+
+
+def _typing_of(feature: Feature) -> Callable[[list[float], bool], Sequence[Value]]:
+    """What makes the values of a column: NaN is missing, where there may be one."""
+    kinds: dict[str, Callable[[float], Value]] = {"integer": int, "boolean": bool}
+    to_value = kinds.get(feature.kind)
+    if feature.categories:
+        categories = feature.categories
+        to_value = lambda code: categories[int(code)]  # noqa: E731 - one of three
+
+    def typed(column: list[float], has_gaps: bool) -> Sequence[Value]:
+        if to_value is None:
+            return [None if isnan(one) else one for one in column] if has_gaps else column
+        if has_gaps:
+            return [None if isnan(one) else to_value(one) for one in column]
+        return list(map(to_value, column))
+
+    return typed
