@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -51,6 +51,7 @@ class Delivering:
         memory_rows: int = 100_000,
         spool_bytes: int = 2**30,
         served_by: RecordSource = SERVED,
+        is_calm: bool = False,
     ) -> None:
         self.path = folder / "records.db"
         self.counts = Counts()
@@ -61,6 +62,7 @@ class Delivering:
             self.spool,
             self.counts,
             memory_rows=memory_rows,
+            is_calm=is_calm,
         )
         self.given: list[str] = []
         self._days = 0
@@ -578,3 +580,29 @@ def test_a_worker_that_dies_later_is_taken_over(
     wait_until(lambda: made.counts.written == 1)
     made.delivery.stop(30)
     assert ids_of(read_log(made.path)) == [left.id]
+
+
+def test_late_rows_are_not_left_behind(tmp_path: Path) -> None:
+    """New rows are written by a thread that lets others go first, late ones by another."""
+    threads: list[str] = []
+
+    class Noting(SqliteStore):
+        """Notes which thread writes."""
+
+        def write(self, records: Sequence[Record], *, is_retry: bool) -> None:
+            threads.append(threading.current_thread().name)
+            super().write(records, is_retry=is_retry)
+
+    with delivering(tmp_path, lambda: Noting(tmp_path / "records.db"), is_calm=True) as made:
+        made.give(record(datetime.now(UTC)))
+        made.wait()
+        made.give(record(datetime.now(UTC) - timedelta(seconds=30)))
+        made.wait()
+        made.give(record(datetime.now(UTC)))
+        made.wait()
+        made.assert_all_is_there()
+    assert [name.rstrip("_0") for name in threads] == [
+        "tabserve-calm",
+        "tabserve-delivery",
+        "tabserve-calm",
+    ]

@@ -262,3 +262,19 @@ def test_it_needs_little() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def nice_of(process: int) -> set[int]:
+    """The niceness of the threads of a process."""
+    stats = [task / "stat" for task in Path(f"/proc/{process}/task").iterdir()]
+    return {int(stat.read_text().rpartition(")")[2].split()[16]) for stat in stats}
+
+
+def test_a_thread_of_low_priority_writes(tmp_path: Path) -> None:
+    """Where a core is shared answers go first; the rest of the process has the usual priority."""
+    with logging_to(tmp_path) as (_, recorder):
+        process = process_of()
+        recorder.add(answered(3))
+        wait_until(lambda: depth(recorder) == 0)
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert nice_of(process) == {own, min(own + 10, 19)}

@@ -47,6 +47,7 @@ class _Delivering:
             self._counts,
             memory_rows=sys.maxsize,
             settle=self._settle,
+            is_calm=True,
         )
 
     def take(self, message: Deliver) -> None:
@@ -109,7 +110,9 @@ def main() -> None:
     except Exception as error:
         # The worker starts another one.
         LOGGER.error("the delivery of the prediction log failed", exc_info=error)
-        sys.exit(1)
+        os._exit(1)
+    # At once: a write that hangs would keep the process for as long.
+    os._exit(0)
 
 
 def _deliver(setup: Setup, output: int) -> None:

@@ -6,18 +6,23 @@ waits for the interpreter that works for the store.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from time import monotonic, perf_counter, sleep
 
-from bentos.errors import RowsRefused, StoreDown
+from bentos.errors import StoreDown
+from bentos.ids import time_of
 from bentos.logs import LOGGER
 from bentos.records.record import Record
 from bentos.records.request import RecordedRequest
 from bentos.records.store import Store
 from bentos.records.writer.delivery.counts import Counts, report_left
+from bentos.records.writer.delivery.writing import write_records, write_requests
 from bentos.records.writer.spool.files import read_regular
 from bentos.records.writer.spool.segment import Segment, reader_of
 from bentos.records.writer.spool.source import RecordSource
@@ -26,6 +31,11 @@ from bentos.records.writer.spool.spool import Spool, log_unreadable
 # A store that is down is tried again soon at first, then every few seconds.
 _FIRST_PAUSE_SECONDS = 0.25
 _LAST_PAUSE_SECONDS = 5.0
+
+# Where all cores are busy, a thread of this niceness gets a tenth of one beside a worker of none
+# (sched(7)): answers go first, until the oldest row has waited for so long.
+_NICE = 10
+_LATE_SECONDS = 5.0
 
 # What tells the readers of segments apart: ending, model, version, environment, listed features.
 _Kind = tuple[str, str, str, str, tuple[str, ...] | None]
@@ -47,8 +57,12 @@ class Delivery:
         *,
         memory_rows: int,
         settle: Callable[[Sequence[Segment]], None] | None = None,
+        is_calm: bool = False,
     ) -> None:
-        """`settle` is called with the segments of each write, once the store has their rows."""
+        """`settle` is called with the segments of each write, once the store has their rows.
+
+        `is_calm`: leave the processor to others as long as the log is not late.
+        """
         self._open_store = open_store
         self._spool = spool
         self._counts = counts
@@ -64,6 +78,10 @@ class Delivery:
         self._store: Store | None = None
         self._registered: set[tuple[str, str, str]] = set()
         self._readers: dict[_Kind, Callable[[bytes], list[Record] | list[RecordedRequest]]] = {}
+        # A thread that was made slow stays so: the work is handed to it, or done without it.
+        self._calm = (
+            ThreadPoolExecutor(1, "tabserve-calm", initializer=_calm_down) if is_calm else None
+        )
         self._until: float | None = None
         self._is_down = False
         self._thread = threading.Thread(target=self._run, name="tabserve-delivery", daemon=True)
@@ -118,7 +136,9 @@ class Delivery:
             try:
                 store = self._store or self._connect()
                 segments = self._next(store)
-                if segments:
+                if segments and self._calm is not None and not self._is_late(store):
+                    self._calm.submit(self._deliver, store, segments).result()
+                elif segments:
                     self._deliver(store, segments)
             except Exception as error:
                 # An error of our own must not end the log either, nor spin.
@@ -133,6 +153,15 @@ class Delivery:
                 LOGGER.info("the prediction log is written again")
         self._disconnect()
         self._spool.close()
+
+    def _is_late(self, store: Store) -> bool:
+        if self._until is not None or self._is_down:
+            return True
+        first = self.first_id
+        if not first:
+            return False
+        age = (datetime.now(UTC) - time_of(first)).total_seconds()
+        return age > _LATE_SECONDS + store.gather_seconds
 
     def _is_over(self) -> bool:
         if self._until is None:
@@ -227,8 +256,8 @@ class Delivery:
         for segment in segments:
             segment.is_retry = True
         started = perf_counter()
-        refused = _write_requests(store, requests, is_retry=is_retry)
-        refused += _write(store, records, is_retry=is_retry)
+        refused = write_requests(store, requests, is_retry=is_retry)
+        refused += write_records(store, records, is_retry=is_retry)
         self._counts.write_seconds.append(perf_counter() - started)
         rows = len(records) + sum(len(request.ids) for request in requests)
         self._counts.written += rows - len(refused)
@@ -305,35 +334,8 @@ class Delivery:
         self._is_down = True
 
 
-# Halves of what is refused, down to the rows that are at fault: their ids, and why. Counted by the
-# caller: all is tried again where the store goes down in the middle.
-
-
-def _write_requests(
-    store: Store, requests: Sequence[RecordedRequest], *, is_retry: bool
-) -> list[tuple[str, str]]:
-    try:
-        if requests:
-            store.write_requests(requests, is_retry=is_retry)
-        return []
-    except RowsRefused:
-        middle = len(requests) // 2
-        if not middle:
-            return _write(store, requests[0].records(), is_retry=True)
-        return _write_requests(store, requests[:middle], is_retry=True) + _write_requests(
-            store, requests[middle:], is_retry=True
-        )
-
-
-def _write(store: Store, records: Sequence[Record], *, is_retry: bool) -> list[tuple[str, str]]:
-    try:
-        if records:
-            store.write(records, is_retry=is_retry)
-        return []
-    except RowsRefused as error:
-        middle = len(records) // 2
-        if not middle:
-            return [(records[0].id, str(error))]
-        return _write(store, records[:middle], is_retry=True) + _write(
-            store, records[middle:], is_retry=True
-        )
+def _calm_down() -> None:
+    # On Linux niceness is a thread's own (sched(7)); elsewhere the thread is as the others are.
+    with suppress(OSError):
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), own + _NICE)
