@@ -48,17 +48,16 @@ class PackedRows(msgspec.Struct, array_like=True, gc=False):
 class PackedTable(msgspec.Struct, array_like=True, gc=False):
     """Rows of one request by column, without what is the same for all rows of a worker.
 
-    `ids`: 36 bytes each. `numbers`: float64 in the machine's byte order, column by column, of
+    `ids`: 36 bytes each. `numbers`: float64 in the machine's byte order, row by row, of
     the features that may be stored and are no texts; NaN for missing, booleans as 0 and 1, a
-    category as its code. `has_gaps`: whether each of these columns has a missing value.
-    `texts`: the other columns, by their place among the stored features. `scores`: float64, one
-    a row, or the classes of one row after those of another. `decided`: the place of each
-    label among the classes, in 64 bits; empty where there is none. All else as in `PackedRows`.
+    category as its code. `texts`: the other columns, by their place among the stored features.
+    `scores`: float64, one a row, or the classes of one row after those of another. `decided`:
+    the place of each label among the classes, in 64 bits; empty where there is none. All else
+    as in `PackedRows`.
     """
 
     ids: bytes
     numbers: bytes
-    has_gaps: list[bool]
     texts: dict[int, list[str | None]]
     scores: bytes
     decided: bytes

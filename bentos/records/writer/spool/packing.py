@@ -141,13 +141,12 @@ class Packer:
     def _make_table(self, answered: ScoredTable, part: slice) -> PackedTable:
         table, decided = answered.table, answered.decided
         ids = answered.ids[part]
-        numeric = [position for position in self._stored if position not in table.texts]
-        # A copy by column: the bytes of one feature stand together.
-        numbers = np.ascontiguousarray(table.matrix[part, numeric].T)
+        numbers = table.matrix[part]
+        if self._positions is not None or table.texts:
+            numbers = numbers[:, [place for place in self._stored if place not in table.texts]]
         packed = PackedTable(
             ids.tobytes(),
             numbers.tobytes(),
-            [bool(np.isnan(column).any()) for column in numbers],
             {
                 place: list(table.texts[position][part])
                 for place, position in enumerate(self._stored)

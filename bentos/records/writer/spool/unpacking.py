@@ -74,22 +74,22 @@ class Unpacker:
         ids = [text[start : start + ID_BYTES] for start in range(0, len(text), ID_BYTES)]
         count, classes = len(ids), self._classes
         numbers = _cast(packed.numbers, "d")
+        width = len(self._typed) - len(packed.texts)
+        if width * count != len(numbers):
+            raise ValueError("not rows of this contract")
         columns: list[Sequence[Value]] = []
-        start = 0
+        first = 0
         for place, typed in enumerate(self._typed):
             if place in packed.texts:
                 columns.append(packed.texts[place])
-                continue
-            column = list(numbers[start * count : (start + 1) * count])
-            columns.append(typed(column, packed.has_gaps[start]))
-            start += 1
-        if start * count != len(numbers):
-            raise ValueError("not rows of this contract")
+            else:
+                columns.append(typed(list(numbers[first::width])))
+                first += 1
         rows = list(zip(*columns, strict=True)) if columns else [()] * count
         scores: list[object] = list(_cast(packed.scores, "d"))
         if len(scores) != count:
-            width = len(classes)
-            scores = [scores[first : first + width] for first in range(0, len(scores), width)]
+            each = len(classes)
+            scores = [scores[start : start + each] for start in range(0, len(scores), each)]
         labels: list[str | None] = [classes[place] for place in _cast(packed.decided, "q")]
         labels = labels or [None] * count
         return self._make(
@@ -170,15 +170,17 @@ def _by_code(feature: Feature) -> dict[Value, Value]:
     return names
 
 
-def _typing_of(feature: Feature) -> Callable[[list[float], bool], Sequence[Value]]:
-    """What makes the values of a column: NaN is missing, where there may be one."""
+def _typing_of(feature: Feature) -> Callable[[list[float]], Sequence[Value]]:
+    """What makes the values of a column, whose NaN is missing."""
     kinds: dict[str, Callable[[float], Value]] = {"integer": int, "boolean": bool}
     to_value = kinds.get(feature.kind)
     if feature.categories:
         categories = feature.categories
         to_value = lambda code: categories[int(code)]  # noqa: E731 - one of three
 
-    def typed(column: list[float], has_gaps: bool) -> Sequence[Value]:
+    def typed(column: list[float]) -> Sequence[Value]:
+        # One that is missing makes the sum NaN; so may others, which costs a closer look.
+        has_gaps = isnan(sum(column))
         if to_value is None:
             return [None if isnan(one) else one for one in column] if has_gaps else column
         if has_gaps:
