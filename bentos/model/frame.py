@@ -131,6 +131,8 @@ class Screen:
         return found
 
     def _count(self, flags: NDArray[np.bool_], into: dict[str, int]) -> None:
+        if not flags.any():
+            return
         counts = flags.sum(axis=0)
         for position in np.flatnonzero(counts).tolist():
             into[self._names[position]] = int(counts[position])
@@ -138,6 +140,9 @@ class Screen:
     def _warn(
         self, flags: NDArray[np.bool_], code: WarningCode, detail: str, found: Screening
     ) -> None:
+        # A look costs a hundredth of a search.
+        if not flags.any():
+            return
         for row, position in np.argwhere(flags).tolist():
             pointer = f"/{escape_pointer(self._names[position])}"
             found.warnings.setdefault(row, []).append(FeatureWarning(pointer, code, detail))

@@ -269,3 +269,14 @@ def test_a_second_key_in_each_row_of_many() -> None:
     assert [fault.code for fault in table.faults[20]] == ["duplicate_key"]
     assert table.texts[13][30] == "a: b"
     assert reader.slow_rows == 1
+
+
+def test_rows_of_a_table_are_alike_one_by_one_and_together() -> None:
+    """Single values come out of a table as they went in, however many rows are made at once."""
+    row = {"number": 3, "mixed": 2.5, "name": "x", "note: free": "", "count": 0, "amount": -0.0}
+    other = {"number": None, "mixed": None, "name": "", "flag": False, "kind": "", "amount": 5e-324}
+    table = READERS[id(BROAD)].read_instances(body({"instances": [row, other] * 10}), 20)
+    alone = [table.rows[place] for place in range(20)]
+    assert list(map(bits, table.rows)) == list(map(bits, alone))
+    assert bits(alone[0]) == bits(("", 2.0, 3.0, "x", 0, None, None, -0.0))
+    assert bits(alone[1]) == bits((None, None, None, "", None, 1.0, 2.0, 5e-324))

@@ -20,6 +20,8 @@ from bentos.model.values.checks import EncodedValue
 
 T = TypeVar("T")
 
+# So few rows cost less one by one than by column.
+_FEW = 8
 # Items that are made at a time when all are read: as many as one segment of the log has.
 _BLOCK = 512
 
@@ -136,6 +138,8 @@ class Table(msgspec.Struct, frozen=True):
         return cls(contract, matrix, texts, faults, tolerated)
 
     def _make_rows(self, start: int, end: int) -> list[EncodedRow]:
+        if end - start < _FEW:
+            return [self._make_row(place) for place in range(start, end)]
         columns = [
             self.texts[position][start:end]
             if position in self.texts
@@ -143,6 +147,24 @@ class Table(msgspec.Struct, frozen=True):
             for position, feature in enumerate(self.contract.features)
         ]
         return list(zip(*columns, strict=True))
+
+    def _make_row(self, place: int) -> EncodedRow:
+        features, texts = self.contract.features, self.texts
+        return tuple(
+            texts[position][place] if position in texts else _value(feature.kind, number)
+            for position, (feature, number) in enumerate(
+                zip(features, self.matrix[place].tolist(), strict=True)
+            )
+        )
+
+
+def _value(kind: str, number: float) -> EncodedValue:
+    # NaN alone is not itself.
+    if number != number:  # noqa: PLR0124
+        return None
+    if kind == "integer":
+        return int(number)
+    return bool(number) if kind == "boolean" else number
 
 
 def _plain(kind: str, values: NDArray[np.float64]) -> Sequence[EncodedValue]:
