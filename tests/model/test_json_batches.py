@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bentos.errors import Problem
 from bentos.model import json_rows
 from bentos.model.contract import Contract, Feature
-from bentos.model.json_batches import BatchReader
+from bentos.model.json_batches import PIECE_BYTES, BatchReader
 from bentos.model.validation import EncodedRow, Encoder
 from tests.rows import (
     ENCODED,
@@ -43,6 +43,8 @@ BROAD = contract_of(
 
 READERS = {id(contract): BatchReader(Encoder(contract)) for contract in (PLAIN, WIDE, BROAD)}
 READER = READERS[id(PLAIN)]
+# Every cut that there can be: as many pieces as rows.
+CUT = {id(contract): BatchReader(Encoder(contract), 1) for contract in (PLAIN, WIDE, BROAD)}
 
 
 def test_instances() -> None:
@@ -140,15 +142,18 @@ def test_batches_agree_with_rows(texts: list[bytes]) -> None:
     assert list(map(bits, rows)) == list(map(bits, alone))
 
 
+@pytest.mark.parametrize("readers", [READERS, CUT], ids=["whole", "cut"])
 @pytest.mark.parametrize("contract", [PLAIN, WIDE], ids=["plain", "wide"])
 @settings(max_examples=60)
 @given(data=st.data())
-def test_batches_agree_with_the_slow_way(contract: Contract, data: st.DataObject) -> None:
+def test_batches_agree_with_the_slow_way(
+    contract: Contract, readers: dict[int, BatchReader], data: st.DataObject
+) -> None:
     """A batch of good and odd rows has the result, and the faults, of a reading of the whole."""
     some = st.one_of(good_rows(contract), odd_rows(contract))
     texts = data.draw(st.lists(some, min_size=1, max_size=4))
     batch = b'{"instances":[' + b",".join(texts) + b"]}"
-    reader = READERS[id(contract)]
+    reader = readers[id(contract)]
     try:
         expected = reader.validate_instances(
             json_rows.instances_of(json_rows.parse(batch, 1000, 100_000), 4)
@@ -201,12 +206,15 @@ def test_one_bad_row_costs_little() -> None:
     assert fast < all_slow / 3
 
 
+@pytest.mark.parametrize("readers", [READERS, CUT], ids=["whole", "cut"])
 @settings(max_examples=60)
 @given(st.lists(good_rows(BROAD), min_size=1, max_size=5))
-def test_broad_batches_agree_with_the_slow_way(texts: list[bytes]) -> None:
+def test_broad_batches_agree_with_the_slow_way(
+    readers: dict[int, BatchReader], texts: list[bytes]
+) -> None:
     """Whatever a good batch holds, its table has the values of a slow reading, to the last bit."""
     batch = b'{"instances":[' + b",".join(texts) + b"]}"
-    reader = READERS[id(BROAD)]
+    reader = readers[id(BROAD)]
     document = json_rows.instances_of(json_rows.parse(batch, 1000, 100_000), 5)
     rows, faults = listed(reader.read_instances(batch, 5))
     assert list(map(bits, rows)) == list(map(bits, reader.validate_instances(document)[0]))
@@ -280,3 +288,63 @@ def test_rows_of_a_table_are_alike_one_by_one_and_together() -> None:
     assert list(map(bits, table.rows)) == list(map(bits, alone))
     assert bits(alone[0]) == bits(("", 2.0, 3.0, "x", 0, None, None, -0.0))
     assert bits(alone[1]) == bits((None, None, None, "", None, 1.0, 2.0, 5e-324))
+
+
+@pytest.mark.parametrize("text", ["}, {", '}, {"a": 1}, {', "}]}", '{"instances": ['])
+def test_a_text_is_not_cut(text: str) -> None:
+    """What looks like the end of a row inside of a text ends none."""
+    rows = [{**GOOD, "note": f"{number}{text}"} for number in range(9)]
+    reader = CUT[id(WIDE)]
+    reader.slow_rows = 0
+    table = reader.read_instances(json.dumps({"instances": rows}).encode(), 9)
+    assert list(table.texts[13]) == [row["note"] for row in rows]
+    assert (reader.slow_rows, len(table.faults)) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "between", ["", " ", "\x0b,", ",\x0b", ",,", ", 1,", ', "x",', "],[", '],"instances":[', ",]"]
+)
+def test_what_stands_between_rows_is_read(between: str) -> None:
+    """A cut hides nothing: anything but one comma between two rows is a mistake."""
+    row = json.dumps(GOOD)
+    data = f'{{"instances": [{row}{between}{row}]}}'.encode()
+    for readers in (READERS, CUT):
+        reader = readers[id(PLAIN)]
+        try:
+            table = reader.read_instances(data, 10)
+        except Problem as problem:
+            assert problem.kind in ("malformed", "invalid-features")
+        else:
+            assert between in (", 1,", ', "x",')
+            assert list(table.faults) == [1]
+
+
+@pytest.mark.parametrize("envelope", ['{"inst\\u0061nces" : [%s]}', ' {\n"instances":\t[ %s\r] } '])
+def test_any_writing_of_the_envelope(envelope: str) -> None:
+    """Other ways to write the same envelope are read alike."""
+    data = (envelope % ", ".join([json.dumps(GOOD)] * 3)).encode()
+    for readers in (READERS, CUT):
+        assert list(readers[id(PLAIN)].read_instances(data, 3).rows) == [ENCODED] * 3
+
+
+def test_faults_of_later_pieces_have_their_places() -> None:
+    """Rows are counted through all pieces of a body, wherever the wrong ones are."""
+    rows: list[object] = [GOOD] * 2000
+    rows[1500] = {**GOOD, "count": "x"}
+    rows[1999] = 3
+    table = READER.read_instances(json.dumps({"instances": rows}).encode(), 2000)
+    assert [fault.pointer for place in (1500, 1999) for fault in table.faults[place]] == [
+        "/instances/1500/count",
+        "/instances/1999",
+    ]
+    assert len(table.faults) == 2
+    lines = b"\n".join(map(json_rows.encode, rows))
+    assert len(lines) > 2 * PIECE_BYTES
+    table = READER.read_lines(lines, 7)
+    assert [fault.pointer for place in (1500, 1999) for fault in table.faults[place]] == [
+        "/1507/count",
+        "/2006",
+    ]
+    with pytest.raises(Problem) as caught:
+        READER.read_instances(json.dumps({"instances": [GOOD] * 2000}).encode(), 1999)
+    assert [fault.code for fault in caught.value.faults] == ["too_many_rows"]
