@@ -34,7 +34,7 @@ What the service does while something around it fails. Each fault was done to `b
 two workers, on a service of its own. Requests for one row left at an even pace, 80 a second and 200
 where the disk is full, whether earlier ones were answered or not; a client gave up after 15 s. Each
 fault is proved to hold by what it does: a line of the log, a metric, the state of a process.
-`make test-faults` does them all and writes this page; `make test` does two of them.
+`make test-faults` does them all and writes this page; `make test` does three of them.
 
 "During" counts the requests sent while the fault held, the time of a stop and a start not included.
 "Well after" is from the end of the fault, or of the service that stopped, until both workers serve
@@ -52,6 +52,8 @@ NOT_DONE = (
 SHORTER = (
     "kill -9 of one of two workers",
     "one of two workers frozen (SIGSTOP)",
+    "kill -9 of what delivers a worker's log",
+    "what delivers a worker's log frozen (SIGSTOP)",
     "disk full until rows are lost (1,024 rows held in memory), the database away",
     "data directory read-only for what is opened anew, the database away",
     "SIGTERM",

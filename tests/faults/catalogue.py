@@ -27,6 +27,13 @@ FAULTS: tuple[Fault, ...] = (
         processes.freeze_worker,
         seconds=8,
     ),
+    Fault("kill -9 of what delivers a worker's log", ALL_ANSWERED, processes.kill_delivery),
+    Fault(
+        "what delivers a worker's log frozen (SIGSTOP)",
+        ALL_ANSWERED,
+        processes.freeze_delivery,
+        seconds=8,
+    ),
     Fault("kill -9 of the database", ALL_ANSWERED, databases.kill, kinds=POSTGRESQL),
     Fault(
         "database frozen for 30 s (SIGSTOP)",

@@ -29,10 +29,41 @@ def kill_worker(rig: Rig) -> Iterator[Proof]:
     yield lambda: not is_alive(pid)
 
 
+def _deliveries(rig: Rig) -> list[int]:
+    found = []
+    for worker in rig.service.workers():
+        for task in Path(f"/proc/{worker}/task").iterdir():
+            pids = map(int, (task / "children").read_text().split())
+            found += [
+                pid for pid in pids if b"delivery" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            ]
+    return found
+
+
+@contextlib.contextmanager
+def kill_delivery(rig: Rig) -> Iterator[Proof]:
+    """`kill -9` of the process that delivers the log of one of the workers."""
+    pid = _deliveries(rig)[0]
+    os.kill(pid, signal.SIGKILL)
+    yield lambda: not is_alive(pid)
+
+
+@contextlib.contextmanager
+def freeze_delivery(rig: Rig) -> Iterator[Proof]:
+    """SIGSTOP to the process that delivers the log of one of the workers."""
+    with _frozen(_deliveries(rig)[0]) as proof:
+        yield proof
+
+
 @contextlib.contextmanager
 def freeze_worker(rig: Rig) -> Iterator[Proof]:
     """SIGSTOP to one worker."""
-    pid = rig.service.workers()[0]
+    with _frozen(rig.service.workers()[0]) as proof:
+        yield proof
+
+
+@contextlib.contextmanager
+def _frozen(pid: int) -> Iterator[Proof]:
     os.kill(pid, signal.SIGSTOP)
     try:
         yield lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
@@ -117,6 +148,6 @@ def kill_all(rig: Rig) -> Iterator[Proof]:
         for pid in (rig.service.process.pid, *workers):
             os.kill(pid, signal.SIGKILL)
         rig.service.process.wait(PATIENCE_SECONDS)
-        has_spooled = rig.database is None or any(rig.data.glob("spool/*/*.jsonl"))
+        has_spooled = rig.database is None or any(rig.data.glob("spool/*/*.rows"))
         yield lambda: has_spooled and not any(map(is_alive, workers))
     rig.restart()

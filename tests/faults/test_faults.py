@@ -1,4 +1,4 @@
-"""Two of the faults, in short; `make test-faults` does all of them."""
+"""Three of the faults, in short; `make test-faults` does all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from tests.faults.trial import Seen, judge, run
 from tests.records.postgresql import Server as PostgreSQL
 from tests.service.checks import rows_of
 
-SHORT = ("kill -9 of the database", "one of two workers frozen (SIGSTOP)")
+SHORT = (
+    "kill -9 of the database",
+    "one of two workers frozen (SIGSTOP)",
+    "kill -9 of what delivers a worker's log",
+)
 
 
 @pytest.fixture(scope="module")
