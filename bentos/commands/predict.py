@@ -38,6 +38,7 @@ def predict(model: str, file: Path, output: Path | None) -> None:
     served = rescoring.open_served(naming.resolve(model), settings.read())
     made = served.contract
     scored, refused = 0, 0
+    first = ""
     with open_output(output) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
         writer = csv.writer(text, lineterminator="\n")
@@ -53,10 +54,14 @@ def predict(model: str, file: Path, output: Path | None) -> None:
                     writer.writerow([number, *_cells(made, next(answers)), ""])
                 else:
                     writer.writerow([number, *[""] * len(_head(made)), _faults(row)])
+                    # The codes of the column say which rule, not what would meet it.
+                    first = first or f"row {number}: {row[0].pointer} {row[0].detail}"
             scored += len(good)
             refused += len(rows) - len(good)
         text.detach()
     click.echo(f"{scored:,} rows scored, {refused:,} refused", err=True)
+    if first:
+        click.echo(f"the first refused is {first}", err=True)
     if not scored:
         raise click.exceptions.Exit(1)
 

@@ -86,7 +86,9 @@ def test_a_bad_cell_is_a_bad_row(
     assert first["score"] == last["score"] != ""
     assert bad["score"] == bad["label"] == ""
     assert bad["faults"].startswith(fault)
-    assert result.stderr == "2 rows scored, 1 refused\n"
+    counts, hint = result.stderr.splitlines()
+    assert counts == "2 rows scored, 1 refused"
+    assert hint.startswith("the first refused is row 1: " + fault.split(maxsplit=1)[0])
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,23 @@ def test_no_row_scored_is_a_failure(imported: dict[str, str], tmp_path: Path) ->
     path = tmp_path / "rows.csv"
     path.write_text(HEAD + "x,x,x,x,x,x\n")
     result = predict(imported["binary"], path)
-    assert (result.exit_code, result.stderr) == (1, "0 rows scored, 1 refused\n")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "0 rows scored, 1 refused",
+        "the first refused is row 0: /amount must be a JSON number or null",
+    ]
+
+
+def test_true_in_a_column_of_integers_says_what_it_must_be(
+    imported: dict[str, str], tmp_path: Path
+) -> None:
+    """A boolean is no integer: the row is refused, and a line says what the column takes."""
+    path = tmp_path / "rows.csv"
+    cells = dict(zip(HEAD.strip().split(","), GOOD.strip().split(","), strict=True))
+    path.write_text(HEAD + ",".join({**cells, "count": "True"}.values()) + "\n")
+    result = predict(imported["binary"], path)
+    assert result.exit_code == 1
+    assert "row 0: /count must be a JSON integer\n" in result.stderr
 
 
 def test_integers_beside_missing_ones_stay_exact(
