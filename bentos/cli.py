@@ -31,31 +31,43 @@ EXTRAS = {
 class LazyGroup(click.Group):
     """Imports the module of a command when it is asked for."""
 
-    # The attribute of each module has the command's name, but for `import`, which is Python's.
+    # By what they are for, in the order in which they are first needed. The attribute of each
+    # module has the command's name, but for `import`, which is Python's.
+    sections: ClassVar[dict[str, dict[str, str]]] = {
+        "From a table to a served model": {
+            "explore": "bentos.training.explore",
+            "train": "bentos.training.command",
+            "evidence": "bentos.commands.evidence",
+            "import": "bentos.commands.import_",
+            "models": "bentos.commands.models",
+            "serve": "bentos.commands.serve",
+            "keys": "bentos.commands.keys",
+        },
+        "Scores and reasons without a server": {
+            "predict": "bentos.commands.predict",
+            "score": "bentos.commands.score",
+            "explain": "bentos.commands.explain",
+        },
+        "The next version": {
+            "retrain": "bentos.training.retraining.command",
+            "diff": "bentos.commands.diff",
+            "promote": "bentos.commands.promote",
+            "rollback": "bentos.commands.rollback",
+            "shadow": "bentos.audit.shadow",
+            "rollout": "bentos.rollout.command",
+        },
+        "The log of answers": {
+            "records": "bentos.audit.records",
+            "performance": "bentos.audit.performance",
+            "replay": "bentos.audit.replay",
+            "export": "bentos.audit.export",
+            "forget": "bentos.audit.forget",
+            "retention": "bentos.audit.retention",
+            "migrate": "bentos.audit.migrate",
+        },
+    }
     modules: ClassVar[dict[str, str]] = {
-        "diff": "bentos.commands.diff",
-        "evidence": "bentos.commands.evidence",
-        "explain": "bentos.commands.explain",
-        "explore": "bentos.training.explore",
-        "export": "bentos.audit.export",
-        "forget": "bentos.audit.forget",
-        "import": "bentos.commands.import_",
-        "keys": "bentos.commands.keys",
-        "migrate": "bentos.audit.migrate",
-        "models": "bentos.commands.models",
-        "performance": "bentos.audit.performance",
-        "predict": "bentos.commands.predict",
-        "promote": "bentos.commands.promote",
-        "records": "bentos.audit.records",
-        "replay": "bentos.audit.replay",
-        "retention": "bentos.audit.retention",
-        "retrain": "bentos.training.retraining.command",
-        "rollback": "bentos.commands.rollback",
-        "rollout": "bentos.rollout.command",
-        "score": "bentos.commands.score",
-        "serve": "bentos.commands.serve",
-        "shadow": "bentos.audit.shadow",
-        "train": "bentos.training.command",
+        name: module for section in sections.values() for name, module in section.items()
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -69,6 +81,17 @@ class LazyGroup(click.Group):
         name = "import_" if cmd_name == "import" else cmd_name
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands of each section, as `tabserve --help` shows them."""
+        here = self.list_commands(ctx)
+        for title, names in self.sections.items():
+            found = [(name, self.get_command(ctx, name)) for name in names if name in here]
+            if found:
+                with formatter.section(title):
+                    formatter.write_dl(
+                        [(name, one.get_short_help_str(80)) for name, one in found if one], 14
+                    )
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; whatever fails in it becomes one line on standard error."""
@@ -117,7 +140,11 @@ def _describe(error: Exception) -> str:
 @click.version_option(package_name="tabserve")
 @click.option("--debug", "is_debug", is_flag=True, help="Show the traceback of a failure.")
 def main(is_debug: bool) -> None:
-    """Serve tabular models from MLflow, and work with the log of their answers."""
+    """Serve tabular models from MLflow, and work with the log of their answers.
+
+    A model that MLflow has is served by `tabserve import models:/NAME@ALIAS` and
+    `tabserve serve NAME`; `tabserve COMMAND --help` has the rest.
+    """
 
 
 if __name__ == "__main__":

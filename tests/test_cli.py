@@ -20,12 +20,16 @@ def run(*arguments: str) -> Result:
 
 
 def test_help_lists_every_command_in_whole_sentences() -> None:
-    """Each command has one line in the list, and no line is cut off."""
+    """Each command has one line under its section, and no line is cut off."""
     result = run("--help")
     assert result.exit_code == 0
-    listed = result.output.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in listed] == sorted(LazyGroup.modules)
-    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+    for title, names in LazyGroup.sections.items():
+        _, found, section = result.output.partition(f"{title}:\n")
+        assert found
+        lines = section.partition("\n\n")[0].splitlines()
+        assert [line.split()[0] for line in lines] == list(names)
+        assert [line for line in lines if not line.endswith(".") or line.endswith("...")] == []
+    assert len(LazyGroup.modules) == sum(map(len, LazyGroup.sections.values()))
 
 
 @pytest.mark.parametrize("name", sorted(LazyGroup.modules))
