@@ -136,8 +136,13 @@ class Recorder:
         return max(0.0, (now - time_of(oldest)).total_seconds()) if oldest else 0.0
 
     def has_room(self, rows: int) -> bool:
-        """Whether so many rows would be taken now; more than the buffer holds never are."""
+        """Whether so many rows should come now; more than the buffer holds are never waited for.
+
+        For what comes without end: half of the spool stays for all others.
+        """
         held = self.counts.enqueued - self._flushed
+        if not self._is_spooling or self._spool.is_half_full:
+            held += self._delivery.rows
         return held + rows <= self._capacity or rows > self._capacity
 
     def add(self, answered: ScoredRequest | ScoredTable) -> None:

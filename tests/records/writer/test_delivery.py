@@ -51,7 +51,7 @@ class Delivering:
         memory_rows: int = 100_000,
         spool_bytes: int = 2**30,
         served_by: RecordSource = SERVED,
-        is_calm: bool = False,
+        calm_bytes: int = 0,
     ) -> None:
         self.path = folder / "records.db"
         self.counts = Counts()
@@ -62,7 +62,7 @@ class Delivering:
             self.spool,
             self.counts,
             memory_rows=memory_rows,
-            is_calm=is_calm,
+            calm_bytes=calm_bytes,
         )
         self.given: list[str] = []
         self._days = 0
@@ -593,16 +593,20 @@ def test_late_rows_are_not_left_behind(tmp_path: Path) -> None:
             threads.append(threading.current_thread().name)
             super().write(records, is_retry=is_retry)
 
-    with delivering(tmp_path, lambda: Noting(tmp_path / "records.db"), is_calm=True) as made:
+    with delivering(tmp_path, lambda: Noting(tmp_path / "records.db"), calm_bytes=2**20) as made:
         made.give(record(datetime.now(UTC)))
         made.wait()
         made.give(record(datetime.now(UTC) - timedelta(seconds=30)))
         made.wait()
         made.give(record(datetime.now(UTC)))
         made.wait()
+        # As many bytes as that are a backlog, however new they are.
+        made.give(*[record(datetime.now(UTC)) for _ in range(4000)])
+        made.wait()
         made.assert_all_is_there()
     assert [name.rstrip("_0") for name in threads] == [
         "tabserve-calm",
         "tabserve-delivery",
         "tabserve-calm",
+        "tabserve-delivery",
     ]

@@ -27,6 +27,8 @@ from bentos.records.writer.spool.segment import PACKED, Segment
 from bentos.records.writer.spool.source import RecordSource
 from bentos.records.writer.spool.spool import Spool
 
+# Below this share of the spool the log lets answers go first.
+_CALM_SHARE = 4
 # How long a write may take after the worker died.
 _ORPHAN_SECONDS = 10.0
 
@@ -47,7 +49,7 @@ class _Delivering:
             self._counts,
             memory_rows=sys.maxsize,
             settle=self._settle,
-            is_calm=True,
+            calm_bytes=setup.spool_bytes // _CALM_SHARE,
         )
 
     def take(self, message: Deliver) -> None:
@@ -57,6 +59,7 @@ class _Delivering:
             rows=message.rows,
             first_id=message.first_id,
             source=self._source,
+            size=message.size,
             path=None if message.path is None else Path(message.path),
             ending=PACKED if message.path is None else Path(message.path).suffix,
             is_retry=message.is_retry,

@@ -57,11 +57,12 @@ class Delivery:
         *,
         memory_rows: int,
         settle: Callable[[Sequence[Segment]], None] | None = None,
-        is_calm: bool = False,
+        calm_bytes: int = 0,
     ) -> None:
         """`settle` is called with the segments of each write, once the store has their rows.
 
-        `is_calm`: leave the processor to others as long as the log is not late.
+        `calm_bytes`: leave the processor to others while the rows that wait have fewer bytes, and
+        none of them is late.
         """
         self._open_store = open_store
         self._spool = spool
@@ -78,10 +79,10 @@ class Delivery:
         self._store: Store | None = None
         self._registered: set[tuple[str, str, str]] = set()
         self._readers: dict[_Kind, Callable[[bytes], list[Record] | list[RecordedRequest]]] = {}
+        self._bytes = 0
+        self._calm_bytes = calm_bytes
         # A thread that was made slow stays so: the work is handed to it, or done without it.
-        self._calm = (
-            ThreadPoolExecutor(1, "tabserve-calm", initializer=_calm_down) if is_calm else None
-        )
+        self._calm = ThreadPoolExecutor(1, "tabserve-calm", initializer=_calm_down)
         self._until: float | None = None
         self._is_down = False
         self._thread = threading.Thread(target=self._run, name="tabserve-delivery", daemon=True)
@@ -109,6 +110,7 @@ class Delivery:
                 segment.data = None
             self._segments.append(segment)
             self.rows += segment.rows
+            self._bytes += segment.size
             self._changed.notify()
         return True
 
@@ -136,7 +138,7 @@ class Delivery:
             try:
                 store = self._store or self._connect()
                 segments = self._next(store)
-                if segments and self._calm is not None and not self._is_late(store):
+                if segments and self._may_be_calm(store):
                     self._calm.submit(self._deliver, store, segments).result()
                 elif segments:
                     self._deliver(store, segments)
@@ -154,14 +156,14 @@ class Delivery:
         self._disconnect()
         self._spool.close()
 
-    def _is_late(self, store: Store) -> bool:
-        if self._until is not None or self._is_down:
-            return True
+    def _may_be_calm(self, store: Store) -> bool:
+        if self._until is not None or self._is_down or self._bytes >= self._calm_bytes:
+            return False
         first = self.first_id
         if not first:
-            return False
+            return True
         age = (datetime.now(UTC) - time_of(first)).total_seconds()
-        return age > _LATE_SECONDS + store.gather_seconds
+        return age <= _LATE_SECONDS + store.gather_seconds
 
     def _is_over(self) -> bool:
         if self._until is None:
@@ -180,6 +182,7 @@ class Delivery:
                 self._segments.extendleft(reversed(orphans))
                 self.rows += rows
                 self.adopted_rows += rows
+                self._bytes += sum(segment.size for segment in orphans)
             self._settle(())
             LOGGER.info("rows of an earlier start are delivered", extra={"fields": {"rows": rows}})
 
@@ -269,6 +272,7 @@ class Delivery:
             for segment in segments:
                 self._segments.popleft()
                 self._forget_rows(segment)
+                self._bytes -= segment.size
         self._settle(segments)
 
     def _remove(self, segments: Sequence[Segment]) -> None:

@@ -34,6 +34,7 @@ class Deliver(msgspec.Struct, tag=True, array_like=True):
 
     number: int
     rows: int
+    size: int
     first_id: str
     is_retry: bool
     path: str | None

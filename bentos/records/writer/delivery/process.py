@@ -209,6 +209,7 @@ class DeliveryProcess:
                 Deliver(
                     segment.number,
                     segment.rows,
+                    segment.size,
                     segment.first_id,
                     segment.is_retry,
                     path,

@@ -60,6 +60,11 @@ class Spool:
         """Bytes of all segments on disk, those taken over included."""
         return self._size + self.elsewhere
 
+    @property
+    def is_half_full(self) -> bool:
+        """Whether what comes without end should wait."""
+        return 2 * self.size > self._max_bytes
+
     def adopt(self) -> list[Segment]:
         """Take over what dead workers left, oldest first.
 
