@@ -39,6 +39,7 @@ from bentos.serving import garbage
 def resident(): return int(Path("/proc/self/statm").read_text().split()[1])
 async def main():
     garbage.prepare()
+    garbage._LOOK_SECONDS = 0.2
     garbage.settle()
     keeper = garbage.Keeper()
     if sys.argv[1] == "requests":
@@ -49,7 +50,7 @@ async def main():
     held = resident()
     del lines
     if sys.argv[1] == "requests":
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(0.5)
         keeper.stop()
     else:
         garbage.settle()
