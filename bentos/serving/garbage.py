@@ -17,8 +17,8 @@ _YOUNGEST = 50_000
 _M_ARENA_MAX = -8
 
 # How often a worker looks how much memory it took from the system, and how much that must be: to
-# give 20 MB back takes 2 ms, and more when the pages are needed again. Once a second cost a model of
-# 200 features some percent of its batches.
+# give 20 MB back takes 2 ms, and more when the pages are needed again. Once a second cost a model
+# of 200 features some percent of its batches.
 _LOOK_SECONDS = 5.0
 _TAKEN_BYTES = 4 * 2**20
 
