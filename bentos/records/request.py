@@ -13,11 +13,13 @@ T = TypeVar("T")
 
 
 class RecordedRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """The predictions of one request under one model version.
+    """The predictions of one request under one model version, or of requests of one row each.
 
-    `ids` ascend. `names`: of the features that may be stored, each once; `rows`: their values
-    in this order, one sequence for each id. Every other sequence has one entry for each id
-    too; None where no row has such a thing. What the fields mean is said at `Record`.
+    `names`: of the features that may be stored, each once; `rows`: their values in this order,
+    one sequence for each id. `request_ids` and `stages` (decode, queue, predict and encode in
+    microseconds) are of single rows: they stand in place of the request's own. Every other
+    sequence has one entry for each id too; None where no row has such a thing. What the fields
+    mean is said at `Record`.
     """
 
     request_id: str
@@ -38,6 +40,8 @@ class RecordedRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     queue_us: int = 0
     predict_us: int = 0
     encode_us: int = 0
+    request_ids: Sequence[str] | None = None
+    stages: Sequence[tuple[int, int, int, int]] | None = None
     scores: Sequence[dict[str, float] | None] | None = None
     warnings: Sequence[tuple[RecordedWarning, ...]] | None = None
     reasons: Sequence[tuple[str, ...] | None] | None = None
@@ -46,8 +50,12 @@ class RecordedRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def records(self) -> list[Record]:
         """The same as records. Raises ValueError where the columns are not of one length."""
         # An empty sequence has to be of the same length as any other: only None stands for none.
+        rows = len(self.ids)
+        stages = (self.decode_us, self.queue_us, self.predict_us, self.encode_us)
         columns = zip(
             self.ids,
+            [self.request_id] * rows if self.request_ids is None else self.request_ids,
+            [stages] * rows if self.stages is None else self.stages,
             self.rows,
             self.score,
             self.label,
@@ -60,7 +68,7 @@ class RecordedRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return [
             Record(
                 prediction_id,
-                self.request_id,
+                request_id,
                 self.model,
                 self.version,
                 self.contract,
@@ -73,15 +81,26 @@ class RecordedRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
                 self.consumer,
                 self.subject,
                 self.subject_key,
-                self.decode_us,
-                self.queue_us,
-                self.predict_us,
-                self.encode_us,
+                decode_us,
+                queue_us,
+                predict_us,
+                encode_us,
                 warnings,
                 reasons,
                 shadow,
             )
-            for prediction_id, row, score, label, scores, warnings, reasons, shadow in columns
+            for (
+                prediction_id,
+                request_id,
+                (decode_us, queue_us, predict_us, encode_us),
+                row,
+                score,
+                label,
+                scores,
+                warnings,
+                reasons,
+                shadow,
+            ) in columns
         ]
 
 

@@ -66,16 +66,24 @@ def test_requests_are_stored_as_their_records(store: Store, is_retry: bool) -> N
     written = [
         FULL,
         request(1, NOON + DAY, version="2", threshold=None),
-        request(2, NOON + DAY, request_id="two", scores=None, shadow=[FULL.ids[0], ""]),
+        request(
+            2,
+            NOON + DAY,
+            request_ids=["a", "b"],
+            stages=[(1, 2, 3, 4), (5, 6, 7, 8)],
+            shadow=[FULL.ids[0], ""],
+        ),
+        request(2, NOON + 2 * DAY, request_ids=["c", "d"], version="2"),
     ]
     store.write_requests(written, is_retry=is_retry)
-    answers, shadows = unpack(written[:2]), unpack(written[2:])
+    answers, shadows = unpack([*written[:2], written[3]]), unpack(written[2:3])
     assert list(store.read(ALL)) == answers
+    assert [one.request_id for one in answers[4:]] == ["c", "d"]
     assert list(store.read(Window(is_shadow=True))) == shadows
     assert [store.get(one.id) for one in answers + shadows] == answers + shadows
     assert store.find([*FULL.ids, shadows[0].id]) == dict.fromkeys(FULL.ids, ("credit", "1"))
     assert list(store.of_subject(["ab" * 32])) == answers[:3]
-    assert [(one.version, one.rows) for one in store.versions(ALL)] == [("1", 3), ("2", 1)]
+    assert [(one.version, one.rows) for one in store.versions(ALL)] == [("1", 3), ("2", 3)]
     assert store.sample(ALL, 9, 4) == answers
 
 

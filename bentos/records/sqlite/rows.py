@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -79,29 +79,26 @@ def of_requests(requests: Iterable[RecordedRequest]) -> dict[Kind, Rows]:
     for request in requests:
         if not request.ids:
             continue
-        head = (
-            request.request_id,
-            request.decode_us,
-            request.queue_us,
-            request.predict_us,
-            request.encode_us,
-            request.consumer,
-            request.subject,
-            request.subject_key,
-        )
         try:
+            heads = _to_heads(request)
             if request.shadow is not None:
-                _add_shadows(kinds, request, head)
+                _add_shadows(kinds, request, heads)
                 continue
             if last is None or not _is_alike(request, last):
                 rows = kinds.setdefault((_find_source(request), False), Rows())
                 last = request
-            made = _to_rows(len(rows.heads), request)
+            place = len(rows.heads)
+            made = _to_rows(
+                repeat(place, len(request.ids))
+                if len(heads) == 1
+                else range(place, place + len(heads)),
+                request,
+            )
         except ValueError:
             raise RowsRefused("the columns of a request are of different lengths") from None
-        rows.heads.append(head)
-        rows.ids.extend(request.ids)
-        rows.rows.extend(made)
+        rows.heads += heads
+        rows.ids += request.ids
+        rows.rows += made
     return kinds
 
 
@@ -182,11 +179,26 @@ def _to_row(place: int, record: Record) -> Row:
     )
 
 
-def _to_rows(place: int, request: RecordedRequest) -> list[tuple[Any, ...]]:
+def _to_heads(request: RecordedRequest) -> list[Head]:
+    """The head of a request, or one for each row where they came in as many."""
+    whom = (request.consumer, request.subject, request.subject_key)
+    stages = (request.decode_us, request.queue_us, request.predict_us, request.encode_us)
+    if request.request_ids is None and request.stages is None:
+        return [(request.request_id, *stages, *whom)]
+    rows = len(request.ids)
+    names = [request.request_id] * rows if request.request_ids is None else request.request_ids
+    times = [stages] * rows if request.stages is None else request.stages
+    heads: list[Head] = [(name, *time, *whom) for name, time in zip(names, times, strict=True)]
+    if len(heads) != rows:
+        raise ValueError("there are more or fewer requests than ids")
+    return heads
+
+
+def _to_rows(places: Iterable[int], request: RecordedRequest) -> list[tuple[Any, ...]]:
     values, count = request.rows, len(request.ids)
-    if values and set(map(len, values)) != {len(request.names)}:
+    if set(map(len, values)) != {len(request.names)} or len(values) != count:
         raise ValueError("a feature has no name, or a name no feature")
-    common = (repeat(place, count), values, request.score, request.label)
+    common = (places, values, request.score, request.label)
     rare = (request.scores, request.warnings, request.reasons, request.shadow)
     if rare == _NOTHING_RARE:
         return list(zip(*common, strict=True))
@@ -194,9 +206,11 @@ def _to_rows(place: int, request: RecordedRequest) -> list[tuple[Any, ...]]:
     return list(zip(*common, *filled, strict=True))
 
 
-def _add_shadows(kinds: dict[Kind, Rows], request: RecordedRequest, head: Head) -> None:
+def _add_shadows(kinds: dict[Kind, Rows], request: RecordedRequest, heads: Sequence[Head]) -> None:
     source = _find_source(request)
-    for name, row in zip(request.ids, _to_rows(0, request), strict=True):
+    heads = heads if len(heads) > 1 else list(heads) * len(request.ids)
+    made = _to_rows(repeat(0, len(heads)), request)
+    for head, name, row in zip(heads, request.ids, made, strict=True):
         rows = kinds.setdefault((source, row[-1] is not None), Rows())
         if not rows.heads or rows.heads[-1] != head:
             rows.heads.append(head)

@@ -151,6 +151,13 @@ def test_the_view_has_what_the_log_has(store: SqliteStore, path: Path) -> None:
             warnings=[(RecordedWarning("/x", "out_of_range"),)] * 200,
             reasons=[("R1", "R2")] * 200,
         ),
+        request(
+            99,
+            NOON + 30 * DAY,
+            request_ids=[f"{at}" for at in range(99)],
+            stages=[(at, 1, 2, 3) for at in range(99)],
+            shadow=[None] * 99,
+        ),
         *[request(1, NOON + at * DAY, score=[0.1 * at]) for at in range(1, 30)],
         request(2, NOON + 40 * DAY, names=(), rows=[(), ()], scores=[{"a": 0.1 + 0.2}, None]),
         request(2, NOON + 50 * DAY, shadow=["", name()]),
@@ -443,7 +450,13 @@ def test_an_older_log_that_is_damaged_stays(path: Path) -> None:
 
 def test_columns_of_other_lengths_are_refused(store: SqliteStore) -> None:
     """A request whose columns do not fit together is refused, and the write that it is in."""
-    for column, short in (("score", [0.5]), ("rows", [(1,)] * 3), ("label", []), ("shadow", [""])):
+    for column, short in (
+        ("score", [0.5]),
+        ("rows", [(1,)] * 3),
+        ("label", []),
+        ("shadow", [""]),
+        ("request_ids", []),
+    ):
         bad = msgspec.structs.replace(request(3), **{column: short})
         with pytest.raises(RowsRefused, match="of different lengths"):
             store.write_requests([request(2), bad], is_retry=False)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from math import isnan
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -16,6 +16,8 @@ from bentos.records.request import RecordedRequest
 from bentos.records.writer.spool import frames
 from bentos.records.writer.spool.frames import ID_BYTES, PackedRows, PackedTable
 from bentos.records.writer.spool.source import RecordSource, find_stored
+
+T = TypeVar("T")
 
 
 class Unpacker:
@@ -45,29 +47,30 @@ class Unpacker:
                 if isinstance(packed, PackedTable):
                     requests.append(self._of_table(packed))
                 else:
-                    requests.extend(self._of_rows(packed))
+                    requests.append(self._of_rows(packed))
         except (TypeError, LookupError, OverflowError, msgspec.MsgspecError):
             raise ValueError("not rows of this contract") from None
         return requests
 
-    def _of_rows(self, packed: PackedRows) -> Iterator[RecordedRequest]:
+    def _of_rows(self, packed: PackedRows) -> RecordedRequest:
         rows = [self._name_categories(row) for row in packed.rows]
         labels = [None if label is None else str(label) for label in packed.labels]
-        labels = labels or [None] * len(rows)
-        if len(packed.request_ids) == 1:
-            yield self._make(
-                packed, packed.request_ids[0], packed.stages[0], packed.ids, rows, packed.scores,
-                labels, slice(None),
-            )  # fmt: skip
-            return
-        for place, (request_id, stages) in enumerate(
-            zip(packed.request_ids, packed.stages, strict=True)
-        ):
-            own = slice(place, place + 1)
-            yield self._make(
-                packed, request_id, stages, packed.ids[own], rows[own], packed.scores[own],
-                labels[own], own,
-            )  # fmt: skip
+        made = self._make(
+            packed,
+            packed.request_ids[0],
+            packed.stages[0],
+            packed.ids,
+            rows,
+            packed.scores,
+            labels or [None] * len(rows),
+        )
+        if len(packed.request_ids) == len(packed.stages) == 1:
+            return made
+        return msgspec.structs.replace(
+            made,
+            request_ids=_spread(packed.request_ids, len(rows)),
+            stages=_spread([_to_microseconds(*stages) for stages in packed.stages], len(rows)),
+        )
 
     def _of_table(self, packed: PackedTable) -> RecordedRequest:
         text = packed.ids.decode()
@@ -92,9 +95,7 @@ class Unpacker:
             scores = [scores[start : start + each] for start in range(0, len(scores), each)]
         labels: list[str | None] = [classes[place] for place in _cast(packed.decided, "q")]
         labels = labels or [None] * count
-        return self._make(
-            packed, packed.request_id, packed.stages, ids, rows, scores, labels, slice(None)
-        )
+        return self._make(packed, packed.request_id, packed.stages, ids, rows, scores, labels)
 
     def _make(
         self,
@@ -105,9 +106,8 @@ class Unpacker:
         rows: Sequence[Sequence[Value]],
         scores: Sequence[object],
         labels: list[str | None],
-        own: slice,
     ) -> RecordedRequest:
-        decode, queue, predict, encode = stages
+        decode_us, queue_us, predict_us, encode_us = _to_microseconds(*stages)
         is_several = isinstance(scores[0], list)
         return RecordedRequest(
             request_id=request_id,
@@ -124,16 +124,16 @@ class Unpacker:
             consumer=packed.consumer,
             subject=packed.subject,
             subject_key=packed.subject_key,
-            decode_us=int(decode * 1e6),
-            queue_us=int(queue * 1e6),
-            predict_us=int(predict * 1e6),
-            encode_us=int(encode * 1e6),
+            decode_us=decode_us,
+            queue_us=queue_us,
+            predict_us=predict_us,
+            encode_us=encode_us,
             scores=[dict(zip(self._classes, one, strict=True)) for one in scores]  # type: ignore[call-overload]  # lists, then
             if is_several
             else None,
-            warnings=_notes(packed.warnings, len(ids), own) if packed.warnings else None,
-            reasons=packed.reasons[own] if packed.reasons else None,
-            shadow=packed.shadow[own] if packed.shadow else None,
+            warnings=_notes(packed.warnings, len(ids)) if packed.warnings else None,
+            reasons=packed.reasons or None,
+            shadow=packed.shadow or None,
         )
 
     def _name_categories(self, row: tuple[Value, ...]) -> Sequence[Value]:
@@ -153,13 +153,22 @@ def _cast(data: bytes, kind: Literal["d", "q"]) -> array[Any]:
     return numbers
 
 
+def _to_microseconds(
+    decode: float, queue: float, predict: float, encode: float
+) -> tuple[int, int, int, int]:
+    return int(decode * 1e6), int(queue * 1e6), int(predict * 1e6), int(encode * 1e6)
+
+
+def _spread(column: list[T], rows: int) -> list[T]:
+    return column * rows if len(column) == 1 else column
+
+
 def _notes(
-    warnings: dict[int, list[tuple[str, str]]], rows: int, own: slice
+    warnings: dict[int, list[tuple[str, str]]], rows: int
 ) -> list[tuple[RecordedWarning, ...]]:
-    first = own.start or 0
     return [
         tuple(RecordedWarning(pointer, code) for pointer, code in warnings.get(place, ()))
-        for place in range(first, first + rows)
+        for place in range(rows)
     ]
 
 
