@@ -329,6 +329,19 @@ def test_what_is_no_segment_is_refused(data: bytes) -> None:
         count(PACKED, data)
 
 
+def test_columns_that_do_not_fit_together_are_refused() -> None:
+    """Labels, reasons or marks for other rows, and a score that is a text, are damage."""
+    whole = PackedRows(["i"] * 2, [(1.0, 1.0)] * 2, [0.5] * 2, [1, 0], ["r"], [(0.0,) * 4])
+    for changes in ({}, {"labels": [1]}, {"reasons": [None] * 3}, {"scores": [0.5, "x"]}):
+        buffer = bytearray()
+        frames.append(buffer, msgspec.structs.replace(whole, **changes))
+        if not changes:
+            assert len(unpack(bytes(buffer))) == 2
+            continue
+        with pytest.raises(ValueError, match="not rows of this contract"):
+            unpack(bytes(buffer))
+
+
 def test_rows_of_another_contract_are_refused() -> None:
     """More values than features, or a code of no category, is damage and no row."""
     table = pack(by_column(answered(3)))

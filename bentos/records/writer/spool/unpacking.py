@@ -19,6 +19,9 @@ from bentos.records.writer.spool.source import RecordSource, find_stored
 
 T = TypeVar("T")
 
+# One number a row, or one a class.
+_SCORE_TYPES = frozenset({float, int, list, array, type(None)})
+
 
 class Unpacker:
     """Makes requests of the packed rows of one source."""
@@ -107,6 +110,11 @@ class Unpacker:
         scores: Sequence[object],
         labels: list[str | None],
     ) -> RecordedRequest:
+        # A store would keep what it cannot read again, or be asked for ever to take it.
+        columns: list[Sequence[object]] = [scores, rows, labels]
+        columns += [*filter(None, (packed.reasons, packed.shadow))]
+        if set(map(len, columns)) != {len(ids)} or not _SCORE_TYPES.issuperset(map(type, scores)):
+            raise ValueError("not rows of this contract")
         decode_us, queue_us, predict_us, encode_us = _to_microseconds(*stages)
         is_several = isinstance(scores[0], list)
         return RecordedRequest(
