@@ -27,6 +27,8 @@ is_id = re.compile(PATTERN.strip("^$")).fullmatch
 # The generator never goes back: after a clock was ahead, its ids stay ahead until the clock
 # has caught up. A correction by less than this keeps the order of ids; a larger one is followed.
 MAX_AHEAD_SECONDS = 1.0
+# The same in nanoseconds, as the clock counts them.
+_MAX_AHEAD = int(MAX_AHEAD_SECONDS * 1e9)
 
 
 class IdSource:
@@ -44,15 +46,15 @@ class IdSource:
         """Make an id, unique across processes."""
         made = uuid7()
         now = self._clock()
-        ahead_seconds = made.timestamp / 1000 - now / 1e9
-        if ahead_seconds <= MAX_AHEAD_SECONDS:
+        ahead = made.timestamp * 1_000_000 - now
+        if ahead <= _MAX_AHEAD:
             self._is_ahead = False
             return str(made)
         if not self._is_ahead:
             self._is_ahead = True
             LOGGER.warning(
                 "the system's clock was set back: new ids follow it, earlier ones are ahead of it",
-                extra={"fields": {"seconds": round(ahead_seconds, 3)}},
+                extra={"fields": {"seconds": round(ahead / 1e9, 3)}},
             )
         return str(uuid7(nanoseconds=now))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec, Protocol, TypeVar
 
 from bentos.errors import Problem, ShedReason
+from bentos.serving.connections.run import in_task
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.readiness import RETRY_AFTER
 from bentos.settings import Settings
@@ -83,6 +84,7 @@ class Admission:
         """
         self._large_now += 1
         try:
+            await in_task()
             async with asyncio.timeout(self._timeout_seconds):
                 await self._slots.acquire()
         except BaseException:

@@ -42,6 +42,7 @@ class FrontApp:
         self._exchange = worker.exchange
         self.connections = worker.connections
         self._routes = worker.routes
+        self.direct = worker.direct
         # Templates are few and tried in order, only for paths that are no route as they stand.
         self._templates = [
             (path.split("/"), methods) for path, methods in worker.routes.items() if "{" in path

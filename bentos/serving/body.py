@@ -9,6 +9,7 @@ from bentos.errors import Problem
 from bentos.protocols import media_type
 from bentos.protocols.formats import negotiation
 from bentos.serving import gzip
+from bentos.serving.connections.run import in_task
 from bentos.serving.http import ClientGone, Message, Request
 
 
@@ -94,6 +95,7 @@ class BodyReader:
         self._budget.give_back(request)
 
     async def _read_rest(self, request: Request, message: Message) -> bytes:
+        await in_task()
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._read_parts(request, message)
@@ -122,7 +124,10 @@ class BodyReader:
 
 
 def _encoding(request: Request) -> bytes:
-    encoding = request.headers.get(b"content-encoding", b"identity").strip().lower()
+    encoding = request.headers.get(b"content-encoding")
+    if encoding is None:
+        return b"identity"
+    encoding = encoding.strip().lower()
     if encoding not in (b"identity", b"gzip"):
         raise Problem(
             "unsupported-media-type",

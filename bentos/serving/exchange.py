@@ -15,6 +15,7 @@ from bentos.protocols.protocol import Need, Reply
 from bentos.serving.access.cors import Cors
 from bentos.serving.access.gate import Gate
 from bentos.serving.body import BodyReader
+from bentos.serving.connections.cycle import Cycle
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.http import ANYONE, ClientGone, Request, Send, Streamed
 from bentos.serving.readiness import RETRY_AFTER
@@ -25,6 +26,16 @@ Handler = Callable[[Request], Awaitable[Reply | Streamed]]
 
 # An answer is about a person: no cache keeps it, and no browser takes it for a page.
 _ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+# An answer's head where nothing more is to be said: what `_head` gives, in one piece.
+_USUAL_HEAD = b"".join(
+    (
+        b"content-type: %b\r\nx-request-id: %b\r\nserver-timing: %b\r\n",
+        *(b"%b: %b\r\n" % header for header in _ALWAYS),
+        b"content-length: %d\r\n",
+    )
+)
+_USUAL_LINES = _USUAL_HEAD.count(b"\n")
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -90,12 +101,31 @@ class Exchange:
             if inside.is_limited:
                 inside.leave()
         now = perf_counter()
-        headers = self._head(reply, request, now)
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        body = b"" if request.scope["method"] == "HEAD" else reply.body
-        await send({"type": "http.response.body", "body": body})
+        if not self._send_at_once(reply, request, send, now):
+            headers = self._head(reply, request, now)
+            headers.append((b"content-length", b"%d" % len(reply.body)))
+            await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+            body = b"" if request.scope["method"] == "HEAD" else reply.body
+            await send({"type": "http.response.body", "body": body})
         self._telemetry.finish(endpoint.route, request, reply.status, now)
+
+    def _send_at_once(self, reply: Reply, request: Request, send: Send, now: float) -> bool:
+        # No member of the scope: it would hold itself, and wait for the garbage collector.
+        cycle = getattr(send, "__self__", None)
+        if (
+            not isinstance(cycle, Cycle)
+            or reply.headers
+            or self._cors is not None
+            or (request.client.is_limited and request.client.write_limits(now))
+        ):
+            return False
+        head = _USUAL_HEAD % (
+            reply.media_type,
+            request.id.encode(),
+            request.timing.header(now),
+            len(reply.body),
+        )
+        return cycle.answer(reply.status, head, _USUAL_LINES, reply.body)
 
     async def _stream(
         self, endpoint: Endpoint, reply: Streamed, request: Request, send: Send

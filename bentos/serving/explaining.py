@@ -23,6 +23,7 @@ from bentos.model.loading import LoadedModel
 from bentos.model.scoring import Scored
 from bentos.model.validation import EncodedRow
 from bentos.protocols.explain import Wish
+from bentos.serving.connections.run import in_task
 from bentos.serving.exposition.metrics import Metrics
 from bentos.serving.inference import BatchResult
 from bentos.serving.readiness import RETRY_AFTER
@@ -110,6 +111,7 @@ class Explaining:
             has_all_reasons=wish.has_all_reasons,
             is_wanted=lambda: not is_left.is_set(),
         )
+        await in_task()
         working = asyncio.get_running_loop().run_in_executor(self._pool, work)
         self._now += 1
         working.add_done_callback(self._release)

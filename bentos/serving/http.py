@@ -97,8 +97,8 @@ class Request:
         self.receive = receive
         self.timing = Timing()
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = self.headers.get(b"x-request-id", b"")
-        self.id = given.decode() if _REQUEST_ID.fullmatch(given) else new_id()
+        given = self.headers.get(b"x-request-id")
+        self.id = given.decode() if given and _REQUEST_ID.fullmatch(given) else new_id()
         # What stands in the places of the route's path template.
         self.parameters: Mapping[str, str] = _NONE
         # In lower case, without parameters; known once the body is read.
@@ -117,8 +117,8 @@ class Request:
     @property
     def announced_bytes(self) -> int:
         """The number in Content-Length; 0 where there is none."""
-        announced = self.headers.get(b"content-length", b"0")
-        return int(announced[:20]) if announced.isdigit() else 0
+        announced = self.headers.get(b"content-length")
+        return int(announced[:20]) if announced is not None and announced.isdigit() else 0
 
 
 class Streamed:

@@ -86,7 +86,9 @@ class Pipeline:
             body, answers = unpack(request.headers, body)
         call = Call(body, query, request.parameters, request.media_type, request.headers)
         timing, client = request.timing, request.client
-        with self._admission.admit():
+        self._admission.require_room()
+        self._metrics.in_flight_now += 1
+        try:
             encode = partial(route.encode, model, call)
             max_rows = self._max_rows if wish is None else self._explaining.max_rows
             # What is to be explained is encoded with its explanations.
@@ -107,6 +109,8 @@ class Pipeline:
             if self._mirror is not None and result.ids:
                 self._mirror.add(request, body, result.results.ids)
             return reply
+        finally:
+            self._metrics.in_flight_now -= 1
 
     async def score(
         self,

@@ -21,6 +21,7 @@ from bentos.protocols.protocol import (
     Need,
     Protocol,
     Reply,
+    ScoringRoute,
     StreamingRoute,
 )
 from bentos.protocols.registry import PROTOCOLS
@@ -100,6 +101,14 @@ class Worker:
         self.connections = Connections(settings, metrics)
         self.routes = self._make_routes()
         self._keeper = Keeper()
+        # Rows that are scored and not explained: without a whole body, or with too many rows for
+        # the event loop, they ask for a task on the way.
+        self.direct = frozenset(
+            route.path
+            for protocol in protocols
+            for route in protocol.routes
+            if isinstance(route, ScoringRoute) and route.explains != "always"
+        )
         self._metrics_port: MetricsPort | None = None
         if settings.metrics_port:
             scrape = self.routes.pop("/metrics")["GET"]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from urllib.parse import unquote
+
+import httptools
 
 from bentos.errors import Problem
 
@@ -13,6 +17,9 @@ MAX_HEADERS = 100
 
 # A request that asks for another protocol is answered in this one, so these are left out.
 _OF_AN_UPGRADE = frozenset({b"connection", b"http2-settings", b"upgrade"})
+
+# Targets that are kept as they were read: clients ask for the same few.
+_MOST_KEPT, _LONGEST_KEPT = 64, 256
 
 
 def bad_http(detail: str) -> Problem:
@@ -67,3 +74,17 @@ def without_upgrade(method: bytes, target: bytes, version: str, headers: Headers
     lines = [b"%s %s HTTP/%s" % (method, target, version.encode())]
     lines += [b"%s: %s" % header for header in kept]
     return b"\r\n".join([*lines, b"", b""])
+
+
+def split(target: bytes) -> tuple[bytes, str, bytes]:
+    """The path as it came and decoded, and the query. Raises HttpParserInvalidURLError."""
+    return _split_again(target) if len(target) <= _LONGEST_KEPT else _split(target)
+
+
+def _split(target: bytes) -> tuple[bytes, str, bytes]:
+    parts = httptools.parse_url(target)
+    path = parts.path.decode("ascii")
+    return parts.path, unquote(path) if "%" in path else path, parts.query or b""
+
+
+_split_again = lru_cache(_MOST_KEPT)(_split)

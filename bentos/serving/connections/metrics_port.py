@@ -27,6 +27,7 @@ class MetricsPort:
 
     def __init__(self, host: str, port: int, connections: Connections, answer: Answer) -> None:
         self.connections = connections
+        self.direct = frozenset[str]()
         self._host = host
         self._port = port
         self._answer = answer

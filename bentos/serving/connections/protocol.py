@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any, Protocol, cast
-from urllib.parse import unquote
 
 import httptools
 import uvicorn.config
@@ -40,6 +39,8 @@ class Front(Protocol):
     """The app that answers: what a connection asks of it."""
 
     connections: Connections
+    # Of routes whose requests mostly wait for nothing but their batch: they run without a task.
+    direct: frozenset[str]
 
     def refuse(self, path: str, problem: Problem) -> App:
         """Make an app that answers with a problem in the shape of the path's protocol."""
@@ -61,6 +62,7 @@ class HttpConnection(HttpToolsProtocol):
         super().__init__(*args, **parts)
         self._front = cast(Front, self.config.app)
         self._connections = self._front.connections
+        self._max_head_bytes = self._connections.max_head_bytes
         self._since = time.monotonic()
         if self.config.ssl is not None:
             self._connections.certificate.look(self.config, self._since)
@@ -73,6 +75,8 @@ class HttpConnection(HttpToolsProtocol):
         self._heads = 0
         self._head_bytes = 0
         self._unsent = 0
+        # Begins once all that has arrived is read: its body, most of the time.
+        self._ready: Cycle | None = None
 
     # ---- the connection
 
@@ -173,8 +177,11 @@ class HttpConnection(HttpToolsProtocol):
         if heads and heads == self._heads and self._in_head and not self._is_over:
             # The parser gives a header when it is whole: until then only this counts it.
             self._head_bytes += len(data)
-            if self._head_bytes > self._connections.max_head_bytes:
-                self._refuse(head.too_large(self._connections.max_head_bytes))
+            if self._head_bytes > self._max_head_bytes:
+                self._refuse(head.too_large(self._max_head_bytes))
+        if self._ready is not None:
+            cycle, self._ready = self._ready, None
+            self._connections.runs.begin(cycle.run_asgi(self.app), self.tasks)
 
     def _feed(self, data: bytes) -> bytes:
         try:
@@ -213,23 +220,23 @@ class HttpConnection(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         """Take a piece of the target."""
         self.url += url
-        self._count_head(len(url))
+        self._head_bytes += len(url)
+        if self._head_bytes > self._max_head_bytes:
+            raise head.too_large(self._max_head_bytes)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header. A trailer, after the body, is left out: it is none of the head's."""
-        self._count_head(len(name) + len(value) + 4)
+        size = self._head_bytes = self._head_bytes + len(name) + len(value) + 4
+        if size > self._max_head_bytes:
+            raise head.too_large(self._max_head_bytes)
         if self._in_head:
             name = name.lower()
             if name == b"expect" and value.lower() == b"100-continue":
                 self.expect_100_continue = True
-            self.headers.append((name, value))
-            if len(self.headers) > head.MAX_HEADERS:
-                raise head.too_large(self._connections.max_head_bytes)
-
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._connections.max_head_bytes:
-            raise head.too_large(self._connections.max_head_bytes)
+            headers = self.headers
+            headers.append((name, value))
+            if len(headers) > head.MAX_HEADERS:
+                raise head.too_large(self._max_head_bytes)
 
     def on_headers_complete(self) -> None:
         """Begin to answer a request whose head is whole. Raises Problem."""
@@ -241,11 +248,10 @@ class HttpConnection(HttpToolsProtocol):
         version = parser.get_http_version()
         scope["method"] = method.decode("ascii")
         scope["http_version"] = version
-        target = httptools.parse_url(self.url)
-        path = target.path.decode("ascii")
-        scope["raw_path"] = self.root_path.encode("ascii") + target.path
-        scope["path"] = path = self.root_path + (unquote(path) if "%" in path else path)
-        scope["query_string"] = target.query or b""
+        raw_path, path, query = head.split(self.url)
+        scope["raw_path"] = self.root_path.encode("ascii") + raw_path
+        scope["path"] = path = self.root_path + path
+        scope["query_string"] = query
         head.check(self.headers, version)
         if self._is_for_health and path not in HEALTH_PATHS:
             raise Problem(
@@ -264,21 +270,12 @@ class HttpConnection(HttpToolsProtocol):
     def _enqueue(self, app: Any, *, keep_alive: bool) -> None:
         before = self.cycle
         self._connections.waiting.pop(self, None)
-        self.cycle = Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=keep_alive,
-            on_response=self.on_response_complete,
-        )
+        self.cycle = Cycle(self, keep_alive=keep_alive)
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, app)
+            if app is self.app and self.scope["path"] in self._front.direct:
+                self._ready = self.cycle
+            else:
+                self._start_asgi_task(self.cycle, app)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, app))
@@ -288,17 +285,15 @@ class HttpConnection(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.response_complete:
             return
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
+        if cycle.add(body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """End a request."""
         if self._is_upgrade:
             return
         self.cycle.more_body = False
-        self.cycle.message_event.set()
+        self.cycle.set()
 
     # ---- answers
 

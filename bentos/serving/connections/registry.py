@@ -17,6 +17,7 @@ from typing import Protocol
 from bentos.errors import ClosedReason
 from bentos.logs import LOGGER
 from bentos.serving.connections.certificate import Certificate
+from bentos.serving.connections.run import Runs
 from bentos.serving.exposition.metrics import Metrics
 from bentos.settings import Settings
 
@@ -60,6 +61,7 @@ class Connections:
         self._metrics = metrics
         self._open: set[Connection] = set()
         self.waiting: dict[Connection, None] = {}
+        self.runs = Runs()
         self._limit = self._most
         self._timer: asyncio.TimerHandle | None = None
         self._said: dict[str, float] = {}
