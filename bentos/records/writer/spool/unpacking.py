@@ -111,9 +111,9 @@ class Unpacker:
         labels: list[str | None],
     ) -> RecordedRequest:
         # A store would keep what it cannot read again, or be asked for ever to take it.
-        columns: list[Sequence[object]] = [scores, rows, labels]
-        columns += [*filter(None, (packed.reasons, packed.shadow))]
-        if set(map(len, columns)) != {len(ids)} or not _SCORE_TYPES.issuperset(map(type, scores)):
+        lengths = {len(scores), len(rows), len(labels)}
+        lengths |= {len(column) for column in (packed.reasons, packed.shadow) if column}
+        if lengths != {len(ids)} or not _SCORE_TYPES.issuperset(map(type, scores)):
             raise ValueError("not rows of this contract")
         decode_us, queue_us, predict_us, encode_us = _to_microseconds(*stages)
         is_several = isinstance(scores[0], list)
