@@ -22,7 +22,7 @@ from loadtests.machine import environment, processes, store
 from loadtests.machine.launch import US, launched
 from loadtests.peers import abilities, environments
 from loadtests.peers.catalogue import BY_NAME, Peer
-from loadtests.session import RESULTS, has_two_cores
+from loadtests.session import RESULTS, has_two_cores, suffix
 from loadtests.traffic import rows, wrk
 
 
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ) as error:
                 measured.failed[name] = str(error)
                 print(f"{name}: {error}", file=sys.stderr)  # noqa: T201
-    _write(measured, options.output)
+    _write(measured, options.output, suffix(options.model))
     return exit_code(measured)
 
 
@@ -120,9 +120,9 @@ def _visit(
             visit.rows([32, 64] if 64 in options.connections else [32])
 
 
-def _write(measured: Measurements, output: Path) -> None:
+def _write(measured: Measurements, output: Path, suffix: str) -> None:
     output.mkdir(parents=True, exist_ok=True)
-    name = f"{environment.today()}-peers"
+    name = f"{environment.today()}-peers{suffix}"
     measurement.save(measured, output / f"{name}.json")
     (output / f"{name}.md").write_text(report.render(measured))
     print(output / f"{name}.md")  # noqa: T201

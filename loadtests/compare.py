@@ -11,7 +11,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from loadtests.judging import chart, comparison, gains
 from loadtests.judging.comparison import Comparison, Profile, Run
 from loadtests.machine import environment, processes, store
 from loadtests.machine.launch import launched
+from loadtests.peers import abilities
 from loadtests.peers.catalogue import BY_NAME
 from loadtests.peers.environments import CannotInstall
-from loadtests.session import add_shared_options, drive, has_two_cores
+from loadtests.session import add_shared_options, drive, has_two_cores, suffix
 from loadtests.traffic import rows
 from loadtests.traffic.plan import PLANS
 
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         profiles = comparison.read()
         if options.profiles:
             profiles = [profile for profile in profiles if profile.name in options.profiles]
+        profiles = list(_able(profiles, options.model))
         samples = rows.read(options.rows)
         found = Comparison(
             environment=environment.describe() | {"model": store.version_of(options.model)},
@@ -69,8 +71,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 found.failed[profile.name] = str(error)
                 print(f"{profile.name}: {error}", file=sys.stderr)  # noqa: T201
         # After each round: an hour's work is not lost with the last minute.
-        write(found, options.output)
+        write(found, options.output, suffix(options.model))
     return exit_code(found)
+
+
+def _able(profiles: Sequence[Profile], tag: str) -> Iterator[Profile]:
+    """Give the profiles whose server can serve the model, and say which cannot."""
+    contract = store.contract_of(tag)
+    for profile in profiles:
+        try:
+            abilities.fit(BY_NAME[profile.server], contract)
+        except abilities.CannotServe as error:
+            print(f"{profile.name} is left out: {error}", file=sys.stderr)  # noqa: T201
+        else:
+            yield profile
 
 
 def _visit(
@@ -81,7 +95,7 @@ def _visit(
     found: Comparison,
 ) -> None:
     with launched(
-        BY_NAME[profile.server],
+        abilities.fit(BY_NAME[profile.server], store.contract_of(options.model)),
         options.model,
         cores=options.server_core,
         settings=profile.settings,
@@ -136,10 +150,10 @@ def _difference(profile: Profile, port: int, samples: Sequence[rows.Sample]) -> 
     return max(found)
 
 
-def write(found: Comparison, output: Path) -> None:
+def write(found: Comparison, output: Path, suffix: str = "") -> None:
     """Write data, charts and report."""
     output.mkdir(parents=True, exist_ok=True)
-    stem = f"{environment.today()}-profiles"
+    stem = f"{environment.today()}-profiles{suffix}"
     comparison.save(found, output / f"{stem}.json")
     charts = chart.draw(found, output, stem) if found.runs else []
     (output / f"{stem}.md").write_text(gains.render(found, charts))

@@ -20,6 +20,7 @@ from statistics import median
 
 from loadtests.machine import environment, processes, store
 from loadtests.machine.launch import Launched, launched
+from loadtests.peers import abilities
 from loadtests.peers.catalogue import BY_NAME, ROOT
 from loadtests.peers.environments import CannotInstall
 from loadtests.traffic.plan import PLANS
@@ -27,6 +28,7 @@ from loadtests.traffic.recorder import Passage, Tally
 
 RESULTS = Path(__file__).parent / "results"
 _LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+_REFERENCE = "credit-default"
 _WATCH_SECONDS = 0.5
 # Beyond the plan's own time: start, a last answer that is slow, writing.
 _GRACE_SECONDS = 120.0
@@ -164,7 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         session.environment["model"] = store.version_of(options.model)
-        with launched(BY_NAME[options.server], options.model, cores=options.server_core) as ready:
+        peer = abilities.fit(BY_NAME[options.server], store.contract_of(options.model))
+        with launched(peer, options.model, cores=options.server_core) as ready:
             session.passages = drive(
                 ready,
                 options.server,
@@ -174,13 +177,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 server_core=options.server_core,
                 load_core=options.load_core,
             )
-    except (processes.ServerFailed, CannotInstall, OSError) as error:
+    except (processes.ServerFailed, abilities.CannotServe, CannotInstall, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
-    target = options.output / f"{environment.today()}-{options.plan}.json"
+    target = options.output / f"{environment.today()}-{options.plan}{suffix(options.model)}.json"
     save(session, target)
     print(target)  # noqa: T201  # for `check`
     return 0
+
+
+def suffix(tag: str) -> str:
+    """What ends a result's name: nothing for the reference model, `-NAME` for another."""
+    name = tag.partition(":")[0]
+    return "" if name == _REFERENCE else f"-{name}"
 
 
 def has_two_cores() -> bool:
@@ -199,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
     """Add what every command here takes."""
-    parser.add_argument("--model", default="credit-default:latest", help="tag in the Bento store")
+    parser.add_argument("--model", default=f"{_REFERENCE}:latest", help="tag in the Bento store")
     parser.add_argument("--scale", type=float, default=1.0, help="stretches every stage")
     parser.add_argument("--server-core", default="0")
     parser.add_argument("--load-core", default="1")

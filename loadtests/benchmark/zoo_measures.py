@@ -141,5 +141,11 @@ LOG = (
     Measure("batches, added CPU us a row", _added("batch", 1), form="{:.1f}"),
     Measure("rows lost, %, second core", _lost("row", 32, cpus=2), 5.0, form=_WHOLE),
     Measure("batches lost, %, second core", _lost("batch", 1, cpus=2), 15.0, form=_WHOLE),
+    Measure(
+        "batches lost, %, second core, delivery included",
+        _lost("batch", 1, value="delivered_per_second", cpus=2),
+        15.0,
+        form=_WHOLE,
+    ),
 )
 MEASURES = (*SPEED, *LOG)

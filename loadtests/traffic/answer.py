@@ -35,17 +35,29 @@ def require_scores(reply: Reply, samples: Sequence[Sample], scores_of: Scores) -
 
 
 def require_prediction(document: Any) -> list[float]:
-    """Give the score of one row's answer as tabserve's contract has it. Raises KeyError."""
-    document["id"], document["label"], document["model"]["name"], document["model"]["version"]
-    return [document["score"]]
+    """Give the score of one row's answer as tabserve's contract has it. Raises KeyError.
+
+    Of several classes the last one's, as in the exported rows.
+    """
+    document["model"]["name"], document["model"]["version"]
+    return [_require_score(document)]
 
 
 def require_predictions(document: Any) -> list[float]:
     """Give the scores of a batch's answer as tabserve's contract has it. Raises KeyError."""
     document["model"]["name"], document["model"]["version"]
-    for prediction in document["predictions"]:
-        prediction["id"], prediction["label"]
-    return [prediction["score"] for prediction in document["predictions"]]
+    return [_require_score(prediction) for prediction in document["predictions"]]
+
+
+def _require_score(prediction: Any) -> float:
+    """An id, and a score with its label, scores with theirs, or a regression's score alone."""
+    prediction["id"]
+    if "scores" not in prediction:
+        score: float = prediction["score"]
+        return score
+    prediction["label"]
+    scores: list[float] = list(prediction["scores"].values())
+    return scores[-1]
 
 
 def require_problem(reply: Reply, status: int) -> None:
@@ -64,5 +76,5 @@ def _read(reply: Reply, take: Callable[[Any], list[Any]]) -> list[Any]:
         raise Wrong("not JSON") from None
     try:
         return take(document)
-    except (KeyError, TypeError, IndexError):
+    except (KeyError, TypeError, IndexError, AttributeError):
         raise Wrong("wrong shape") from None

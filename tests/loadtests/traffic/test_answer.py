@@ -33,6 +33,18 @@ def test_a_good_answer_passes() -> None:
     require_scores(_reply(batch), [Sample({}, 0.25)] * 2, require_predictions)
 
 
+def test_every_task_has_its_answer() -> None:
+    """A regression has no label; of several classes the last one's score is compared."""
+    regression = {"id": "1", "model": MODEL, "score": 7.5}
+    require_scores(_reply(regression), [Sample({}, 7.5)], require_prediction)
+    several = {"id": "1", "model": MODEL, "scores": {"a": 0.75, "b": 0.25}, "label": "a"}
+    require_scores(_reply(several), [Sample({}, 0.25)], require_prediction)
+    with pytest.raises(Wrong, match="wrong shape"):
+        require_scores(
+            _reply({**several, "label": 1} | {"scores": []}), [Sample({})], require_prediction
+        )
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
