@@ -38,7 +38,8 @@ fault is proved to hold by what it does: a line of the log, a metric, the state 
 
 "During" counts the requests sent while the fault held, the time of a stop and a start not included.
 "Well after" is from the end of the fault, or of the service that stopped, until both workers serve
-and nothing waits for the log.
+and nothing waits for the log. With SQLite only those are done in which the log's file or the
+spool matters; the others meet the same supervisor, signals and descriptors.
 {left_out}
 """
 
@@ -54,8 +55,8 @@ SHORTER = (
     "one of two workers frozen (SIGSTOP)",
     "kill -9 of what delivers a worker's log",
     "what delivers a worker's log frozen (SIGSTOP)",
-    "disk full until rows are lost (1,024 rows held in memory), the database away",
-    "data directory read-only for what is opened anew, the database away",
+    "disk full until rows are lost (1,024 rows held in memory)",
+    "data directory read-only for what is opened anew",
     "SIGTERM",
     "a second service on the same data directory",
     "kill -9 of everything, then a start",
@@ -99,7 +100,7 @@ def main() -> int:
                     sys.stderr.write(f"  {outcomes[-1][1:]}\n")
             kept = kept and not any(outcome.broken for outcome in outcomes)
             parts += ["", f"## With {'PostgreSQL' if kind == 'postgresql' else 'SQLite'}", ""]
-            parts += _table(outcomes)
+            parts += _table(kind, outcomes)
     arguments.output.write_text("\n".join(parts) + "\n")
     return 0 if kept else 1
 
@@ -112,12 +113,12 @@ def _describe_machine() -> str:
     )
 
 
-def _table(outcomes: list[Outcome]) -> Iterator[str]:
+def _table(kind: Kind, outcomes: list[Outcome]) -> Iterator[str]:
     yield "| fault | promise | kept | answers during | answers after | rows | well after | said |"
     yield "|---|---|---|---|---|---|---|---|"
     for one in outcomes:
         cells = (
-            *(one.fault.name, one.fault.promise, "; ".join(one.broken) or "yes"),
+            *(one.fault.title(kind), one.fault.promise, "; ".join(one.broken) or "yes"),
             *(one.during, one.after, one.rows, f"{one.recovery_seconds:.0f} s"),
             "<br>".join(one.said) or "nothing",
         )
