@@ -86,16 +86,20 @@ class Exchange:
         except Problem as problem:
             self._count(problem)
             reply = _refuse(endpoint, problem, request)
-        except TimeoutError:
+            _let_go(problem)
+        except TimeoutError as error:
             late = Problem("timeout", "no answer was ready in time", headers=RETRY_AFTER)
             reply = _refuse(endpoint, late, request)
-        except ClientGone:
+            _let_go(error)
+        except ClientGone as error:
             self._telemetry.leave(endpoint.route, request)
+            _let_go(error)
             return
         except Exception as error:
             self._report(endpoint, request, error)
             wrong = Problem("internal", "the request was not answered; the log has the reason")
             reply = _refuse(endpoint, wrong, request)
+            _let_go(error)
         finally:
             self._bodies.give_back(request)
             if inside.is_limited:
@@ -146,14 +150,18 @@ class Exchange:
         except Problem as problem:
             self._count(problem)
             request.problem, status = problem.kind, int(problem.status)
-        except TimeoutError:
+            _let_go(problem)
+        except TimeoutError as error:
             # Of the scoring, or of a client that does not read.
             request.problem, status = "timeout", int(HTTPStatus.GATEWAY_TIMEOUT)
-        except ClientGone:
+            _let_go(error)
+        except ClientGone as error:
             status = CLIENT_GONE
+            _let_go(error)
         except Exception as error:
             self._report(endpoint, request, error)
             request.problem, status = "internal", int(HTTPStatus.INTERNAL_SERVER_ERROR)
+            _let_go(error)
         finally:
             await reply.close()
         self._telemetry.finish(endpoint.route, request, status, perf_counter())
@@ -206,3 +214,16 @@ def _refuse(endpoint: Endpoint, problem: Problem, request: Request) -> Reply:
     # A protocol shapes the body; what HTTP asks for stands in every protocol's answer.
     reply.headers = {**problem.headers, **(reply.headers or {})}
     return reply
+
+
+def _let_go(error: BaseException) -> None:
+    """Release what the frames of an error hold: a request's body among it.
+
+    An error that came from a thread is held by the future that brought it, and one of its frames
+    holds that future: a cycle, which only a collection of garbage ends, and large bodies are so
+    few objects that none comes.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        seen.__traceback__ = None
+        seen = seen.__cause__ or seen.__context__
