@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from bentos.errors import IntakeError
+from bentos.errors import IntakeError, StoreDown
 from bentos.model import bundle
 from bentos.model.explanation import reasons
 from bentos.model.intake import importing
@@ -196,7 +197,10 @@ def recorded(app: App, ids: list[str]) -> list[Record]:
     store = open_store(f"sqlite:///{app.data}/records.db")
     try:
         for _ in range(100):
-            found = {record.id: record for record in store.read(Window()) if record.id in ids}
+            found: dict[str, Record] = {}
+            # Its tables may still be in the making.
+            with suppress(StoreDown):
+                found = {record.id: record for record in store.read(Window()) if record.id in ids}
             if len(found) == len(ids):
                 return [found[one] for one in ids]
             asyncio.run(asyncio.sleep(0.1))
