@@ -11,7 +11,7 @@ import msgspec
 from bentos.records.record import Record, RecordedWarning
 from bentos.records.sqlite.file import whole
 from bentos.records.sqlite.rows import of_records
-from bentos.records.sqlite.writing import insert
+from bentos.records.sqlite.writing import insert, make_ready
 
 _COLUMNS = Record.__struct_fields__
 # By the primary key, so that a million rows are never sorted or held.
@@ -30,7 +30,7 @@ def move_rows(connection: sqlite3.Connection) -> None:
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'scored'").fetchall():
         return
     for records in _read(connection):
-        insert(connection, of_records(records))
+        insert(connection, make_ready(of_records(records)))
     connection.execute("DROP TABLE scored")
 
 

@@ -39,7 +39,7 @@ from bentos.records.sqlite.reading import SELECT, Finder, read_blocks, read_rows
 from bentos.records.sqlite.rows import Kind, of_records, of_requests
 from bentos.records.sqlite.schema import check_schema, migrate
 from bentos.records.sqlite.selection import count_versions, pick
-from bentos.records.sqlite.writing import insert
+from bentos.records.sqlite.writing import insert, make_ready
 
 
 class SqliteStore:
@@ -103,8 +103,11 @@ class SqliteStore:
         self._insert(of_requests(requests))
 
     def _insert(self, kinds: Mapping[Kind, Rows]) -> None:
+        # Before the transaction: others wait for its end.
+        ready = make_ready(kinds)
         with self._file.writing() as connection:
-            insert(connection, erasure.pick_allowed(connection, kinds))
+            allowed = erasure.pick_allowed(connection, kinds)
+            insert(connection, ready if allowed is kinds else make_ready(allowed))
 
     def read(self, window: Window) -> Iterator[Record]:
         """The records of a window by id, streaming."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
-from bentos.records.sqlite.blocks import REACH_MS, Head, Rows, collect, unpack
+from bentos.records.sqlite.blocks import REACH_MS, Head, Packed, Rows, collect, unpack
 from bentos.records.sqlite.file import whole
 from bentos.records.sqlite.rows import Kind, Source
 from bentos.records.sqlite.uuids import floor_of, split, to_ids
@@ -24,12 +25,32 @@ WHERE block = ?
 _AROUND = "SELECT ids FROM blocks WHERE first_id >= ? AND first_id <= ? AND last_id >= ?"
 
 
-def insert(connection: sqlite3.Connection, kinds: Mapping[Kind, Rows]) -> None:
+class Ready(NamedTuple):
+    """A block that only has to be inserted."""
+
+    source: Source
+    is_shadow: bool
+    rows: Rows
+    packed: Packed
+
+
+def make_ready(kinds: Mapping[Kind, Rows]) -> list[Ready]:
+    """Pack rows into blocks. Raises RowsRefused where a row can never be stored."""
+    return [
+        Ready(source, is_shadow, block, block.pack())
+        for (source, is_shadow), rows in kinds.items()
+        for block in rows.in_order().blocks()
+    ]
+
+
+def insert(connection: sqlite3.Connection, blocks: Sequence[Ready]) -> None:
     """Insert rows; one whose id is there already stays as it is."""
-    for (source, is_shadow), rows in kinds.items():
-        number = _find_source(connection, source)
-        for block in rows.in_order().blocks():
-            _insert_block(connection, number, is_shadow, block)
+    numbers: dict[Source, int] = {}
+    for block in blocks:
+        number = numbers.get(block.source)
+        if number is None:
+            number = numbers[block.source] = _find_source(connection, block.source)
+        _insert_block(connection, number, block)
 
 
 def rewrite(
@@ -55,8 +76,8 @@ def rewrite(
     return [name for name in before.ids if name not in left]
 
 
-def _insert_block(connection: sqlite3.Connection, source: int, is_shadow: bool, rows: Rows) -> None:
-    packed = rows.pack()
+def _insert_block(connection: sqlite3.Connection, source: int, ready: Ready) -> None:
+    rows, packed = ready.rows, ready.packed
     around = (floor_of(packed.first_id, -REACH_MS), packed.last_id, packed.first_id)
     for (ids,) in connection.execute(_AROUND, around).fetchall():
         # Blocks of several workers lie in one another; rows come a second time only in a retry.
@@ -68,7 +89,7 @@ def _insert_block(connection: sqlite3.Connection, source: int, is_shadow: bool, 
         if not rows.ids:
             return
         packed = rows.pack()
-    block = connection.execute(_INSERT, (source, is_shadow, *packed)).lastrowid
+    block = connection.execute(_INSERT, (source, ready.is_shadow, *packed)).lastrowid
     if subjects := rows.subjects:
         connection.executemany(
             "INSERT INTO subjects VALUES (?, ?)", [(subject, block) for subject in subjects]

@@ -32,9 +32,10 @@ from bentos.records.writer.spool.spool import Spool, log_unreadable
 _FIRST_PAUSE_SECONDS = 0.25
 _LAST_PAUSE_SECONDS = 5.0
 
-# Where all cores are busy, a thread of this niceness gets a tenth of one beside a worker of none
-# (sched(7)): answers go first, until the oldest row has waited for so long.
-_NICE = 10
+# Where all cores are busy, a thread of this niceness gets a sixtieth of one beside a worker of
+# none (sched(7)): answers go first, until the oldest row has waited for so long. Not less: it holds
+# the store's lock, for which others wait.
+_NICE = 19
 _LATE_SECONDS = 5.0
 
 # What tells the readers of segments apart: ending, model, version, environment, listed features.
@@ -342,4 +343,4 @@ def _calm_down() -> None:
     # On Linux niceness is a thread's own (sched(7)); elsewhere the thread is as the others are.
     with suppress(OSError):
         own = os.getpriority(os.PRIO_PROCESS, 0)
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), own + _NICE)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, own + _NICE))

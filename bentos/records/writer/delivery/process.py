@@ -148,14 +148,15 @@ class DeliveryProcess:
         environment["PYTHONPATH"] = os.pathsep.join(
             [str(Path(__file__).parents[4]), *(path for path in sys.path if path)]
         )
-        # A session of its own: what a terminal sends to the worker is for the worker.
+        # What a terminal sends to the worker is for the worker. No session of its own: Linux shares
+        # a core out between sessions first (autogroups), and priorities would count for nothing.
         return subprocess.Popen(
             [sys.executable, "-m", "bentos.records.writer.delivery"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
             bufsize=0,
-            start_new_session=True,
+            process_group=0,
         )
 
     def _work(self, process: subprocess.Popen[bytes]) -> None:
