@@ -81,15 +81,16 @@ def test_requests_at_a_time() -> None:
 
 def test_a_debt_of_rows_refuses_before_the_body() -> None:
     """The next request is told how long to wait, and costs no token of its requests."""
-    client = LimitedClient("ben", "ben", KeyLimits(1000, 10, 1))
+    # A token of requests comes back in a tenth of a second, which these calls do not take.
+    client = LimitedClient("ben", "ben", KeyLimits(10, 10, 1))
     client.enter(perf_counter())
     client.charge(100, perf_counter())
     refused = refusal_of(client)
     assert refused.headers == {"Retry-After": "9"}
     (name, left), (_, policy) = client.write_limits(perf_counter())
     assert name == b"ratelimit"
-    assert left == b'"requests";r=999;t=1, "rows";r=0;t=10'
-    assert policy == b'"requests";q=1000;w=1, "rows";q=10;w=1;tabserve-unit="rows"'
+    assert left == b'"requests";r=9;t=1, "rows";r=0;t=10'
+    assert policy == b'"requests";q=10;w=1, "rows";q=10;w=1;tabserve-unit="rows"'
 
 
 def test_no_limits_no_headers() -> None:
