@@ -18,6 +18,7 @@ SOURCES = {
         "bentos/errors.py",
         "bentos/ids.py",
         "bentos/logs.py",
+        "bentos/outlet.py",
         "bentos/service_links.py",
         "bentos/model/__init__.py",
         "bentos/model/contract.py",
