@@ -7,6 +7,7 @@ The first byte of an input picks the target. An input that breaks one is left in
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import logging
 import sys
@@ -30,7 +31,7 @@ def main() -> None:
     # Each fault that is answered as one is no news here.
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="tabserve-fuzz-") as folder:
-        targets = find(arguments.tag, Path(folder) / "data")
+        targets = find(arguments.tag, Path(folder) / "data", asyncio.new_event_loop())
         corpus = Path(folder) / "corpus"
         corpus.mkdir()
         for number in range(len(targets)):

@@ -34,8 +34,8 @@ class Target(NamedTuple):
     read: Callable[[bytes], None]
 
 
-def find(tag: str, data: Path) -> list[Target]:
-    """Every target, on a model of the Bento store."""
+def find(tag: str, data: Path, loop: asyncio.AbstractEventLoop) -> list[Target]:
+    """Every target, on a model of the Bento store; the caller closes their event loop."""
     settings = Settings(  # type: ignore[call-arg]  # the others have defaults
         model=tag,
         data_dir=data,
@@ -46,7 +46,6 @@ def find(tag: str, data: Path) -> list[Target]:
     )
     worker = Worker(settings, Metrics(), Log(settings))
     worker.load(lambda: store.open_model(bentoml.models.get(tag)))
-    loop = asyncio.new_event_loop()
 
     async def get_ready() -> None:
         worker.readiness.start()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -43,8 +45,9 @@ def test_what_was_found(imported: dict[str, str], tmp_path: Path) -> None:
     """Inputs that once broke a decoder are answered by every route."""
     paths = sorted(FOUND.glob("*"))
     assert paths
-    for target in find(imported["binary"], tmp_path):
-        for path in paths:
-            # The first byte of what the fuzzer leaves picks its target.
-            target.read(path.read_bytes())
-            target.read(path.read_bytes()[1:])
+    with closing(asyncio.new_event_loop()) as loop:
+        for target in find(imported["binary"], tmp_path, loop):
+            for path in paths:
+                # The first byte of what the fuzzer leaves picks its target.
+                target.read(path.read_bytes())
+                target.read(path.read_bytes()[1:])
