@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import importlib.util
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 import numpy as np
 import yaml
 
+from bentos.child import child_environment
 from bentos.errors import IntakeError, IntegrityError
 from bentos.model import bundle, engine, golden
 from bentos.model.columns import ColumnEncoder
@@ -112,11 +112,6 @@ def _are_installed(packages: Mapping[str, str]) -> bool:
 
 
 async def _rescore(folder: Path) -> Scores:
-    # This process must not write to the worker's metrics directory.
-    environment = {
-        name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"
-    }
-    search = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[1:]])
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -124,7 +119,7 @@ async def _rescore(folder: Path) -> Scores:
         str(folder),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**environment, "PYTHONPATH": search, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        env={**child_environment(), "MLFLOW_DISABLE_TELEMETRY": "true"},
     )
     try:
         output, errors = await process.communicate()

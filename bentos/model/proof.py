@@ -8,7 +8,6 @@ alone; `why_not` turns whatever went wrong into one line.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bentos.child import child_environment
 from bentos.model import contract, golden
 from bentos.model.engines.lightgbm import NativeBooster
 from bentos.model.engines.predictor import Scores
@@ -45,17 +45,14 @@ Score = Callable[[Matrix], Scores]
 
 def why_not(model_dir: Path, timeout_seconds: float = TIMEOUT_SECONDS) -> str | None:
     """Run the proof. Gives None where the accelerator may serve, else the reason in one line."""
-    # The worker's metrics directory is not this process's to write to.
-    environment = {
-        name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"
-    }
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [str(Path(__file__).parents[2]), *(path for path in sys.path if path)]
-    )
     command = [sys.executable, "-m", "bentos.model.proof", str(model_dir)]
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter and a folder of the store
-            command, capture_output=True, timeout=timeout_seconds, check=False, env=environment
+            command,
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+            env=child_environment(),
         )
     except subprocess.TimeoutExpired:
         return f"its proof took longer than {timeout_seconds:g} seconds"

@@ -17,9 +17,9 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
-from pathlib import Path
 from time import monotonic
 
+from bentos.child import child_environment
 from bentos.logs import LOGGER
 from bentos.records.writer.delivery.counts import Counts, report_left
 from bentos.records.writer.delivery.messages import Deliver, Finish, Report, Setup, receive, send
@@ -141,20 +141,13 @@ class DeliveryProcess:
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"it ended with code {code}"
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # This process must not write to the worker's metrics directory.
-        environment = {
-            name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"
-        }
-        environment["PYTHONPATH"] = os.pathsep.join(
-            [str(Path(__file__).parents[4]), *(path for path in sys.path if path)]
-        )
         # What a terminal sends to the worker is for the worker. No session of its own: Linux shares
         # a core out between sessions first (autogroups), and priorities would count for nothing.
         return subprocess.Popen(
             [sys.executable, "-m", "bentos.records.writer.delivery"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment,
+            env=child_environment(),
             bufsize=0,
             process_group=0,
         )
