@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from http import HTTPStatus
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 
 import msgspec
@@ -83,30 +82,21 @@ class Exchange:
             if isinstance(reply, Streamed):
                 await self._stream(endpoint, reply, request, send)
                 return
-        except Problem as problem:
-            self._count(problem)
-            reply = _refuse(endpoint, problem, request)
-            _let_go(problem)
-        except TimeoutError as error:
-            late = Problem("timeout", "no answer was ready in time", headers=RETRY_AFTER)
-            reply = _refuse(endpoint, late, request)
-            _let_go(error)
         except ClientGone as error:
             self._telemetry.leave(endpoint.route, request)
             _let_go(error)
             return
         except Exception as error:
-            self._report(endpoint, request, error)
-            wrong = Problem("internal", "the request was not answered; the log has the reason")
-            reply = _refuse(endpoint, wrong, request)
+            reply = _refuse(endpoint, self._to_problem(error, endpoint, request), request)
             _let_go(error)
         finally:
             self._bodies.give_back(request)
             if inside.is_limited:
                 inside.leave()
         now = perf_counter()
-        if not self._send_at_once(reply, request, send, now):
-            headers = self._head(reply, request, now)
+        limits = request.client.write_limits(now) if request.client.is_limited else ()
+        if limits or not self._send_at_once(reply, request, send, now):
+            headers = self._head(reply, request, now, limits)
             headers.append((b"content-length", b"%d" % len(reply.body)))
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             body = b"" if request.scope["method"] == "HEAD" else reply.body
@@ -116,12 +106,7 @@ class Exchange:
     def _send_at_once(self, reply: Reply, request: Request, send: Send, now: float) -> bool:
         # No member of the scope: it would hold itself, and wait for the garbage collector.
         cycle = getattr(send, "__self__", None)
-        if (
-            not isinstance(cycle, Cycle)
-            or reply.headers
-            or self._cors is not None
-            or (request.client.is_limited and request.client.write_limits(now))
-        ):
+        if not isinstance(cycle, Cycle) or reply.headers or self._cors is not None:
             return False
         head = _USUAL_HEAD % (
             reply.media_type,
@@ -141,51 +126,57 @@ class Exchange:
         """
         status = 200
         try:
-            headers = self._head(reply, request, perf_counter())
+            now = perf_counter()
+            limits = request.client.write_limits(now) if request.client.is_limited else ()
+            headers = self._head(reply, request, now, limits)
             await send({"type": "http.response.start", "status": status, "headers": headers})
             async for piece in reply.pieces:
                 async with asyncio.timeout(self._send_seconds):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        except Problem as problem:
-            self._count(problem)
-            request.problem, status = problem.kind, int(problem.status)
-            _let_go(problem)
-        except TimeoutError as error:
-            # Of the scoring, or of a client that does not read.
-            request.problem, status = "timeout", int(HTTPStatus.GATEWAY_TIMEOUT)
-            _let_go(error)
         except ClientGone as error:
             status = CLIENT_GONE
             _let_go(error)
         except Exception as error:
-            self._report(endpoint, request, error)
-            request.problem, status = "internal", int(HTTPStatus.INTERNAL_SERVER_ERROR)
+            problem = self._to_problem(error, endpoint, request)
+            request.problem, status = problem.kind, int(problem.status)
             _let_go(error)
         finally:
             await reply.close()
         self._telemetry.finish(endpoint.route, request, status, perf_counter())
 
     def _head(
-        self, reply: Reply | Streamed, request: Request, now: float
+        self,
+        reply: Reply | Streamed,
+        request: Request,
+        now: float,
+        limits: Sequence[tuple[bytes, bytes]],
     ) -> list[tuple[bytes, bytes]]:
         headers = [
             (b"content-type", reply.media_type),
             (b"x-request-id", request.id.encode()),
             (b"server-timing", request.timing.header(now)),
             *_ALWAYS,
+            *limits,
         ]
-        if request.client.is_limited:
-            headers += request.client.write_limits(now)
         if self._cors is not None:
             headers += self._cors.write(request)
         if reply.headers:
             headers += [(k.lower().encode(), v.encode()) for k, v in reply.headers.items()]
         return headers
 
-    def _report(self, endpoint: Endpoint, request: Request, error: Exception) -> None:
+    def _to_problem(self, error: Exception, endpoint: Endpoint, request: Request) -> Problem:
+        """Give the problem that an error is to the client, counted or logged."""
+        if isinstance(error, Problem):
+            self._count(error)
+            return error
+        if isinstance(error, TimeoutError):
+            # Of the scoring, which may go on in a thread, or of a client that does not read.
+            request.timing = request.timing.restart()
+            return Problem("timeout", "no answer was ready in time", headers=RETRY_AFTER)
         fields = {"request_id": request.id, "route": endpoint.route}
         LOGGER.error("request failed", exc_info=error, extra={"fields": fields})
+        return Problem("internal", "the request was not answered; the log has the reason")
 
     def _count(self, problem: Problem) -> None:
         if problem.faults:
