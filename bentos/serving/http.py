@@ -47,6 +47,15 @@ class Timing:
         timing.started = self.started
         return timing
 
+    def stages(self, now: float) -> tuple[float, float, float, float]:
+        """Seconds of decode, queue, predict and encode, which ends now."""
+        return (
+            self.decoded - self.started,
+            self.dispatched - self.decoded,
+            self.scored - self.dispatched,
+            now - self.scored,
+        )
+
     def header(self, now: float) -> bytes:
         """The `Server-Timing` header, durations in milliseconds."""
         if not self.scored:

@@ -80,10 +80,7 @@ def test_single_rows_of_many_requests_keep_what_is_their_own() -> None:
             [(float(number), None)],
             [Scored(number / 7, None, number % 2, (warned,) if number % 3 == 0 else ())],
             None,
-            number * 1e-6 + 5e-7,
-            2e-6,
-            3e-6,
-            4e-6,
+            (number * 1e-6 + 5e-7, 2e-6, 3e-6, 4e-6),
             "ab"[number % 2],
         )
         for number in range(10)
@@ -155,7 +152,7 @@ def test_a_table_is_packed_as_its_rows_are() -> None:
         Storable([]),
     ):
         one = ScoredRequest(
-            "r", answered(3).ids, rows, scored, "somebody", 1e-6, 2e-6, 3e-6, 4e-6, "client"
+            "r", answered(3).ids, rows, scored, "somebody", (1e-6, 2e-6, 3e-6, 4e-6), "client"
         )
         several = [one, msgspec.structs.replace(one, answers=["x", "", "y"])]
         source = RecordSource(

@@ -220,10 +220,7 @@ def test_a_record_has_all_that_is_known_of_an_answer(tmp_path: Path) -> None:
         [ROW],
         [Scored(0.1 + 0.2, None, 1, (warned,))],
         None,
-        0.000_010_9,
-        0.000_020_1,
-        0.003,
-        1.5,
+        (0.000_010_9, 0.000_020_1, 0.003, 1.5),
     )
     (found,) = record_one(tmp_path, CONTRACT, one)
     assert found == Record(

@@ -122,7 +122,7 @@ class Packer:
             [one.scored[0] for one in several],
         )
         packed.request_ids = [one.request_id for one in several]
-        packed.stages = [(one.decode, one.queue, one.predict, one.encode) for one in several]
+        packed.stages = [one.stages for one in several]
         packed.consumer = consumer
         if self._is_shadow:
             packed.shadow = [""] * len(several)
@@ -133,7 +133,7 @@ class Packer:
             list(answered.ids[part]), answered.rows[part], answered.scored[part]
         )
         packed.request_ids = [answered.request_id]
-        packed.stages = [(answered.decode, answered.queue, answered.predict, answered.encode)]
+        packed.stages = [answered.stages]
         if answered.answers is None and self._is_shadow:
             packed.shadow = [""] * len(packed.ids)
         return packed
@@ -155,7 +155,7 @@ class Packer:
             np.ascontiguousarray(answered.scores[part]).tobytes(),
             b"" if decided is None else decided[part].astype(np.int64, copy=False).tobytes(),
             answered.request_id,
-            (answered.decode, answered.queue, answered.predict, answered.encode),
+            answered.stages,
         )
         first, end = part.start, part.start + len(ids)
         packed.warnings = {
