@@ -23,7 +23,7 @@ from bentos.ids import time_of
 from bentos.logs import LOGGER
 from bentos.records.writer.delivery.counts import Counts, DropReason
 from bentos.records.writer.scored_request import ScoredRequest, ScoredTable
-from bentos.records.writer.spool.packing import Packed, Packer
+from bentos.records.writer.spool.packing import PackedSegment, Packer
 from bentos.records.writer.spool.segment import Segment
 from bentos.records.writer.spool.source import RecordSource
 from bentos.records.writer.spool.spool import Spool, SpoolFull
@@ -199,7 +199,7 @@ class Recorder:
                 LOGGER.error("answers could not be recorded", exc_info=error)
             self._flushed += rows
 
-    def _keep(self, packed: Packed) -> None:
+    def _keep(self, packed: PackedSegment) -> None:
         data, rows = packed.data, packed.rows
         path = None
         try:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from bentos.records.writer.spool.files import write_all
+
 _LENGTH = struct.Struct("<I")
 
 
@@ -75,9 +77,7 @@ _decode: Callable[[bytes], Message] = msgspec.msgpack.Decoder(Message).decode
 def send(descriptor: int, message: Message) -> None:
     """Send a message; waits while the pipe is full. Raises OSError where nobody reads."""
     payload = _encode(message)
-    data = memoryview(_LENGTH.pack(len(payload)) + payload)
-    while data:
-        data = data[os.write(descriptor, data) :]
+    write_all(descriptor, _LENGTH.pack(len(payload)) + payload)
 
 
 def receive(descriptor: int) -> Message | None:

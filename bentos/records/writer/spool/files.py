@@ -1,4 +1,4 @@
-"""Files of the spool: regular ones, the owner's alone."""
+"""Files of the spool: regular ones, the owner's alone; and bytes into a descriptor."""
 
 from __future__ import annotations
 
@@ -37,3 +37,12 @@ def make_private(path: str, flags: int) -> int:
     """Make a file for its owner alone (an `opener`)."""
     # Never into what somebody else put under the name: opening a pipe would wait for a reader.
     return os.open(path, flags | os.O_EXCL, 0o600)
+
+
+def write_all(descriptor: int, data: bytes | bytearray) -> None:
+    """Write all of it, however many calls that takes. Raises OSError."""
+    # A view that stays would keep a bytearray from growing.
+    with memoryview(data) as view:
+        start = 0
+        while start < len(view):
+            start += os.write(descriptor, view[start:])

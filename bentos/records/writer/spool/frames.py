@@ -17,8 +17,8 @@ import msgspec
 _HEAD = struct.Struct("<IB")
 _ROWS, _TABLE, _BLANK = ord("R"), ord("T"), ord("_")
 
-# Bytes of an id.
-ID_BYTES = 36
+# Characters of an id, and bytes of them.
+ID_LENGTH = 36
 
 
 class PackedRows(msgspec.Struct, array_like=True, gc=False):
@@ -111,12 +111,12 @@ def erase(data: bytes, tokens: Collection[str]) -> Iterator[tuple[int, bytes, in
 
 def count(packed: Packed) -> int:
     """How many rows a frame has."""
-    return len(packed.ids) if isinstance(packed, PackedRows) else len(packed.ids) // ID_BYTES
+    return len(packed.ids) if isinstance(packed, PackedRows) else len(packed.ids) // ID_LENGTH
 
 
 def first_id(packed: Packed) -> str:
     """The id of a frame's first row. Raises ValueError."""
-    return packed.ids[0] if isinstance(packed, PackedRows) else packed.ids[:ID_BYTES].decode()
+    return packed.ids[0] if isinstance(packed, PackedRows) else packed.ids[:ID_LENGTH].decode()
 
 
 def _walk(data: bytes) -> Iterator[tuple[int, int, Packed]]:
@@ -155,6 +155,6 @@ def _read_table(payload: memoryview) -> PackedTable:
         packed = _decode_table(payload)
     except msgspec.MsgspecError as error:
         raise ValueError(f"not a table: {error}") from None
-    if not packed.ids or len(packed.ids) % ID_BYTES:
+    if not packed.ids or len(packed.ids) % ID_LENGTH:
         raise ValueError("not a table: without ids")
     return packed

@@ -40,7 +40,7 @@ class Storable:
     is_shadow: bool = False
 
 
-class Packed(msgspec.Struct):
+class PackedSegment(msgspec.Struct):
     """A segment of packed requests. `failed`: what kept a request out, and its rows."""
 
     data: bytearray
@@ -68,9 +68,9 @@ class Packer:
         self._is_shadow = storable.is_shadow
         self._has_warned = False
 
-    def pack(self, requests: Sequence[ScoredRequest | ScoredTable]) -> Packed:
+    def pack(self, requests: Sequence[ScoredRequest | ScoredTable]) -> PackedSegment:
         """Pack requests. One that cannot be packed is left out whole, and takes no other along."""
-        packed = Packed(bytearray(), 0, "", [])
+        packed = PackedSegment(bytearray(), 0, "", [])
         # A frame costs as much as some rows: single rows share one.
         single: dict[str | None, list[ScoredRequest]] = {}
         for answered in requests:
@@ -95,7 +95,7 @@ class Packer:
                 packed.first_id = packed.first_id or several[0].first_id
         return packed
 
-    def _add(self, packed: Packed, answered: ScoredRequest | ScoredTable) -> None:
+    def _add(self, packed: PackedSegment, answered: ScoredRequest | ScoredTable) -> None:
         start, rows = len(packed.data), len(answered.ids)
         try:
             for first in range(0, rows, _FRAME_ROWS):

@@ -22,7 +22,7 @@ import msgspec
 from bentos.ids import new_id
 from bentos.logs import LOGGER
 from bentos.records.record import encode
-from bentos.records.writer.spool.files import make_private, read_regular
+from bentos.records.writer.spool.files import make_private, read_regular, write_all
 from bentos.records.writer.spool.segment import ENDINGS, PACKED, Segment, count
 from bentos.records.writer.spool.source import RecordSource
 
@@ -108,7 +108,7 @@ class Spool:
         part = path.with_suffix(".part")
         try:
             with open(part, "wb", 0, opener=make_private) as file:
-                _write_all(file.fileno(), data)
+                write_all(file.fileno(), data)
             part.rename(path)
         except OSError:
             with suppress(OSError):
@@ -191,13 +191,6 @@ def log_unreadable(path: Path, error: Exception) -> None:
 
 def _segments_in(folder: Path) -> list[Path]:
     return sorted(path for ending in ENDINGS for path in folder.glob(f"*{ending}"))
-
-
-def _write_all(descriptor: int, data: bytes | bytearray) -> None:
-    with memoryview(data) as left:
-        start = 0
-        while start < len(left):
-            start += os.write(descriptor, left[start:])
 
 
 def _orphan(path: Path, source: RecordSource) -> Segment:

@@ -14,7 +14,7 @@ from bentos.model.contract import Feature
 from bentos.records.record import RecordedWarning, Value
 from bentos.records.request import RecordedRequest
 from bentos.records.writer.spool import frames
-from bentos.records.writer.spool.frames import ID_BYTES, PackedRows, PackedTable
+from bentos.records.writer.spool.frames import ID_LENGTH, PackedRows, PackedTable
 from bentos.records.writer.spool.source import RecordSource, find_stored
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Unpacker:
 
     def _of_table(self, packed: PackedTable) -> RecordedRequest:
         text = packed.ids.decode()
-        ids = [text[start : start + ID_BYTES] for start in range(0, len(text), ID_BYTES)]
+        ids = [text[start : start + ID_LENGTH] for start in range(0, len(text), ID_LENGTH)]
         count, classes = len(ids), self._classes
         numbers = _cast(packed.numbers, "d")
         width = len(self._typed) - len(packed.texts)
