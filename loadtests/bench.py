@@ -22,7 +22,7 @@ from loadtests.machine import environment, processes, store
 from loadtests.machine.launch import US, launched
 from loadtests.peers import abilities, environments
 from loadtests.peers.catalogue import BY_NAME, Peer
-from loadtests.session import RESULTS, has_two_cores, suffix
+from loadtests.session import add_place_options, has_two_cores, suffix
 from loadtests.traffic import rows, wrk
 
 
@@ -139,10 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-batches", dest="batches", action="store_false")
     parser.add_argument("--no-overload", dest="overload", action="store_false")
     parser.add_argument("--no-two-workers", dest="two_workers", action="store_false")
-    parser.add_argument("--server-core", default="0")
-    parser.add_argument("--load-core", default="1")
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    parser.add_argument("--quick", action="store_true", help="short, one round: does it work?")
+    add_place_options(parser, "short, one round")
     return parser
 
 

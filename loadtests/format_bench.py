@@ -24,7 +24,7 @@ from loadtests.benchmark.form_report import FormPoint, Forms
 from loadtests.machine import environment, processes, store
 from loadtests.machine.launch import US, Launched, launched
 from loadtests.peers.catalogue import BY_NAME, DEVELOPMENT, Peer
-from loadtests.session import RESULTS, has_two_cores
+from loadtests.session import add_zoo_options, what_is_missing
 from loadtests.traffic import rows, wrk
 from loadtests.traffic.forms import FORMS, Body, Form
 from loadtests.traffic.rows import Sample
@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.quick:
         options.seconds, options.rounds = 1.0, 1
-    if not wrk.is_installed() or not has_two_cores():
-        print(f"two cores and taskset are needed, and wrk: {wrk.INSTALL}", file=sys.stderr)  # noqa: T201  # a command line speaks
+    if missing := what_is_missing():
+        print(missing, file=sys.stderr)  # noqa: T201  # a command line speaks
         return 2
     command = shlex.join(["python", "-m", "loadtests.format_bench", *arguments])
     found = Forms(environment.describe(), command)
@@ -181,15 +181,11 @@ def _write(found: Forms, output: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path(".tabserve/zoo"), help="of make zoo")
     parser.add_argument("--models", nargs="+", default=list(_MODELS))
     parser.add_argument("--servers", nargs="+", choices=_SERVERS, default=list(_SERVERS))
     parser.add_argument("--seconds", type=float, default=3.0, help="of each point")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--server-core", default="0")
-    parser.add_argument("--load-core", default="1")
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    parser.add_argument("--quick", action="store_true", help="short, one round: does it work?")
+    add_zoo_options(parser, "short, one round")
     return parser
 
 

@@ -23,6 +23,7 @@ from loadtests.machine.launch import Launched, launched
 from loadtests.peers import abilities
 from loadtests.peers.catalogue import BY_NAME, ROOT
 from loadtests.peers.environments import CannotInstall
+from loadtests.traffic import wrk
 from loadtests.traffic.plan import PLANS
 from loadtests.traffic.recorder import Passage, Tally
 
@@ -197,6 +198,13 @@ def has_two_cores() -> bool:
     return shutil.which("taskset") is not None and len(os.sched_getaffinity(0)) >= 2
 
 
+def what_is_missing() -> str | None:
+    """Say what a server with wrk beside it needs and is not here; None where all is."""
+    if wrk.is_installed() and has_two_cores():
+        return None
+    return f"two cores and taskset are needed, and wrk: {wrk.INSTALL}"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plan", choices=PLANS, default="smoke")
@@ -210,10 +218,21 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     """Add what every command here takes."""
     parser.add_argument("--model", default=f"{_REFERENCE}:latest", help="tag in the Bento store")
     parser.add_argument("--scale", type=float, default=1.0, help="stretches every stage")
+    add_place_options(parser, "as short as it can be")
+
+
+def add_place_options(parser: argparse.ArgumentParser, quick: str) -> None:
+    """Add on which cores to run, and where results go; `quick`: what that option does."""
     parser.add_argument("--server-core", default="0")
     parser.add_argument("--load-core", default="1")
     parser.add_argument("--output", type=Path, default=RESULTS)
-    parser.add_argument("--quick", action="store_true", help="as short as it can be: does it work?")
+    parser.add_argument("--quick", action="store_true", help=f"{quick}: does it work?")
+
+
+def add_zoo_options(parser: argparse.ArgumentParser, quick: str) -> None:
+    """Add what every command over the zoo takes."""
+    parser.add_argument("--folder", type=Path, default=Path(".tabserve/zoo"), help="of make zoo")
+    add_place_options(parser, quick)
 
 
 if __name__ == "__main__":

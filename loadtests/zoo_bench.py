@@ -27,7 +27,7 @@ from loadtests.machine import environment, processes, store
 from loadtests.machine.launch import US, describe_model, launched
 from loadtests.peers import abilities, environments
 from loadtests.peers.catalogue import BY_NAME, Peer
-from loadtests.session import RESULTS, has_two_cores
+from loadtests.session import add_zoo_options, what_is_missing
 from loadtests.traffic import rows, wrk
 
 DEFAULTS = "tabserve-defaults"
@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.quick:
         options.seconds, options.rounds = 1.0, 1
-    if not wrk.is_installed() or not has_two_cores():
-        print(f"two cores and taskset are needed, and wrk: {wrk.INSTALL}", file=sys.stderr)  # noqa: T201  # a command line speaks
+    if missing := what_is_missing():
+        print(missing, file=sys.stderr)  # noqa: T201  # a command line speaks
         return 2
     command = shlex.join(["python", "-m", "loadtests.zoo_bench", *arguments])
     names = options.models or sorted(path.stem for path in options.folder.glob("*.jsonl"))
@@ -170,17 +170,13 @@ def _write(found: dict[str, Measurements], output: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path(".tabserve/zoo"), help="of make zoo")
     parser.add_argument("--models", nargs="+", help="names; all of the folder by default")
     parser.add_argument("--peers", nargs="+", choices=BY_NAME, default=list(PEERS))
     parser.add_argument("--rivals", action="store_true", help=f"and {', '.join(RIVALS)}")
     parser.add_argument("--second-core", action="store_true", help="tabserve on two cores, too")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each point")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--server-core", default="0")
-    parser.add_argument("--load-core", default="1")
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    parser.add_argument("--quick", action="store_true", help="short, one round: does it work?")
+    add_zoo_options(parser, "short, one round")
     return parser
 
 

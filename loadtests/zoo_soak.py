@@ -22,7 +22,7 @@ from loadtests.machine import environment, processes, store
 from loadtests.machine.launch import describe_model, launched
 from loadtests.peers import abilities, environments
 from loadtests.peers.catalogue import BY_NAME
-from loadtests.session import RESULTS, has_two_cores
+from loadtests.session import add_zoo_options, what_is_missing
 from loadtests.traffic import openloop, rows, wrk
 
 _SERVER = "tabserve-defaults"
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.quick:
         options.seconds, options.peak_seconds = 20.0, 2.0
-    if not wrk.is_installed() or not has_two_cores():
-        print(f"two cores and taskset are needed, and wrk: {wrk.INSTALL}", file=sys.stderr)  # noqa: T201  # a command line speaks
+    if missing := what_is_missing():
+        print(missing, file=sys.stderr)  # noqa: T201  # a command line speaks
         return 2
     command = shlex.join(["python", "-m", "loadtests.zoo_soak", *arguments])
     described = environment.describe()
@@ -101,17 +101,13 @@ def _write(described: dict[str, str], command: str, found: Sequence[Soak], outpu
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path(".tabserve/zoo"), help="of make zoo")
     parser.add_argument("--models", nargs="+", default=list(_MODELS))
     parser.add_argument("--share", type=float, default=0.7, help="of the peak")
     parser.add_argument("--seconds", type=float, default=300.0, help="of each model")
     parser.add_argument(
         "--peak-seconds", type=float, default=10.0, help="of the closed loop before"
     )
-    parser.add_argument("--server-core", default="0")
-    parser.add_argument("--load-core", default="1")
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    parser.add_argument("--quick", action="store_true", help="20 s a model: does it work?")
+    add_zoo_options(parser, "20 s a model")
     return parser
 
 
